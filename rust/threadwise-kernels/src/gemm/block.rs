@@ -1,0 +1,144 @@
+//! The loop over the tiles of a block of C.
+
+use ndarray::{ArrayView2, ArrayViewMut2};
+
+use super::pack::pieces;
+use super::tile::Tile;
+use super::{Epilogue, Kernel};
+use crate::element::Element;
+
+/// A block of A: m rows of k.
+#[derive(Clone, Copy, Debug)]
+pub enum Left<'a, T> {
+    /// Read where it lies, whatever its strides.
+    InPlace(ArrayView2<'a, T>),
+    /// Rows and columns, and the copy that [`Kernel::pack_left`] made.
+    Packed(usize, usize, &'a [T]),
+}
+
+/// A block of B: k rows of n.
+#[derive(Clone, Copy, Debug)]
+pub enum Right<'a, T> {
+    /// Read where it lies; adjacent columns must be adjacent in memory.
+    InPlace(ArrayView2<'a, T>),
+    /// Rows and columns, and the slivers that [`Kernel::pack_right`] made, one after the other.
+    Packed(usize, usize, &'a [T]),
+}
+
+/// What becomes of the sums.
+#[derive(Clone, Copy, Debug)]
+pub struct Finish<'a, T> {
+    /// Whether they are added to C, or replace it without reading it.
+    pub accumulate: bool,
+    /// What is done to them before they are stored, if anything.
+    pub epilogue: Option<Epilogue<'a, T>>,
+}
+
+/// A matrix as a pointer and two strides, in elements.
+struct Strided<T> {
+    at: *const T,
+    row: isize,
+    column: isize,
+}
+
+impl<T: Element> Kernel<T> {
+    /// C = f(A·B + bias) or C += A·B, as `finish` says.
+    ///
+    /// # Panics
+    ///
+    /// If the sizes of the operands disagree, or adjacent columns of C, or of a B in place, are not
+    /// adjacent in memory.
+    pub fn multiply(
+        &self,
+        a: Left<'_, T>,
+        b: Right<'_, T>,
+        mut c: ArrayViewMut2<'_, T>,
+        finish: Finish<'_, T>,
+    ) {
+        let (m, n) = c.dim();
+        let (a_rows, k) = match a {
+            Left::InPlace(view) => view.dim(),
+            Left::Packed(rows, columns, packed) => {
+                assert_eq!(packed.len(), rows * columns, "a packed block of {rows}×{columns}");
+                (rows, columns)
+            }
+        };
+        let (b_rows, b_columns) = match b {
+            Right::InPlace(view) => view.dim(),
+            Right::Packed(rows, columns, packed) => {
+                let room = self.packed_right(rows, columns);
+                assert_eq!(packed.len(), room, "packed slivers of {rows}×{columns}");
+                (rows, columns)
+            }
+        };
+        assert_eq!((a_rows, k), (m, b_rows), "A is m×k: m as C has, k as B has");
+        assert_eq!(b_columns, n, "B has as many columns as C");
+        let adjacent = c.strides()[1] == 1 || n <= 1 || c.is_empty();
+        assert!(adjacent, "columns of C are adjacent");
+        let epilogue = finish.epilogue.unwrap_or(Epilogue { bias: None, activation: None });
+        if let Some(bias) = epilogue.bias {
+            assert_eq!(bias.len(), n, "one summand a column of C");
+        }
+
+        let (c_row, c) = (c.strides()[0], c.as_mut_ptr());
+        for (first, columns) in strips(n, self.columns()) {
+            let (right, b_step) = self.right(b, first);
+            let vectors = columns.div_ceil(self.lanes);
+            for (start, rows) in pieces(m, self.rows()) {
+                let left = left(a, start, rows);
+                let tile = Tile {
+                    depth: k,
+                    a: left.at,
+                    a_row: left.row,
+                    a_step: left.column,
+                    b: right,
+                    b_step,
+                    c: c.wrapping_offset(start as isize * c_row).wrapping_add(first),
+                    c_row,
+                    last: columns - (vectors - 1) * self.lanes,
+                    accumulate: finish.accumulate,
+                    bias: epilogue.bias.map_or(std::ptr::null(), |bias| bias[first..].as_ptr()),
+                    activation: epilogue.activation,
+                };
+                // SAFETY: a kernel is only made with the proof of its instruction set. The tile lies
+                // inside the operands: `start + rows <= m` and `first + columns <= n` by the way they
+                // are cut, the sizes agree as asserted above, and packed operands have the strides of
+                // their packing. C is borrowed mutably, so nothing else refers to it.
+                unsafe { self.tiles[rows - 1][vectors - 1](&tile) };
+            }
+        }
+    }
+
+    /// Where the columns of B from `first` on begin, and the stride of its rows.
+    fn right(&self, b: Right<'_, T>, first: usize) -> (*const T, isize) {
+        match b {
+            Right::InPlace(view) => {
+                let adjacent = view.strides()[1] == 1 || view.ncols() <= 1 || view.is_empty();
+                assert!(adjacent, "columns of a B in place are adjacent");
+                (view.as_ptr().wrapping_add(first), view.strides()[0])
+            }
+            Right::Packed(k, _, packed) => {
+                (packed[first * k..].as_ptr(), self.columns().cast_signed())
+            }
+        }
+    }
+}
+
+/// Columns `0..n` in strips of `width`, the last of them narrower: each starts a sliver.
+fn strips(n: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
+    (0..n).step_by(width).map(move |first| (first, width.min(n - first)))
+}
+
+/// The piece of A that begins with row `start`.
+fn left<T: Element>(a: Left<'_, T>, start: usize, rows: usize) -> Strided<T> {
+    match a {
+        Left::InPlace(view) => {
+            let (row, column) = (view.strides()[0], view.strides()[1]);
+            let at = view.as_ptr().wrapping_offset(start as isize * row);
+            Strided { at, row, column }
+        }
+        Left::Packed(_, k, packed) => {
+            Strided { at: packed[start * k..].as_ptr(), row: 1, column: rows.cast_signed() }
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! The kernel of every instruction set this CPU has, against three loops.
+
+use ndarray::{Array2, ArrayView2, s};
+
+use super::{Epilogue, Finish, Kernel, Left, Right};
+use crate::element::Element;
+use crate::{Activation, Isa};
+
+const REPLACE: Finish<'static, f64> = Finish { accumulate: false, epilogue: None };
+
+fn matrix<T: Element>(rows: usize, columns: usize, seed: f64) -> Array2<T> {
+    Array2::from_shape_fn((rows, columns), |(i, j)| {
+        T::from_f64((i as f64 * 1.7 + j as f64 * 0.9 + seed).sin())
+    })
+}
+
+/// Σₖ aₖ·bₖ and Σₖ |aₖ·bₖ|, in double precision.
+fn definition<T: Element>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Array2<(f64, f64)> {
+    Array2::from_shape_fn((a.nrows(), b.ncols()), |(i, j)| {
+        let terms = || a.row(i).into_iter().zip(b.column(j)).map(|(x, y)| x.to_f64() * y.to_f64());
+        (terms().sum(), terms().map(f64::abs).sum())
+    })
+}
+
+/// γₙ = n·u/(1 − n·u): the error of an inner product of n terms is at most γₙ·Σ|aᵢ·bᵢ|, in any order
+/// of summation, fused or not (N. J. Higham, *Accuracy and Stability of Numerical Algorithms*, 2002,
+/// section 3.1). Two more units cover the rounding of a float64 reference.
+fn gamma<T: Element>(n: usize) -> f64 {
+    let nu = (n + 2) as f64 * T::UNIT_ROUNDOFF;
+    nu / (1.0 - nu)
+}
+
+fn kernels<T: Element>() -> Vec<Kernel<T>> {
+    Isa::detected().into_iter().map(T::gemm).collect()
+}
+
+fn pack_right<T: Element>(kernel: &Kernel<T>, b: ArrayView2<'_, T>) -> Vec<T> {
+    let (k, n) = b.dim();
+    let mut packed = vec![T::from_f64(f64::NAN); kernel.packed_right(k, n)];
+    let width = kernel.columns();
+    for first in (0..n).step_by(width) {
+        let sliver = &mut packed[first * k..][..k * width];
+        kernel.pack_right(b.slice(s![.., first..n.min(first + width)]), sliver);
+    }
+    packed
+}
+
+fn close<T: Element>(what: &str, c: ArrayView2<'_, T>, exact: &Array2<(f64, f64)>, k: usize) {
+    for ((at, &c), &(exact, scale)) in c.indexed_iter().zip(exact) {
+        let (error, bound) = ((c.to_f64() - exact).abs(), gamma::<T>(k) * scale);
+        assert!(error <= bound, "{what} at {at:?}: {c}, not {exact}: off by {error:e} > {bound:e}");
+    }
+}
+
+/// Every way to hand the operands over gives the same bits, and those are within the bound.
+fn check<T: Element>(m: usize, k: usize, n: usize) {
+    let (a, b) = (matrix::<T>(m, k, 0.3), matrix::<T>(k, n, 1.1));
+    let exact = definition(a.view(), b.view());
+    for kernel in kernels::<T>() {
+        let what = format!("{} {m}×{k}×{n}", kernel.name());
+        let packed_b = pack_right(&kernel, b.view());
+        let mut packed_a = vec![T::from_f64(f64::NAN); m * k];
+        kernel.pack_left(a.view(), &mut packed_a);
+        let column_major_a = a.t().as_standard_layout().into_owned();
+        let column_major_b = b.t().as_standard_layout().into_owned();
+        let transposed_b = pack_right(&kernel, column_major_b.t());
+
+        let lefts = [
+            Left::InPlace(a.view()),
+            Left::InPlace(column_major_a.t()),
+            Left::Packed(m, k, &packed_a),
+        ];
+        let rights = [
+            Right::InPlace(b.view()),
+            Right::Packed(k, n, &packed_b),
+            Right::Packed(k, n, &transposed_b),
+        ];
+        let mut first: Option<Array2<T>> = None;
+        for left in lefts {
+            for right in rights {
+                let mut c = Array2::from_elem((m, n), T::from_f64(f64::NAN));
+                kernel.multiply(
+                    left,
+                    right,
+                    c.view_mut(),
+                    Finish { accumulate: false, epilogue: None },
+                );
+                close(&what, c.view(), &exact, k);
+                let first = first.get_or_insert_with(|| c.clone());
+                assert_eq!(*first, c, "{what}: other bits for another layout");
+            }
+        }
+    }
+}
+
+#[test]
+fn every_kernel_agrees_with_the_definition_at_every_edge_of_its_tiles() {
+    for m in [1, 2, 3, 4, 5, 6, 7, 11, 12, 13] {
+        for n in (1..=67).chain([127, 128, 129, 200]) {
+            check::<f32>(m, 9, n);
+            check::<f64>(m, 9, n);
+        }
+    }
+    for k in (0..=67).chain([383, 384, 385]) {
+        check::<f32>(7, k, 65);
+        check::<f64>(7, k, 33);
+    }
+}
+
+#[test]
+fn a_product_is_added_to_what_was_there() {
+    let (a, b) = (matrix::<f64>(7, 5, 0.0), matrix::<f64>(5, 70, 1.0));
+    for kernel in kernels::<f64>() {
+        let mut product = Array2::from_elem((7, 70), f64::NAN);
+        let (left, right) = (Left::InPlace(a.view()), Right::InPlace(b.view()));
+        kernel.multiply(left, right, product.view_mut(), REPLACE);
+        let mut sum = Array2::from_elem((7, 70), 2.0);
+        let add = Finish { accumulate: true, epilogue: None };
+        kernel.multiply(left, right, sum.view_mut(), add);
+        assert_eq!(sum, product + 2.0, "{}", kernel.name());
+    }
+}
+
+#[test]
+fn the_epilogue_is_bias_then_activation_and_nothing_else_is_touched() {
+    let (a, b) = (matrix::<f32>(8, 4, 0.0), matrix::<f32>(4, 37, 1.0));
+    let bias: Vec<f32> = (0..37_u8).map(|j| f32::from(j) / 10.0 - 2.0).collect();
+    for kernel in kernels::<f32>() {
+        for (name, activation) in Activation::NAMED {
+            let (left, right) = (Left::InPlace(a.view()), Right::InPlace(b.view()));
+            let mut plain = Array2::from_elem((8, 37), f32::NAN);
+            let finish = Finish { accumulate: false, epilogue: None };
+            kernel.multiply(left, right, plain.view_mut(), finish);
+
+            let mut room = Array2::from_elem((10, 41), -7.0_f32);
+            let epilogue = Epilogue { bias: Some(&bias), activation: Some(activation) };
+            let finish = Finish { accumulate: false, epilogue: Some(epilogue) };
+            kernel.multiply(left, right, room.slice_mut(s![1..9, 2..39]), finish);
+            for ((i, j), &y) in room.indexed_iter() {
+                if !(1..9).contains(&i) || !(2..39).contains(&j) {
+                    assert!(y.to_bits() == (-7.0_f32).to_bits(), "({i}, {j}) was written");
+                    continue;
+                }
+                let x = plain[(i - 1, j - 2)] + bias[j - 2];
+                let exact = x.activate(activation);
+                let error = (y - exact).abs();
+                // The bound of the activations' own test, for an argument that is exact here.
+                assert!(
+                    error <= 10.0 * f32::EPSILON * x.abs(),
+                    "{} {name}({x}) = {y}",
+                    kernel.name()
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn an_element_does_not_depend_on_its_neighbours() {
+    let (a, b) = (matrix::<f32>(13, 50, 0.0), matrix::<f32>(50, 150, 1.0));
+    for kernel in kernels::<f32>() {
+        let finish = Finish { accumulate: false, epilogue: None };
+        let mut whole = Array2::zeros((13, 150));
+        kernel.multiply(
+            Left::InPlace(a.view()),
+            Right::InPlace(b.view()),
+            whole.view_mut(),
+            finish,
+        );
+        for (i, j, rows, columns) in [(0, 0, 1, 1), (3, 70, 5, 66), (12, 149, 1, 1), (1, 1, 12, 64)]
+        {
+            let (a, b) = (a.slice(s![i..i + rows, ..]), b.slice(s![.., j..j + columns]));
+            let mut part = Array2::zeros((rows, columns));
+            kernel.multiply(Left::InPlace(a), Right::InPlace(b), part.view_mut(), finish);
+            let expected = whole.slice(s![i..i + rows, j..j + columns]);
+            assert_eq!(part, expected, "{}: part of C at ({i}, {j})", kernel.name());
+        }
+    }
+}

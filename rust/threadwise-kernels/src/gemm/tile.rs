@@ -1,0 +1,266 @@
+//! The inner kernel: one tile of C in registers.
+
+use std::marker::PhantomData;
+
+use crate::Activation;
+use crate::simd::Lanes;
+#[cfg(target_arch = "x86_64")]
+use crate::{Avx2, Avx512};
+
+/// One tile of C and what it is computed from. Strides count elements.
+pub(super) struct Tile<T> {
+    /// Number of terms, k.
+    pub(super) depth: usize,
+    /// The tile's first row of A.
+    pub(super) a: *const T,
+    /// From a row of A to the next.
+    pub(super) a_row: isize,
+    /// From a column of A to the next.
+    pub(super) a_step: isize,
+    /// The tile's first column of B; columns are adjacent.
+    pub(super) b: *const T,
+    /// From a row of B to the next.
+    pub(super) b_step: isize,
+    /// The tile's first element of C; columns are adjacent.
+    pub(super) c: *mut T,
+    /// From a row of C to the next.
+    pub(super) c_row: isize,
+    /// Columns in the last vector of a row: 1 to the number of lanes.
+    pub(super) last: usize,
+    /// Whether the product is added to C or replaces it; if it replaces it, C is not read.
+    pub(super) accumulate: bool,
+    /// One summand a column of the tile, or null.
+    pub(super) bias: *const T,
+    /// Applied last, if any.
+    pub(super) activation: Option<Activation>,
+}
+
+/// Computes a tile whose size the function fixes.
+///
+/// # Safety
+///
+/// The CPU has the instruction set of the kernel that the function belongs to. With `rows` × `columns`
+/// the size of the function's tile, of which `last` columns lie in the last vector:
+/// `a + i·a_row + p·a_step` is readable for i < rows, p < depth; `b + p·b_step + j` for p < depth,
+/// j < columns; `bias + j` if `bias` is not null; `c + i·c_row + j` is readable and writable, and no
+/// other reference to those elements of C is in use.
+pub(super) type TileFn<T> = unsafe fn(&Tile<T>);
+
+/// The kernel itself, for any vectors.
+///
+/// # Safety
+///
+/// As [`TileFn`] says, with `ROWS` rows and `VECTORS` vectors a row.
+#[inline(always)]
+unsafe fn compute<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    proof: V::Proof,
+    tile: &Tile<V::Element>,
+) {
+    let mask = V::first(proof, tile.last);
+    // SAFETY: the caller's promise about A and B.
+    let mut sums = unsafe { products::<V, ROWS, VECTORS>(proof, mask, tile) };
+    for (i, sums) in sums.iter_mut().enumerate() {
+        let c = tile.c.wrapping_offset(i as isize * tile.c_row);
+        if tile.accumulate {
+            // SAFETY: row i of C, which the caller lends.
+            let before = unsafe { row::<V, VECTORS>(proof, mask, c) };
+            for (sum, before) in sums.iter_mut().zip(before) {
+                *sum = before.add(*sum);
+            }
+        }
+        if !tile.bias.is_null() {
+            // SAFETY: not null, so the caller promises one summand a column.
+            let bias = unsafe { row::<V, VECTORS>(proof, mask, tile.bias) };
+            for (sum, bias) in sums.iter_mut().zip(bias) {
+                *sum = sum.add(bias);
+            }
+        }
+        // SAFETY: row i of C, which the caller lends.
+        unsafe { write::<V, VECTORS>(mask, *sums, c) };
+    }
+    if let Some(activation) = tile.activation {
+        // In a second pass, over what the first has just left in the nearest cache: a call between
+        // the sums and their store would push all of them out of their registers.
+        for i in 0..ROWS {
+            let c = tile.c.wrapping_offset(i as isize * tile.c_row);
+            // SAFETY: row i of C, which the caller lends.
+            let mut sums = unsafe { row::<V, VECTORS>(proof, mask, c) };
+            for sum in &mut sums {
+                *sum = sum.activate(proof, activation);
+            }
+            // SAFETY: as above.
+            unsafe { write::<V, VECTORS>(mask, sums, c) };
+        }
+    }
+}
+
+/// Rows of B between the one in use and the one asked of the second-level cache. Twelve cycles of
+/// arithmetic a row hide about 140 cycles.
+const AHEAD: isize = 12;
+
+/// Σₖ aₖ·bₖ for each element of a tile.
+///
+/// # Safety
+///
+/// As [`TileFn`] says of A and B.
+#[inline(always)]
+unsafe fn products<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+    proof: V::Proof,
+    mask: V::Mask,
+    tile: &Tile<V::Element>,
+) -> [[V; VECTORS]; ROWS] {
+    let zero = V::splat(proof, V::Element::default());
+    let mut sums = [[zero; VECTORS]; ROWS];
+    let (mut a, mut b) = (tile.a, tile.b);
+    for _ in 0..tile.depth {
+        for j in 0..VECTORS {
+            V::prefetch(b.wrapping_offset(AHEAD * tile.b_step).wrapping_add(j * V::COUNT));
+        }
+        // SAFETY: `b` is row p of B, and the caller promises its columns.
+        let right = unsafe { row::<V, VECTORS>(proof, mask, b) };
+        for (i, sums) in sums.iter_mut().enumerate() {
+            // SAFETY: i < ROWS, p < depth.
+            let left = unsafe { *a.wrapping_offset(i as isize * tile.a_row) };
+            let left = V::splat(proof, left);
+            for (sum, right) in sums.iter_mut().zip(right) {
+                *sum = left.mul_add(right, *sum);
+            }
+        }
+        // The last step may leave the arrays, so the pointers move without claiming to stay inside.
+        a = a.wrapping_offset(tile.a_step);
+        b = b.wrapping_offset(tile.b_step);
+    }
+    sums
+}
+
+/// Reads `VECTORS` vectors, the last of them masked.
+///
+/// # Safety
+///
+/// `from` is valid for reading all lanes of the first vectors and the lanes of `mask` of the last.
+#[inline(always)]
+unsafe fn row<V: Lanes, const VECTORS: usize>(
+    proof: V::Proof,
+    mask: V::Mask,
+    from: *const V::Element,
+) -> [V; VECTORS] {
+    let mut vectors = [V::splat(proof, V::Element::default()); VECTORS];
+    for (j, vector) in vectors.iter_mut().enumerate() {
+        let from = from.wrapping_add(j * V::COUNT);
+        *vector = if j + 1 < VECTORS {
+            // SAFETY: a full vector, which the caller promises.
+            unsafe { V::load(proof, from) }
+        } else {
+            // SAFETY: the last vector, of which the caller promises the lanes of the mask.
+            unsafe { V::load_first(proof, mask, from) }
+        };
+    }
+    vectors
+}
+
+/// Writes `VECTORS` vectors, the last of them masked.
+///
+/// # Safety
+///
+/// `to` is valid for writing all lanes of the first vectors and the lanes of `mask` of the last.
+#[inline(always)]
+unsafe fn write<V: Lanes, const VECTORS: usize>(
+    mask: V::Mask,
+    vectors: [V; VECTORS],
+    to: *mut V::Element,
+) {
+    for (j, vector) in vectors.into_iter().enumerate() {
+        let to = to.wrapping_add(j * V::COUNT);
+        if j + 1 < VECTORS {
+            // SAFETY: a full vector, which the caller promises.
+            unsafe { vector.store(to) };
+        } else {
+            // SAFETY: the last vector, of which the caller promises the lanes of the mask.
+            unsafe { vector.store_first(mask, to) };
+        }
+    }
+}
+
+/// Tiles of up to 4 rows of 2 vectors: sixteen registers of 128 bits hold them.
+pub(super) struct Portable<V>(PhantomData<V>);
+
+impl<V: Lanes<Proof = ()>> Portable<V> {
+    pub(super) const TILES: &'static [&'static [TileFn<V::Element>]] = &[
+        &[portable::<V, 1, 1>, portable::<V, 1, 2>],
+        &[portable::<V, 2, 1>, portable::<V, 2, 2>],
+        &[portable::<V, 3, 1>, portable::<V, 3, 2>],
+        &[portable::<V, 4, 1>, portable::<V, 4, 2>],
+    ];
+}
+
+/// # Safety
+///
+/// As [`TileFn`] says; any CPU will do.
+unsafe fn portable<V: Lanes<Proof = ()>, const ROWS: usize, const VECTORS: usize>(
+    tile: &Tile<V::Element>,
+) {
+    // SAFETY: passed on from the caller.
+    unsafe { compute::<V, ROWS, VECTORS>((), tile) }
+}
+
+/// Tiles of up to 6 rows of 2 vectors: 12 of sixteen registers are sums, 2 hold B, 1 holds A.
+#[cfg(target_arch = "x86_64")]
+pub(super) struct TilesAvx2<V>(PhantomData<V>);
+
+#[cfg(target_arch = "x86_64")]
+impl<V: Lanes<Proof = Avx2>> TilesAvx2<V> {
+    pub(super) const TILES: &'static [&'static [TileFn<V::Element>]] = &[
+        &[avx2::<V, 1, 1>, avx2::<V, 1, 2>],
+        &[avx2::<V, 2, 1>, avx2::<V, 2, 2>],
+        &[avx2::<V, 3, 1>, avx2::<V, 3, 2>],
+        &[avx2::<V, 4, 1>, avx2::<V, 4, 2>],
+        &[avx2::<V, 5, 1>, avx2::<V, 5, 2>],
+        &[avx2::<V, 6, 1>, avx2::<V, 6, 2>],
+    ];
+}
+
+/// # Safety
+///
+/// As [`TileFn`] says, on a CPU with AVX2 and FMA.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2,fma")]
+unsafe fn avx2<V: Lanes<Proof = Avx2>, const ROWS: usize, const VECTORS: usize>(
+    tile: &Tile<V::Element>,
+) {
+    // SAFETY: the caller promises the instruction set.
+    let proof = unsafe { Avx2::assume() };
+    // SAFETY: passed on from the caller.
+    unsafe { compute::<V, ROWS, VECTORS>(proof, tile) }
+}
+
+/// Tiles of up to 6 rows of 4 vectors: 24 of thirty-two registers are sums, 4 hold B, 1 holds A.
+/// A step of k is 4 loads and 6 broadcasts, 5 cycles on two load ports, for 24 multiply-adds, 12
+/// cycles on two ports: the arithmetic is the limit by a wide margin.
+#[cfg(target_arch = "x86_64")]
+pub(super) struct TilesAvx512<V>(PhantomData<V>);
+
+#[cfg(target_arch = "x86_64")]
+impl<V: Lanes<Proof = Avx512>> TilesAvx512<V> {
+    pub(super) const TILES: &'static [&'static [TileFn<V::Element>]] = &[
+        &[avx512::<V, 1, 1>, avx512::<V, 1, 2>, avx512::<V, 1, 3>, avx512::<V, 1, 4>],
+        &[avx512::<V, 2, 1>, avx512::<V, 2, 2>, avx512::<V, 2, 3>, avx512::<V, 2, 4>],
+        &[avx512::<V, 3, 1>, avx512::<V, 3, 2>, avx512::<V, 3, 3>, avx512::<V, 3, 4>],
+        &[avx512::<V, 4, 1>, avx512::<V, 4, 2>, avx512::<V, 4, 3>, avx512::<V, 4, 4>],
+        &[avx512::<V, 5, 1>, avx512::<V, 5, 2>, avx512::<V, 5, 3>, avx512::<V, 5, 4>],
+        &[avx512::<V, 6, 1>, avx512::<V, 6, 2>, avx512::<V, 6, 3>, avx512::<V, 6, 4>],
+    ];
+}
+
+/// # Safety
+///
+/// As [`TileFn`] says, on a CPU with AVX-512 F, BW, DQ and VL.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn avx512<V: Lanes<Proof = Avx512>, const ROWS: usize, const VECTORS: usize>(
+    tile: &Tile<V::Element>,
+) {
+    // SAFETY: the caller promises the instruction set.
+    let proof = unsafe { Avx512::assume() };
+    // SAFETY: passed on from the caller.
+    unsafe { compute::<V, ROWS, VECTORS>(proof, tile) }
+}

@@ -1,0 +1,23 @@
+//! Arithmetic of threadwise: kernels on slices and matrix views, one thread, no allocation.
+//!
+//! A kernel is a contract, a definition and its twins. The contract stands in the `mod.rs` of its
+//! folder; the definition is plain Rust that a reader can check by eye; the twins do the same on
+//! wider vector units. [`Isa`] says which instruction sets this CPU has: its tokens can only be made
+//! by detection, so whoever holds one may run the instructions it stands for, and a kernel that takes
+//! a token is a safe function.
+//!
+//! Nothing here knows of threads, Python or models. `unsafe` is used for intrinsics and for the
+//! pointers they read and write, one operation a block, each with its proof.
+
+pub mod activation;
+mod element;
+pub mod gemm;
+mod isa;
+mod simd;
+
+pub use activation::Activation;
+pub use element::Element;
+pub use isa::{Isa, UnknownIsa};
+
+#[cfg(target_arch = "x86_64")]
+pub use isa::{Avx2, Avx512};

@@ -1,0 +1,96 @@
+//! Vectors of lanes: the one abstraction over instruction sets that kernels are written on.
+//!
+//! An algorithm is written once, generic over [`Lanes`] and `#[inline(always)]`, and is instantiated
+//! inside a function that carries `#[target_feature]`, where the lane operations become single
+//! instructions. (The generic function may not carry the attribute itself: it is also compiled for
+//! vectors that need no feature.)
+
+pub(crate) mod portable;
+
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx2;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod avx512;
+
+use crate::Activation;
+pub(crate) use crate::element::Element;
+
+/// A vector register of `COUNT` elements, and what kernels do with it, lane by lane.
+///
+/// A value can only be made with a [`Lanes::Proof`], which exists only where the CPU has the
+/// instructions: operations on values are therefore safe.
+pub(crate) trait Lanes: Copy {
+    /// What a lane holds.
+    type Element: Element;
+    /// The capability token of the instruction set.
+    type Proof: Copy;
+    /// Which of the first lanes of a register take part in a masked access.
+    type Mask: Copy;
+    /// Number of lanes.
+    const COUNT: usize;
+
+    /// `x` in each lane.
+    fn splat(proof: Self::Proof, x: Self::Element) -> Self;
+
+    /// A mask of the first `count` lanes, `count <= COUNT`.
+    fn first(proof: Self::Proof, count: usize) -> Self::Mask;
+
+    /// Reads `COUNT` elements.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading `COUNT` elements; it need not be aligned to the vector.
+    unsafe fn load(proof: Self::Proof, from: *const Self::Element) -> Self;
+
+    /// Reads the lanes of `mask`; the others become zero, and their memory is not touched.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading as many elements as `mask` has lanes.
+    unsafe fn load_first(proof: Self::Proof, mask: Self::Mask, from: *const Self::Element) -> Self;
+
+    /// Writes `COUNT` elements.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writing `COUNT` elements.
+    unsafe fn store(self, to: *mut Self::Element);
+
+    /// Writes the lanes of `mask`; the memory of the others is not touched.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writing as many elements as `mask` has lanes.
+    unsafe fn store_first(self, mask: Self::Mask, to: *mut Self::Element);
+
+    /// Asks for the cache line at `at`, which need not be valid: an instruction that never faults,
+    /// or nothing.
+    fn prefetch(at: *const Self::Element);
+
+    /// `self + other`.
+    fn add(self, other: Self) -> Self;
+    /// `self * factor + addend`: rounded once where the instruction set fuses, twice where not.
+    fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// The activation in each lane.
+    fn activate(self, proof: Self::Proof, activation: Activation) -> Self;
+}
+
+/// What the activations need besides.
+pub(crate) trait Arithmetic: Lanes {
+    /// `self - other`.
+    fn sub(self, other: Self) -> Self;
+    /// `self * other`.
+    fn mul(self, other: Self) -> Self;
+    /// `self / other`.
+    fn div(self, other: Self) -> Self;
+    /// The larger of both; `other` where either is NaN.
+    fn max(self, other: Self) -> Self;
+    /// The smaller of both; `other` where either is NaN.
+    fn min(self, other: Self) -> Self;
+    /// The nearest integer, halves to even.
+    fn round(self) -> Self;
+    /// `self * 2^n` for integral `n` whose power of two is a normal number or overflows to infinity.
+    fn scale(self, n: Self) -> Self;
+    /// `then` in the lanes where `self < other`, `otherwise` in the rest.
+    fn select_less(self, other: Self, then: Self, otherwise: Self) -> Self;
+}

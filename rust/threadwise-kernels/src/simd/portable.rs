@@ -1,0 +1,85 @@
+//! Lanes without a vector unit: an array, which the compiler vectorizes for the target's baseline.
+
+use super::{Element, Lanes};
+use crate::Activation;
+
+/// `N` elements, each operation a loop over them.
+#[derive(Clone, Copy)]
+pub(crate) struct Portable<T, const N: usize>([T; N]);
+
+impl<T: Element, const N: usize> Portable<T, N> {
+    #[inline(always)]
+    fn zip(self, other: Self, f: impl Fn(T, T) -> T) -> Self {
+        Self(std::array::from_fn(|i| f(self.0[i], other.0[i])))
+    }
+}
+
+impl<T: Element, const N: usize> Lanes for Portable<T, N> {
+    type Element = T;
+    type Proof = ();
+    type Mask = usize;
+    const COUNT: usize = N;
+
+    #[inline(always)]
+    fn splat((): (), x: T) -> Self {
+        Self([x; N])
+    }
+
+    #[inline(always)]
+    fn first((): (), count: usize) -> usize {
+        count
+    }
+
+    #[inline(always)]
+    unsafe fn load((): (), from: *const T) -> Self {
+        // SAFETY: the caller's promise: N readable elements; an array needs no more alignment.
+        Self(unsafe { *from.cast::<[T; N]>() })
+    }
+
+    #[inline(always)]
+    unsafe fn load_first((): (), count: usize, from: *const T) -> Self {
+        if count == N {
+            // SAFETY: the caller's promise, for all N lanes.
+            return unsafe { Self::load((), from) };
+        }
+        let mut lanes = [T::default(); N];
+        // SAFETY: the caller's promise: `count` readable elements.
+        let source = unsafe { std::slice::from_raw_parts(from, count) };
+        lanes[..count].copy_from_slice(source);
+        Self(lanes)
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut T) {
+        // SAFETY: the caller's promise: N writable elements.
+        unsafe { to.cast::<[T; N]>().write(self.0) };
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, count: usize, to: *mut T) {
+        for (i, &lane) in self.0[..count].iter().enumerate() {
+            // SAFETY: i < count, and the caller promises `count` writable elements.
+            let place = unsafe { to.add(i) };
+            // SAFETY: `place` is one of them.
+            unsafe { place.write(lane) };
+        }
+    }
+
+    #[inline(always)]
+    fn prefetch(_: *const T) {}
+
+    #[inline(always)]
+    fn add(self, other: Self) -> Self {
+        self.zip(other, |x, y| x + y)
+    }
+
+    #[inline(always)]
+    fn mul_add(self, factor: Self, addend: Self) -> Self {
+        Self(std::array::from_fn(|i| self.0[i] * factor.0[i] + addend.0[i]))
+    }
+
+    #[inline(always)]
+    fn activate(self, (): (), activation: Activation) -> Self {
+        Self(self.0.map(|x| x.activate(activation)))
+    }
+}
