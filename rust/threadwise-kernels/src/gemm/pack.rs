@@ -1,6 +1,6 @@
 //! Copies of operands in the order in which tiles read them.
 
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{ArrayView2, Axis, s};
 
 use super::Kernel;
 use crate::element::Element;
@@ -58,16 +58,13 @@ impl<T: Element> Kernel<T> {
         let (m, k) = a.dim();
         for (start, rows) in pieces(m, self.rows()) {
             let piece = &mut packed[start * k..][..rows * k];
-            let Ok(piece) = ArrayViewMut2::from_shape((k, rows), piece) else { unreachable!() };
-            copy_transposed(a.slice(s![start..start + rows, ..]), piece);
+            let a = a.slice(s![start..start + rows, ..]);
+            for (i, row) in a.rows().into_iter().enumerate() {
+                for (from, to) in row.into_iter().zip(piece[i..].iter_mut().step_by(rows)) {
+                    *to = *from;
+                }
+            }
         }
-    }
-}
-
-/// `to[j, i] = from[i, j]`, row by row of `from`.
-fn copy_transposed<T: Element>(from: ArrayView2<'_, T>, mut to: ArrayViewMut2<'_, T>) {
-    for (row, mut column) in from.rows().into_iter().zip(to.columns_mut()) {
-        column.assign(&row);
     }
 }
 

@@ -1,0 +1,124 @@
+//! What can go wrong, as data; the sentences are made here and nowhere else.
+
+use std::fmt;
+
+use threadwise_kernels::UnknownIsa;
+use threadwise_runtime::Interrupted;
+use threadwise_runtime::budget::BadVariable;
+
+/// Why an operation did nothing, or did not finish.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// An operand has fewer axes than the operation needs.
+    #[error("{name} has shape {shape}, expected at least {expected}")]
+    Axes {
+        /// The operand, as the caller calls it.
+        name: &'static str,
+        /// Its shape.
+        shape: Shape,
+        /// What it should have.
+        expected: &'static str,
+    },
+
+    /// Two operands disagree about an extent they share.
+    #[error("{} has {}, {} has {}: they must be equal", .0[0].name, .0[0], .0[1].name, .0[1])]
+    Extents(Box<[Extent; 2]>),
+
+    /// The axes before the last two do not broadcast.
+    #[error(
+        "the batch axes {left} of {left_name} and {right} of {right_name} do not broadcast: \
+             aligned at their ends, extents must be equal or 1"
+    )]
+    Broadcast {
+        /// The first operand.
+        left_name: &'static str,
+        /// Its batch axes.
+        left: Shape,
+        /// The second operand.
+        right_name: &'static str,
+        /// Its batch axes.
+        right: Shape,
+    },
+
+    /// The place for the result has another shape than the result.
+    #[error("out has shape {actual}, expected {expected}")]
+    Out {
+        /// The shape of what was passed.
+        actual: Shape,
+        /// The shape of the result.
+        expected: Shape,
+    },
+
+    /// The result would have more elements than memory has addresses.
+    #[error("the result would have shape {0}, which is more than memory can hold")]
+    TooLarge(Shape),
+
+    /// There is no memory for the scratch space of the operation.
+    #[error("no memory left for the packed operands: {0}")]
+    Memory(#[from] std::io::Error),
+
+    /// An environment variable names no instruction set.
+    #[error(transparent)]
+    Isa(#[from] UnknownIsa),
+
+    /// An environment variable holds no number of threads.
+    #[error(transparent)]
+    Threads(#[from] BadVariable),
+
+    /// The caller asked to stop; the result is incomplete.
+    #[error(transparent)]
+    Interrupted(#[from] Interrupted),
+}
+
+/// An extent of an operand.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Extent {
+    /// The operand, as the caller calls it.
+    pub name: &'static str,
+    /// Its length along the axis in question.
+    pub length: usize,
+    /// What is counted along that axis.
+    pub unit: &'static str,
+    /// The whole shape.
+    pub shape: Shape,
+}
+
+impl fmt::Display for Extent {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} {} (shape {})", self.length, self.unit, self.shape)
+    }
+}
+
+/// A shape, written as Python writes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shape(pub Vec<usize>);
+
+impl From<&[usize]> for Shape {
+    fn from(shape: &[usize]) -> Self {
+        Self(shape.to_vec())
+    }
+}
+
+impl fmt::Display for Shape {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0.as_slice() {
+            [only] => write!(f, "({only},)"),
+            extents => {
+                let words: Vec<String> = extents.iter().map(usize::to_string).collect();
+                write!(f, "({})", words.join(", "))
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shapes_are_written_as_in_python() {
+        let written = |shape: &[usize]| Shape::from(shape).to_string();
+        assert_eq!([written(&[]), written(&[3]), written(&[2, 0])], ["()", "(3,)", "(2, 0)"]);
+    }
+}

@@ -1,0 +1,102 @@
+//! Products of matrices: [`matmul`] and [`linear`] for arrays of any number of axes.
+//!
+//! `shapes` says what fits together, `batch` cuts operands of more axes into pairs of matrices, `plan`
+//! chooses how one product is computed, `product` computes it.
+
+mod batch;
+mod plan;
+mod product;
+mod shapes;
+#[cfg(test)]
+mod tests;
+
+use bytemuck::Pod;
+use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis, IxDyn};
+use threadwise_kernels::gemm::Epilogue;
+use threadwise_kernels::{Activation, Element};
+
+use crate::Context;
+use crate::error::{Error, Shape};
+
+pub use plan::WORTH_DETACHING;
+pub use shapes::{linear_shape, matmul_shape};
+
+/// A number type that products are computed in: `f32` or `f64`.
+pub trait Real: Element + Pod {}
+
+impl Real for f32 {}
+impl Real for f64 {}
+
+/// `out = a @ b`, as NumPy defines it: operands of one axis are a row and a column, whose axis the
+/// result has not; axes before the last two are broadcast.
+///
+/// Each element is a sum in the order of the shared axis, cut at places that depend on its length
+/// alone: the bits do not depend on threads, layouts or neighbours.
+///
+/// # Errors
+///
+/// If shapes do not fit (then `out` is untouched), memory runs out, or the context's interrupt is due.
+pub fn matmul<T: Real>(
+    a: ArrayViewD<'_, T>,
+    b: ArrayViewD<'_, T>,
+    out: ArrayViewMutD<'_, T>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    expect(&out, &matmul_shape(a.shape(), b.shape())?)?;
+    let (mut a, mut b, mut out) = (a, b, out);
+    // A lone axis is the shared one. The result gets the axis that it lacks, for the time being.
+    if b.ndim() == 1 {
+        b = b.insert_axis(Axis(1));
+        out = append_axis(out);
+    }
+    if a.ndim() == 1 {
+        a = a.insert_axis(Axis(0));
+        let before_last = out.ndim() - 1;
+        out = out.insert_axis(Axis(before_last));
+    }
+    let none = Epilogue { bias: None, activation: None };
+    batch::run(a, b, out, none, context)
+}
+
+/// `out = f(x @ weight.T + bias)`: a layer of a network. The last axis of `x` holds the features,
+/// `weight` one row an output feature.
+///
+/// # Errors
+///
+/// As [`matmul`].
+pub fn linear<T: Real>(
+    x: ArrayViewD<'_, T>,
+    weight: ArrayViewD<'_, T>,
+    bias: Option<&[T]>,
+    activation: Option<Activation>,
+    out: ArrayViewMutD<'_, T>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let bias_shape = bias.map(|bias| [bias.len()]);
+    let bias_shape = bias_shape.as_ref().map(<[usize; 1]>::as_slice);
+    expect(&out, &linear_shape(x.shape(), weight.shape(), bias_shape)?)?;
+    let (mut x, mut out) = (x, out);
+    if x.ndim() == 1 {
+        x = x.insert_axis(Axis(0));
+        out = out.insert_axis(Axis(0));
+    }
+    batch::run(x, weight.reversed_axes(), out, Epilogue { bias, activation }, context)
+}
+
+/// An array of zeros of this shape.
+#[must_use]
+pub fn zeros<T: Real>(shape: &[usize]) -> ArrayD<T> {
+    ArrayD::from_elem(IxDyn(shape), T::default())
+}
+
+fn expect<T>(out: &ArrayViewMutD<'_, T>, shape: &[usize]) -> Result<(), Error> {
+    if out.shape() == shape {
+        return Ok(());
+    }
+    Err(Error::Out { actual: Shape::from(out.shape()), expected: Shape::from(shape) })
+}
+
+fn append_axis<T>(out: ArrayViewMutD<'_, T>) -> ArrayViewMutD<'_, T> {
+    let end = out.ndim();
+    out.insert_axis(Axis(end))
+}

@@ -1,0 +1,169 @@
+//! Products against three loops, in every layout, and bit for bit over threads.
+
+use ndarray::{Array, ArrayD, ArrayViewD, Axis, IxDyn, Slice};
+use proptest::prelude::*;
+use threadwise_kernels::Isa;
+use threadwise_runtime::Interrupt;
+
+use super::{Real, linear, matmul, matmul_shape, zeros};
+use crate::{Activation, Context, Error};
+
+fn context(threads: usize) -> Context<'static> {
+    Context { isa: Isa::current().unwrap(), threads, interrupt: Interrupt::never() }
+}
+
+fn array<T: Real>(shape: &[usize], seed: f64) -> ArrayD<T> {
+    let mut i = seed;
+    Array::from_shape_simple_fn(IxDyn(shape), || {
+        i += 0.7;
+        T::from_f64(i.sin())
+    })
+}
+
+fn product<T: Real>(a: ArrayViewD<'_, T>, b: ArrayViewD<'_, T>, threads: usize) -> ArrayD<T> {
+    let shape = matmul_shape(a.shape(), b.shape()).unwrap();
+    let mut out = ArrayD::from_elem(IxDyn(&shape), T::from_f64(f64::NAN));
+    matmul(a, b, out.view_mut(), &context(threads)).unwrap();
+    out
+}
+
+/// The definition, for matrices: each element and its error bound, γₖ·Σ|aᵢ·bᵢ| (Higham 2002, section
+/// 3.1; two units more for the sums between passes and the reference's own rounding).
+fn check<T: Real>(a: &ArrayD<T>, b: &ArrayD<T>, c: &ArrayD<T>) {
+    let (m, k, n) = (a.shape()[0], a.shape()[1], b.shape()[1]);
+    let units = (k + k / 384 + 2) as f64 * T::UNIT_ROUNDOFF;
+    for i in 0..m {
+        for j in 0..n {
+            let terms = || (0..k).map(|p| a[[i, p]].to_f64() * b[[p, j]].to_f64());
+            let (exact, scale) = (terms().sum::<f64>(), terms().map(f64::abs).sum::<f64>());
+            let error = (c[[i, j]].to_f64() - exact).abs();
+            let bound = units / (1.0 - units) * scale;
+            assert!(error <= bound, "({i}, {j}) of {m}×{k}×{n}: off by {error:e} > {bound:e}");
+        }
+    }
+}
+
+#[test]
+fn agrees_with_the_definition_around_every_threshold_of_the_plan() {
+    for (m, k, n) in [
+        (1, 1, 1),
+        (1, 400, 70),
+        (11, 385, 130),
+        (12, 385, 130),
+        (13, 769, 129),
+        (200, 30, 520),
+        (70, 0, 3),
+        (130, 384, 300),
+    ] {
+        let (a, b) = (array::<f32>(&[m, k], 0.0), array::<f32>(&[k, n], 1.0));
+        check(&a, &b, &product(a.view(), b.view(), 2));
+        let (a, b) = (array::<f64>(&[m, k], 0.0), array::<f64>(&[k, n], 1.0));
+        check(&a, &b, &product(a.view(), b.view(), 2));
+    }
+}
+
+#[test]
+fn threads_and_layouts_do_not_change_a_bit() {
+    for (m, k, n) in [(300, 200, 260), (8, 3000, 700), (2000, 40, 30), (5, 5, 5), (257, 1024, 130)]
+    {
+        let (a, b) = (array::<f32>(&[m, k], 0.0), array::<f32>(&[k, n], 1.0));
+        let expected = product(a.view(), b.view(), 1);
+        let a_columns = a.t().as_standard_layout().into_owned();
+        let b_columns = b.t().as_standard_layout().into_owned();
+        for threads in 1..=4 {
+            for (a, b) in [
+                (a.view(), b.view()),
+                (a_columns.t(), b.view()),
+                (a.view(), b_columns.t()),
+                (a_columns.t(), b_columns.t()),
+            ] {
+                assert_eq!(product(a, b, threads), expected, "{m}×{k}×{n}, {threads} threads");
+            }
+            let mut columns = zeros::<f32>(&[n, m]);
+            let out = columns.view_mut().reversed_axes();
+            matmul(a.view(), b.view(), out, &context(threads)).unwrap();
+            assert_eq!(columns.t(), expected, "{m}×{k}×{n} into columns");
+            let mut spread = zeros::<f32>(&[m, 2 * n]);
+            let every_other = spread.slice_axis_mut(Axis(1), Slice::new(0, None, 2));
+            matmul(a.view(), b.view(), every_other, &context(threads)).unwrap();
+            let every_other = spread.slice_axis(Axis(1), Slice::new(0, None, 2));
+            assert_eq!(every_other, expected, "{m}×{k}×{n} into every other column");
+        }
+    }
+}
+
+#[test]
+fn an_interrupt_stops_a_long_product() {
+    let (a, b) = (array::<f64>(&[700, 4000], 0.0), array::<f64>(&[4000, 700], 1.0));
+    let mut out = zeros::<f64>(&[700, 700]);
+    for threads in [1, 2] {
+        let context = Context { interrupt: Interrupt::when(&|| true), ..context(threads) };
+        // Long enough for one instruction set is too short for another: repeat until asked.
+        let outcome =
+            (0..1000).find_map(|_| matmul(a.view(), b.view(), out.view_mut(), &context).err());
+        assert!(matches!(outcome, Some(Error::Interrupted(_))), "{outcome:?}");
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::default() })]
+
+    /// Every matrix of a broadcast product is the product of the matrices it belongs to.
+    #[test]
+    fn batches_are_products_of_their_matrices(
+        (m, k, n) in (0_usize..9, 0_usize..9, 0_usize..9),
+        batch in prop::collection::vec((0_usize..4, any::<bool>(), any::<bool>()), 0..3),
+        shorter in 0_usize..3,
+        threads in 1_usize..4,
+    ) {
+        let extents = |pick: fn(&(usize, bool, bool)) -> bool| -> Vec<usize> {
+            batch.iter().map(|axis| if pick(axis) { 1 } else { axis.0 }).collect()
+        };
+        let (a_batch, b_batch) = (extents(|axis| axis.1), extents(|axis| axis.2 && !axis.1));
+        let a = array::<f64>(&[&a_batch[..], &[m, k]].concat(), 0.3);
+        let b_batch = &b_batch[shorter.min(b_batch.len())..];
+        let b = array::<f64>(&[b_batch, &[k, n]].concat(), 0.9);
+        let c = product(a.view(), b.view(), threads);
+        let batch_shape = c.shape()[..c.ndim() - 2].to_vec();
+        let whole = |last: [usize; 2]| IxDyn(&[&batch_shape[..], &last].concat());
+        let (a, b) = (a.broadcast(whole([m, k])).unwrap(), b.broadcast(whole([k, n])).unwrap());
+        for at in ndarray::indices(IxDyn(&batch_shape)) {
+            use ndarray::Dimension;
+            let pick = |x: ArrayViewD<'_, f64>| {
+                at.slice().iter().fold(x.to_owned(), |x, &i| x.index_axis_move(Axis(0), i))
+            };
+            let expected = product(pick(a.view()).view(), pick(b.view()).view(), 1);
+            prop_assert_eq!(pick(c.view()), expected);
+        }
+    }
+
+    /// A layer is a product with the transposed weight, the bias and the activation.
+    #[test]
+    fn a_layer_is_its_formula(
+        batch in prop::collection::vec(1_usize..4, 0..3),
+        (inputs, outputs) in (0_usize..20, 1_usize..40),
+        with_bias in any::<bool>(),
+        activation in prop::option::of(0_usize..4),
+    ) {
+        let x = array::<f64>(&[&batch[..], &[inputs]].concat(), 0.1);
+        let weight = array::<f64>(&[outputs, inputs], 0.5);
+        let bias: Vec<f64> = (0..outputs).map(|j| (j as f64).cos()).collect();
+        let bias = with_bias.then_some(bias.as_slice());
+        let activation = activation.map(|i| Activation::NAMED[i].1);
+        let mut out = ArrayD::from_elem(IxDyn(&[&batch[..], &[outputs]].concat()), f64::NAN);
+        linear(x.view(), weight.view(), bias, activation, out.view_mut(), &context(2)).unwrap();
+
+        let mut expected = product(x.view(), weight.t(), 1);
+        for mut row in expected.rows_mut() {
+            for (j, y) in row.iter_mut().enumerate() {
+                *y += bias.map_or(0.0, |bias| bias[j]);
+            }
+        }
+        for (&y, &z) in out.iter().zip(&expected) {
+            use threadwise_kernels::Element;
+            let exact = activation.map_or(z, |activation| z.activate(activation));
+            // The bound of the activations' own test.
+            prop_assert!((y - exact).abs() <= 10.0 * f64::EPSILON * z.abs(), "{} != {}", y, exact);
+        }
+    }
+}
