@@ -1,1 +1,23 @@
+//! `threadwise._threadwise`: private. The public functions and their documentation are in Python.
+#![forbid(unsafe_code)]
 
+mod info;
+mod linalg;
+mod seam;
+mod threads;
+
+use pyo3::pymodule;
+
+#[pymodule]
+mod _threadwise {
+    #[pymodule_export]
+    use crate::info::system;
+    #[pymodule_export]
+    use crate::linalg::{linear, matmul};
+    #[pymodule_export]
+    use crate::threads::{get_num_threads, set_num_threads, swap_context};
+    /// The version, as Cargo writes it.
+    #[pymodule_export]
+    #[expect(non_upper_case_globals, reason = "Python's name")]
+    const version: &str = env!("CARGO_PKG_VERSION");
+}

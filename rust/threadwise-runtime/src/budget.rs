@@ -100,15 +100,30 @@ pub fn threads() -> Result<(usize, Source), BadVariable> {
 ///
 /// If `THREADWISE_NUM_THREADS` holds no number of threads.
 pub fn default_threads() -> Result<(usize, Source), BadVariable> {
-    static ENVIRONMENT: OnceLock<Result<Option<(usize, Source)>, BadVariable>> = OnceLock::new();
     static QUOTA: OnceLock<Option<f64>> = OnceLock::new();
-    let environment = ENVIRONMENT.get_or_init(|| {
-        from_environment(|name| env::var_os(name).map(|v| v.to_string_lossy().into_owned()))
-    });
-    if let Some(setting) = environment.clone()? {
+    if let Some(setting) = environment().clone()? {
         return Ok(setting);
     }
     Ok(within_quota(topology::affinity(), *QUOTA.get_or_init(topology::quota)))
+}
+
+/// Whether `THREADWISE_NUM_THREADS` makes sense, for calls too small to ask what it says.
+///
+/// # Errors
+///
+/// If it does not.
+pub fn check_environment() -> Result<(), BadVariable> {
+    match environment() {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.clone()),
+    }
+}
+
+fn environment() -> &'static Result<Option<(usize, Source)>, BadVariable> {
+    static ENVIRONMENT: OnceLock<Result<Option<(usize, Source)>, BadVariable>> = OnceLock::new();
+    ENVIRONMENT.get_or_init(|| {
+        from_environment(|name| env::var_os(name).map(|v| v.to_string_lossy().into_owned()))
+    })
 }
 
 /// The first variable that names a number. Ours must; the others' are other libraries' business, and

@@ -14,4 +14,4 @@ pub mod topology;
 
 pub use interrupt::{Interrupt, Interrupted};
 pub use scratch::with_scratch;
-pub use team::for_each;
+pub use team::{Checkpoint, for_each};

@@ -157,14 +157,34 @@ impl<T> Items<T> {
     }
 }
 
+/// How a piece of work learns that it should stop.
+#[derive(Clone, Copy, Debug)]
+pub struct Checkpoint<'a> {
+    stop: &'a AtomicBool,
+    /// On the calling thread, what to ask.
+    interrupt: Option<&'a Interrupt<'a>>,
+}
+
+impl Checkpoint<'_> {
+    /// Whether to stop. To be asked every few milliseconds; it costs next to nothing.
+    #[must_use]
+    pub fn reached(&self) -> bool {
+        if self.interrupt.is_some_and(Interrupt::is_due) {
+            self.stop.store(true, Ordering::Relaxed);
+        }
+        self.stop.load(Ordering::Relaxed)
+    }
+}
+
 /// Calls `work` for each item, on the calling thread and up to `threads - 1` workers. With `threads`
 /// equal to 1, with at most one item, and from inside another call's work, it is the plain loop.
 ///
-/// The order in which items are worked on is not fixed; results must not depend on it.
+/// The order in which items are worked on is not fixed; results must not depend on it. Work that takes
+/// long asks its [`Checkpoint`] now and then, and returns early if that is reached.
 ///
 /// # Errors
 ///
-/// If `interrupt` is due before all items are done. Those that had been begun are complete.
+/// If `interrupt` was due before all items were done. Nothing is said then about which were.
 ///
 /// # Panics
 ///
@@ -173,36 +193,37 @@ pub fn for_each<T: Send>(
     items: &mut [T],
     threads: usize,
     interrupt: &Interrupt<'_>,
-    work: impl Fn(&mut T) + Sync,
+    work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
 ) -> Result<(), Interrupted> {
     let count = items.len();
     let threads = threads.min(count);
+    let stop = AtomicBool::new(false);
+    let here = Checkpoint { stop: &stop, interrupt: Some(interrupt) };
     if threads <= 1 || AT_WORK.get() {
         for item in items {
-            if interrupt.is_due() {
+            work(item, here);
+            if here.reached() {
                 return Err(Interrupted);
             }
-            work(item);
         }
         return Ok(());
     }
 
-    let (next, stop) = (AtomicUsize::new(0), AtomicBool::new(false));
+    let next = AtomicUsize::new(0);
     let items = Items(items.as_mut_ptr());
-    let take_one = || {
+    let take_one = |checkpoint: Checkpoint<'_>| {
         let i = next.fetch_add(1, Ordering::Relaxed);
         if i >= count || stop.load(Ordering::Relaxed) {
             return false;
         }
         // SAFETY: i < count, and the counter gives each index out once.
-        work(unsafe { items.take(i) });
+        work(unsafe { items.take(i) }, checkpoint);
         true
     };
     let worker = || {
         let _mark = AtWork::begin();
-        while take_one() {}
+        while take_one(Checkpoint { stop: &stop, interrupt: None }) {}
     };
-
     let job = Arc::new(Job::new(&worker));
     pool::spawn(threads - 1, {
         let job = Arc::clone(&job);
@@ -211,24 +232,19 @@ pub fn for_each<T: Send>(
 
     let mine = catch_unwind(AssertUnwindSafe(|| {
         let _mark = AtWork::begin();
-        while !interrupt.is_due() {
-            if !take_one() {
-                return false;
-            }
-        }
-        true
+        while take_one(here) && !here.reached() {}
     }));
-    // After an interruption or a panic nobody begins another item.
-    if !matches!(mine, Ok(false)) {
+    let interrupted = stop.load(Ordering::Relaxed);
+    // After a panic, too, nobody begins another item.
+    if mine.is_err() {
         stop.store(true, Ordering::Relaxed);
     }
     job.close();
     let theirs = job.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
-    match (mine, theirs) {
-        (Err(panic), _) | (_, Some(panic)) => resume_unwind(panic),
-        (Ok(true), None) => Err(Interrupted),
-        (Ok(false), None) => Ok(()),
+    if let Some(panic) = mine.err().or(theirs) {
+        resume_unwind(panic);
     }
+    if interrupted { Err(Interrupted) } else { Ok(()) }
 }
 
 #[cfg(test)]
@@ -241,7 +257,7 @@ mod tests {
     use super::*;
 
     fn run<T: Send>(items: &mut [T], threads: usize, work: impl Fn(&mut T) + Sync) {
-        for_each(items, threads, &Interrupt::never(), work).unwrap();
+        for_each(items, threads, &Interrupt::never(), |item, _| work(item)).unwrap();
     }
 
     #[test]
@@ -336,12 +352,25 @@ mod tests {
             let done = AtomicUsize::new(0);
             let mut items = vec![(); 10_000];
             let interrupt = Interrupt::when(&|| true);
-            let outcome = for_each(&mut items, threads, &interrupt, |()| {
+            let outcome = for_each(&mut items, threads, &interrupt, |(), _| {
                 thread::sleep(Duration::from_millis(1));
                 done.fetch_add(1, Ordering::Relaxed);
             });
             assert_eq!(outcome, Err(Interrupted), "{threads} threads");
             assert!(done.load(Ordering::Relaxed) < 1000, "it went on long after 50 ms");
+        }
+    }
+
+    #[test]
+    fn a_long_item_hears_of_the_interruption_wherever_it_runs() {
+        for threads in [1, 3] {
+            let interrupt = Interrupt::when(&|| true);
+            let outcome = for_each(&mut [(); 3], threads, &interrupt, |(), checkpoint| {
+                while !checkpoint.reached() {
+                    thread::sleep(Duration::from_millis(1));
+                }
+            });
+            assert_eq!(outcome, Err(Interrupted), "{threads} threads");
         }
     }
 }

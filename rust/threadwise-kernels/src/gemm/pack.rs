@@ -22,28 +22,26 @@ impl<T: Element> Kernel<T> {
         n.next_multiple_of(self.columns()) * k
     }
 
-    /// Packs one sliver of B, at most [`Kernel::columns`] wide, into `sliver`: row after row, each
-    /// filled up with zeros to the full width.
+    /// Packs B into `packed`, sliver after sliver: the rows of [`Kernel::columns`] columns, each
+    /// row filled up with zeros to the full width where B has no more columns.
     ///
     /// # Panics
     ///
-    /// If the sliver is too wide or `sliver` is not k times the full width.
-    pub fn pack_right(&self, b: ArrayView2<'_, T>, sliver: &mut [T]) {
-        let (k, n) = b.dim();
-        let width = self.columns();
-        assert!(n <= width, "a sliver of {n} columns, at most {width} fit");
-        assert_eq!(sliver.len(), k * width, "room for a sliver of {k} rows of {width}");
-        if b.strides()[1] == 1 || n == 1 {
-            for (row, packed) in b.rows().into_iter().zip(sliver.chunks_exact_mut(width)) {
-                let (packed, padding) = packed.split_at_mut(n);
-                match row.as_slice() {
-                    Some(row) => packed.copy_from_slice(row),
-                    None => packed.iter_mut().zip(row).for_each(|(to, from)| *to = *from),
-                }
-                padding.fill(T::default());
+    /// If `packed` has not [`Kernel::packed_right`] elements.
+    pub fn pack_right(&self, b: ArrayView2<'_, T>, packed: &mut [T]) {
+        let ((k, n), width) = (b.dim(), self.columns());
+        assert_eq!(packed.len(), self.packed_right(k, n), "room for packed slivers of {k}×{n}");
+        if k == 0 {
+            return;
+        }
+        // Some rows at a time, so that what is read and what is written stay near: along the rows
+        // where they are contiguous, down the columns where those are.
+        for (block, rows) in b.axis_chunks_iter(Axis(0), LINE).enumerate() {
+            let slivers = packed.chunks_exact_mut(k * width);
+            for (columns, sliver) in rows.axis_chunks_iter(Axis(1), width).zip(slivers) {
+                let place = &mut sliver[block * LINE * width..][..columns.nrows() * width];
+                pack_rows(columns, place, width);
             }
-        } else {
-            transpose(b, sliver, width);
         }
     }
 
@@ -56,6 +54,9 @@ impl<T: Element> Kernel<T> {
     pub fn pack_left(&self, a: ArrayView2<'_, T>, packed: &mut [T]) {
         assert_eq!(packed.len(), a.len(), "room for a packed block of {:?}", a.dim());
         let (m, k) = a.dim();
+        if k == 0 {
+            return;
+        }
         for (start, rows) in pieces(m, self.rows()) {
             let piece = &mut packed[start * k..][..rows * k];
             let a = a.slice(s![start..start + rows, ..]);
@@ -68,23 +69,29 @@ impl<T: Element> Kernel<T> {
     }
 }
 
-/// Rows of B that are transposed at a time: a cache line of each column.
+/// Rows of B that are packed at a time: a cache line of each column, where columns are contiguous.
 const LINE: usize = 16;
 
-/// Packs a sliver of a B whose columns are contiguous (or neither is).
-fn transpose<T: Element>(b: ArrayView2<'_, T>, sliver: &mut [T], width: usize) {
+/// Packs a few rows of one sliver.
+fn pack_rows<T: Element>(b: ArrayView2<'_, T>, packed: &mut [T], width: usize) {
     let n = b.ncols();
-    // A few rows at a time, so that what is written stays in the nearest cache.
-    for (rows, packed) in b.axis_chunks_iter(Axis(0), LINE).zip(sliver.chunks_mut(LINE * width)) {
-        for (j, column) in rows.columns().into_iter().enumerate() {
-            for (&from, to) in column.iter().zip(packed[j..].iter_mut().step_by(width)) {
-                *to = from;
+    if b.strides()[1] == 1 || n == 1 {
+        for (row, packed) in b.rows().into_iter().zip(packed.chunks_exact_mut(width)) {
+            match row.as_slice() {
+                Some(row) => packed[..n].copy_from_slice(row),
+                None => packed.iter_mut().zip(row).for_each(|(to, from)| *to = *from),
             }
         }
-        if n < width {
-            for row in packed.chunks_exact_mut(width) {
-                row[n..].fill(T::default());
+    } else {
+        for (j, column) in b.columns().into_iter().enumerate() {
+            for (from, to) in column.into_iter().zip(packed[j..].iter_mut().step_by(width)) {
+                *to = *from;
             }
+        }
+    }
+    if n < width {
+        for row in packed.chunks_exact_mut(width) {
+            row[n..].fill(T::default());
         }
     }
 }

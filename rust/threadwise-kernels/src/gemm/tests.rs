@@ -37,11 +37,7 @@ fn kernels<T: Element>() -> Vec<Kernel<T>> {
 fn pack_right<T: Element>(kernel: &Kernel<T>, b: ArrayView2<'_, T>) -> Vec<T> {
     let (k, n) = b.dim();
     let mut packed = vec![T::from_f64(f64::NAN); kernel.packed_right(k, n)];
-    let width = kernel.columns();
-    for first in (0..n).step_by(width) {
-        let sliver = &mut packed[first * k..][..k * width];
-        kernel.pack_right(b.slice(s![.., first..n.min(first + width)]), sliver);
-    }
+    kernel.pack_right(b, &mut packed);
     packed
 }
 

@@ -102,7 +102,7 @@ fn all<T: Real>(
     let together = (WORTH_A_THREAD / 4 / each).clamp(1, items.len().div_ceil(threads));
     let mut groups: Vec<&mut [Item<'_, T>]> = items.chunks_mut(together).collect();
     let (isa, failure) = (context.isa, Mutex::new(None));
-    for_each(&mut groups, threads, &context.interrupt, |group| {
+    for_each(&mut groups, threads, &context.interrupt, |group, _| {
         let alone = Context { isa, threads: 1, interrupt: Interrupt::never() };
         for Item { a, b, c } in group.iter_mut() {
             let outcome = product::multiply(a.view(), b.view(), c.view_mut(), epilogue, &alone);

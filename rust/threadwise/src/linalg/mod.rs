@@ -11,9 +11,10 @@ mod shapes;
 mod tests;
 
 use bytemuck::Pod;
-use ndarray::{ArrayD, ArrayViewD, ArrayViewMutD, Axis, IxDyn};
+use ndarray::{ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, Axis, IxDyn};
 use threadwise_kernels::gemm::Epilogue;
-use threadwise_kernels::{Activation, Element};
+use threadwise_kernels::{Activation, Element, Isa};
+use threadwise_runtime::budget;
 
 use crate::Context;
 use crate::error::{Error, Shape};
@@ -81,6 +82,37 @@ pub fn linear<T: Real>(
         out = out.insert_axis(Axis(0));
     }
     batch::run(x, weight.reversed_axes(), out, Epilogue { bias, activation }, context)
+}
+
+/// Elements of a result that [`tiny`] has room for.
+pub const TINY: usize = 256;
+
+/// `a @ b` for matrices whose product has at most [`TINY`] elements, handed to `take`: no memory is
+/// allocated and nothing is planned. The bits are those of [`matmul`].
+///
+/// # Errors
+///
+/// If shapes do not fit, or an environment variable of threadwise makes no sense.
+pub fn tiny<T: Real, R>(
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    take: impl FnOnce(ArrayView2<'_, T>) -> R,
+) -> Result<R, Error> {
+    budget::check_environment()?;
+    let mut room = [T::default(); TINY];
+    let (m, n) = (a.nrows(), b.ncols());
+    let shape = || Shape(vec![m, n]);
+    let room = room.get_mut(..m * n).ok_or_else(|| Error::TooLarge(shape()))?;
+    let c = ArrayViewMut2::from_shape((m, n), &mut *room).map_err(|_| Error::TooLarge(shape()))?;
+    product::alone(&T::gemm(Isa::current()?), a, b, c);
+    let c = ArrayView2::from_shape((m, n), room).map_err(|_| Error::TooLarge(shape()))?;
+    Ok(take(c))
+}
+
+/// The kernels that products use on `isa`, by name.
+#[must_use]
+pub fn kernel_names(isa: Isa) -> Vec<String> {
+    vec![f32::gemm(isa).name(), f64::gemm(isa).name()]
 }
 
 /// An array of zeros of this shape.

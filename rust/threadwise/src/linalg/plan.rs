@@ -13,22 +13,20 @@ use super::Real;
 /// and a block of A share the second-level cache.
 const DEPTH: usize = 384;
 
-/// Bytes of packed B in use at a time: they stay in the third-level cache while all of A goes past.
-const PANEL: usize = 8 << 20;
+/// Rows of A that are multiplied with a sliver of B while they are in the second-level cache.
+const BLOCK: usize = 192;
 
-/// Rows of A that are multiplied with a sliver of B while it is in the second-level cache.
-const ROWS: usize = 192;
-
-/// Columns of B that a piece of work takes: eight slivers of the widest kernel.
+/// Columns of C that a piece has at most: its packed part of B then fills less than the second-level
+/// cache.
 const COLUMNS: usize = 512;
+
+/// Pieces for each thread: enough that the last ones to finish do not keep the others waiting for
+/// long, and few enough that A is not read again and again.
+const PIECES: usize = 2;
 
 /// Multiply-adds below which a product runs on the calling thread. Waking a worker costs some ten
 /// microseconds, in which one core does this many.
 pub(super) const WORTH_A_THREAD: usize = 2_000_000;
-
-/// Multiply-adds above which a piece is cut, so that a request to stop is soon heard by the slowest
-/// instruction set too.
-const LARGEST_PIECE: usize = 32_000_000;
 
 /// Rows of C from which on B is packed. Packing B costs as much as multiplying it with about this many.
 const WORTH_PACKING: usize = 12;
@@ -51,12 +49,12 @@ pub(super) struct Plan {
     pub(super) pack_left: bool,
     /// Terms a pass.
     pub(super) depth: usize,
-    /// Columns of B that are packed at a time, a multiple of the kernel's width.
-    pub(super) panel: usize,
     /// Rows of a piece of work, a multiple of the kernel's height.
     pub(super) rows: usize,
     /// Columns of a piece of work, a multiple of the kernel's width.
     pub(super) columns: usize,
+    /// Rows of A at a time within a piece, a multiple of the kernel's height.
+    pub(super) block: usize,
 }
 
 /// What decides about packing.
@@ -66,8 +64,6 @@ pub(super) struct Layout {
     pub(super) right_is_row_major: bool,
     /// Whether adjacent columns of A are.
     pub(super) left_is_row_major: bool,
-    /// Bytes from a row of A to the next.
-    pub(super) left_stride: usize,
 }
 
 impl Plan {
@@ -84,26 +80,23 @@ impl Plan {
         let depth = depth(k);
         let right_bytes = k.saturating_mul(n).saturating_mul(size_of::<T>());
         let pack_right = !layout.right_is_row_major || (m >= WORTH_PACKING && right_bytes > NEAR);
-        // Rows whose starts lie a multiple of a page apart fall into the same few places of a cache.
-        let crowded = layout.left_stride.is_multiple_of(4096) && m > 2 * height;
-        let pack_left = pack_right && n > 4 * width && (!layout.left_is_row_major || crowded);
+        let pack_left = pack_right && n > 4 * width && !layout.left_is_row_major;
 
-        let panel = (PANEL / (depth.max(1) * size_of::<T>())).max(width) / width * width;
-        let (mut rows, mut columns) = (even(m, ROWS, height), even(n, COLUMNS, width));
-        // Enough pieces that the last ones to finish do not keep the others waiting for long.
-        while m.div_ceil(rows) * n.div_ceil(columns) < 4 * threads && threads > 1 {
-            if columns > width && (columns / width >= rows / height || rows <= height) {
-                columns = even(columns, columns / 2, width);
+        let (mut rows, mut columns) = (m.next_multiple_of(height), even(n, COLUMNS, width));
+        // Every row of pieces packs B anew, so columns are cut first.
+        let halve_columns = |columns: usize| even(columns, columns / 2, width);
+        let halve_rows = |rows: usize| even(rows, rows / 2, height);
+        while threads > 1 && m.div_ceil(rows) * n.div_ceil(columns) < PIECES * threads {
+            if columns > 2 * width || (columns > width && rows <= BLOCK) {
+                columns = halve_columns(columns);
             } else if rows > height {
-                rows = even(rows, rows / 2, height);
+                rows = halve_rows(rows);
             } else {
                 break;
             }
         }
-        while rows > height && rows * columns.min(n) * depth > LARGEST_PIECE {
-            rows = even(rows, rows / 2, height);
-        }
-        Self { threads, pack_right, pack_left, depth, panel, rows, columns }
+        let block = even(rows, BLOCK, height);
+        Self { threads, pack_right, pack_left, depth, rows, columns, block }
     }
 }
 
@@ -125,8 +118,7 @@ mod tests {
 
     use super::*;
 
-    const ROW_MAJOR: Layout =
-        Layout { right_is_row_major: true, left_is_row_major: true, left_stride: 1000 };
+    const ROW_MAJOR: Layout = Layout { right_is_row_major: true, left_is_row_major: true };
 
     fn plan(m: usize, k: usize, n: usize, threads: usize) -> Plan {
         Plan::new(&f32::gemm(Isa::Scalar), (m, k, n), ROW_MAJOR, threads)
@@ -157,8 +149,8 @@ mod tests {
                 let plan = plan(m, k, n, threads);
                 assert_eq!(plan.rows % kernel.rows(), 0, "{plan:?}");
                 assert_eq!(plan.columns % kernel.columns(), 0, "{plan:?}");
-                assert_eq!(plan.panel % kernel.columns(), 0, "{plan:?}");
-                assert!(plan.rows.min(m) * plan.columns.min(n) * plan.depth <= LARGEST_PIECE);
+                assert_eq!(plan.block % kernel.rows(), 0, "{plan:?}");
+                assert!(plan.block <= BLOCK && plan.columns <= COLUMNS, "{plan:?}");
                 let pieces = m.div_ceil(plan.rows) * n.div_ceil(plan.columns);
                 assert!(pieces >= 2 * plan.threads || plan.threads == 1, "{pieces}: {plan:?}");
             }

@@ -1,14 +1,16 @@
 //! One product of two matrices, by the plan.
 
+use std::sync::{Mutex, PoisonError};
+
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Left, Right};
-use threadwise_runtime::{for_each, with_scratch};
+use threadwise_runtime::{Checkpoint, for_each, with_scratch};
 
 use super::Real;
-use super::plan::{Layout, Plan};
+use super::plan::{self, Layout, Plan};
 use crate::{Context, Error};
 
-/// A piece of C with its place.
+/// A piece of C, and where in C it begins.
 struct Piece<'a, T> {
     row: usize,
     column: usize,
@@ -52,7 +54,26 @@ pub(super) fn multiply<T: Real>(
     })?
 }
 
-/// [`multiply`] where the rows of C are contiguous.
+/// `c = a @ b` where the rows of B and C are contiguous, without a plan: the same sums.
+pub(super) fn alone<T: Real>(
+    kernel: &Kernel<T>,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+) {
+    let k = a.ncols();
+    let depth = plan::depth(k).max(1);
+    for first in (0..k.max(1)).step_by(depth) {
+        let terms = first..k.min(first + depth);
+        let a = Left::InPlace(a.slice_axis(Axis(1), terms.clone().into()));
+        let b = Right::InPlace(b.slice_axis(Axis(0), terms.into()));
+        let finish = Finish { accumulate: first > 0, epilogue: None };
+        kernel.multiply(a, b, c.view_mut(), finish);
+    }
+}
+
+/// [`multiply`] where the rows of C are contiguous: in pieces, shared among the threads. A piece needs
+/// nothing of the others, not even their packed operands, so the threads meet once, at the end.
 fn into_rows<T: Real>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
@@ -65,141 +86,108 @@ fn into_rows<T: Real>(
     let layout = Layout {
         right_is_row_major: b.strides()[1] == 1 || n == 1 || k == 0,
         left_is_row_major: a.strides()[1] == 1,
-        left_stride: a.strides()[0].unsigned_abs() * size_of::<T>(),
     };
     let plan = Plan::new(&kernel, (m, k, n), layout, context.threads);
-    // A product without terms is one pass that stores zeros and the epilogue.
-    let passes = k.div_ceil(plan.depth.max(1)).max(1);
-    for first_column in (0..n).step_by(plan.panel) {
-        let columns = plan.panel.min(n - first_column);
-        let panel = first_column..first_column + columns;
-        let epilogue =
-            Epilogue { bias: epilogue.bias.map(|bias| &bias[panel.clone()]), ..epilogue };
-        let b = b.slice_axis(Axis(1), panel.clone().into());
-        let mut c = c.slice_axis_mut(Axis(1), panel.into());
-        for pass in 0..passes {
-            let terms = pass * plan.depth..k.min((pass + 1) * plan.depth);
-            let finish =
-                Finish { accumulate: pass > 0, epilogue: (pass + 1 == passes).then_some(epilogue) };
-            let a = a.slice_axis(Axis(1), terms.clone().into());
-            let b = b.slice_axis(Axis(0), terms.into());
-            one_pass(&kernel, &plan, a, b, c.view_mut(), finish, context)?;
-        }
-    }
-    Ok(())
-}
-
-/// `c = a @ b` or `c += a @ b` for a B that fits a panel.
-fn one_pass<T: Real>(
-    kernel: &Kernel<T>,
-    plan: &Plan,
-    a: ArrayView2<'_, T>,
-    b: ArrayView2<'_, T>,
-    c: ArrayViewMut2<'_, T>,
-    finish: Finish<'_, T>,
-    context: &Context<'_>,
-) -> Result<(), Error> {
-    if !plan.pack_right {
-        return pieces(kernel, plan, a, Right::InPlace(b), c, finish, context);
-    }
-    let (k, n) = b.dim();
-    with_scratch(kernel.packed_right(k, n), |packed: &mut [T]| {
-        pack(kernel, plan, b, packed, context)?;
-        pieces(kernel, plan, a, Right::Packed(k, n, packed), c, finish, context)
-    })?
-}
-
-/// Packs B, the slivers shared among the threads.
-fn pack<T: Real>(
-    kernel: &Kernel<T>,
-    plan: &Plan,
-    b: ArrayView2<'_, T>,
-    packed: &mut [T],
-    context: &Context<'_>,
-) -> Result<(), Error> {
-    let (k, width) = (b.nrows(), kernel.columns());
-    let mut slivers: Vec<_> =
-        b.axis_chunks_iter(Axis(1), width).zip(packed.chunks_mut((k * width).max(1))).collect();
-    for_each(&mut slivers, plan.threads, &context.interrupt, |(b, sliver)| {
-        kernel.pack_right(b.view(), sliver);
-    })?;
-    Ok(())
-}
-
-/// Computes C in pieces, shared among the threads.
-fn pieces<T: Real>(
-    kernel: &Kernel<T>,
-    plan: &Plan,
-    a: ArrayView2<'_, T>,
-    b: Right<'_, T>,
-    mut c: ArrayViewMut2<'_, T>,
-    finish: Finish<'_, T>,
-    context: &Context<'_>,
-) -> Result<(), Error> {
-    let (m, n) = c.dim();
+    let operands = Operands { a, b, epilogue };
     if m <= plan.rows && n <= plan.columns {
-        return piece(kernel, plan, a, b, Piece { row: 0, column: 0, c }, finish);
+        let mut whole = [Piece { row: 0, column: 0, c }];
+        return share(&mut whole, &kernel, &plan, operands, context);
     }
     let mut pieces = Vec::with_capacity(m.div_ceil(plan.rows) * n.div_ceil(plan.columns));
     for (i, mut rows) in c.axis_chunks_iter_mut(Axis(0), plan.rows).enumerate() {
-        // Cut from the front, so that each piece is borrowed once and for as long as C.
-        for j in 0..n.div_ceil(plan.columns) {
-            let rest = rows.ncols();
-            let (c, after) = rows.split_at(Axis(1), plan.columns.min(rest));
-            pieces.push(Piece { row: i * plan.rows, column: j * plan.columns, c });
-            rows = after;
+        for column in (0..n).step_by(plan.columns) {
+            let (c, rest) = rows.split_at(Axis(1), plan.columns.min(n - column));
+            pieces.push(Piece { row: i * plan.rows, column, c });
+            rows = rest;
         }
     }
-    // Column by column, so that threads that work side by side share a part of B.
-    pieces.sort_by_key(|piece| (piece.column, piece.row));
-    let outcome = std::sync::Mutex::new(Ok(()));
-    for_each(&mut pieces, plan.threads, &context.interrupt, |it| {
-        let it = Piece { row: it.row, column: it.column, c: it.c.view_mut() };
-        if let Err(error) = piece(kernel, plan, a, b, it, finish)
-            && let Ok(mut outcome) = outcome.lock()
-        {
-            *outcome = Err(error);
-        }
-    })?;
-    outcome.into_inner().unwrap_or(Ok(()))
+    share(&mut pieces, &kernel, &plan, operands, context)
 }
 
-/// Computes one piece of C.
+/// Computes all pieces.
+fn share<T: Real>(
+    pieces: &mut [Piece<'_, T>],
+    kernel: &Kernel<T>,
+    plan: &Plan,
+    operands: Operands<'_, T>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let failure = Mutex::new(None);
+    for_each(pieces, plan.threads, &context.interrupt, |it, checkpoint| {
+        if let Err(error) = piece(kernel, plan, operands, it, checkpoint) {
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    })?;
+    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// What a product is made of.
+#[derive(Clone, Copy)]
+struct Operands<'a, T> {
+    a: ArrayView2<'a, T>,
+    b: ArrayView2<'a, T>,
+    epilogue: Epilogue<'a, T>,
+}
+
+/// Computes one piece of C: pass by pass over k, and in each pass block by block of A's rows against
+/// the piece's columns of B, which are packed once a pass.
 fn piece<T: Real>(
+    kernel: &Kernel<T>,
+    plan: &Plan,
+    Operands { a, b, epilogue }: Operands<'_, T>,
+    piece: &mut Piece<'_, T>,
+    checkpoint: Checkpoint<'_>,
+) -> Result<(), Error> {
+    let (m, n) = piece.c.dim();
+    let k = a.ncols();
+    let a = a.slice_axis(Axis(0), (piece.row..piece.row + m).into());
+    let columns = piece.column..piece.column + n;
+    let b = b.slice_axis(Axis(1), columns.clone().into());
+    let epilogue = Epilogue { bias: epilogue.bias.map(|bias| &bias[columns]), ..epilogue };
+    // A product without terms is one pass that stores zeros and the epilogue.
+    for first in (0..k.max(1)).step_by(plan.depth.max(1)) {
+        let terms = first..k.min(first + plan.depth);
+        let finish =
+            Finish { accumulate: first > 0, epilogue: (terms.end == k).then_some(epilogue) };
+        let a = a.slice_axis(Axis(1), terms.clone().into());
+        let b = b.slice_axis(Axis(0), terms.into());
+        if plan.pack_right {
+            let depth = b.nrows();
+            with_scratch(kernel.packed_right(depth, n), |packed: &mut [T]| {
+                kernel.pack_right(b, packed);
+                blocks(kernel, plan, a, Right::Packed(depth, n, packed), piece, finish, checkpoint)
+            })??;
+        } else {
+            blocks(kernel, plan, a, Right::InPlace(b), piece, finish, checkpoint)?;
+        }
+    }
+    Ok(())
+}
+
+/// One pass over a piece: few enough rows of A at a time that they stay in the second-level cache while
+/// all columns of B go past. Between blocks it hears of a wish to stop.
+fn blocks<T: Real>(
     kernel: &Kernel<T>,
     plan: &Plan,
     a: ArrayView2<'_, T>,
     b: Right<'_, T>,
-    piece: Piece<'_, T>,
+    piece: &mut Piece<'_, T>,
     finish: Finish<'_, T>,
+    checkpoint: Checkpoint<'_>,
 ) -> Result<(), Error> {
-    let (rows, columns) = piece.c.dim();
-    let (first, end) = (piece.column, piece.column + columns);
-    let b = match b {
-        Right::InPlace(mut b) => {
-            b.slice_axis_inplace(Axis(1), (first..end).into());
-            Right::InPlace(b)
+    let rows = a.axis_chunks_iter(Axis(0), plan.block);
+    for (a, c) in rows.zip(piece.c.axis_chunks_iter_mut(Axis(0), plan.block)) {
+        if checkpoint.reached() {
+            break;
         }
-        Right::Packed(k, _, packed) => {
-            let stop = first * k + kernel.packed_right(k, columns);
-            Right::Packed(k, columns, &packed[first * k..stop])
+        if plan.pack_left {
+            with_scratch(a.len(), |packed: &mut [T]| {
+                kernel.pack_left(a, packed);
+                kernel.multiply(Left::Packed(a.nrows(), a.ncols(), packed), b, c, finish);
+            })?;
+        } else {
+            kernel.multiply(Left::InPlace(a), b, c, finish);
         }
-    };
-    let finish = Finish {
-        epilogue: finish.epilogue.map(|epilogue| Epilogue {
-            bias: epilogue.bias.map(|bias| &bias[first..end]),
-            ..epilogue
-        }),
-        ..finish
-    };
-    let a = a.slice_axis(Axis(0), (piece.row..piece.row + rows).into());
-    if !plan.pack_left {
-        kernel.multiply(Left::InPlace(a), b, piece.c, finish);
-        return Ok(());
     }
-    with_scratch(a.len(), |packed: &mut [T]| {
-        kernel.pack_left(a, packed);
-        kernel.multiply(Left::Packed(a.nrows(), a.ncols(), packed), b, piece.c, finish);
-    })?;
     Ok(())
 }

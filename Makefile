@@ -1,0 +1,58 @@
+# Each target does all of its own set-up: Python >= 3.11 and Rust >= 1.89 are enough.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+.DEFAULT_GOAL := help
+.PHONY: help demo test test-rust test-python lint bench docs wheel clean
+
+help: ## what there is
+	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
+
+demo: $(VENV)/built ## real work, next to NumPy, in a minute
+	$(BIN)/threadwise demo
+
+test: test-rust test-python ## everything that must hold
+
+test-rust: # the kernel and engine tests once for each instruction set
+	cargo test --locked --profile testrelease --workspace
+	THREADWISE_ISA=avx2 cargo test --locked --profile testrelease -p threadwise-kernels -p threadwise
+	THREADWISE_ISA=scalar cargo test --locked --profile testrelease -p threadwise-kernels -p threadwise
+
+test-python: $(VENV)/built # the products once for each instruction set
+	$(BIN)/python -m pytest -q
+	THREADWISE_ISA=avx2 $(BIN)/python -m pytest -q tests/linalg
+	THREADWISE_ISA=scalar $(BIN)/python -m pytest -q tests/linalg
+
+lint: $(VENV)/built $(VENV)/lint ## format, clippy, ruff, mypy, stubs
+	cargo fmt --all --check
+	cargo clippy --locked --workspace --all-targets -- -D warnings
+	$(BIN)/ruff check && $(BIN)/ruff format --check
+	$(BIN)/mypy
+	MYPYPATH=python $(BIN)/python -m mypy.stubtest threadwise._threadwise
+
+bench: $(VENV)/built ## time it against NumPy; rows go to benches/record
+	$(BIN)/python benches/matmul.py --record
+	cargo bench --locked -p threadwise-benches
+
+docs: $(VENV)/built $(VENV)/docs ## the documentation, into docs/_build
+	$(BIN)/python -m sphinx -W -q -b html docs docs/_build
+
+wheel: $(VENV)/built ## a wheel for this platform, into dist
+	$(BIN)/maturin build --release --locked --out dist
+
+clean: ## forget everything built
+	rm -rf $(VENV) target dist docs/_build docs/api
+
+# The package with all that its tests need; built as a release, because a debug build gets timed.
+$(VENV)/built: $(VENV)/test $(RUST)
+	$(BIN)/maturin develop --release --locked --quiet --extras cli
+	touch $@
+
+$(VENV)/test $(VENV)/lint $(VENV)/docs: $(VENV)/%: pyproject.toml | $(BIN)/python
+	$(BIN)/python -m pip install --quiet --group $*
+	touch $@
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade 'pip>=25.1'

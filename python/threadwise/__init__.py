@@ -1,0 +1,28 @@
+"""Parallel deep learning on the CPU, from NumPy.
+
+Rust kernels borrow NumPy arrays without copying, release Python's lock, and use threads only where
+threads win. Results have the same bits for every number of threads.
+
+Start with `matmul` and `linear`; `threads` limits what they use, `info` says what they run on.
+"""
+
+from threadwise import errors, linalg
+from threadwise._budget import get_num_threads, set_num_threads, threads
+from threadwise._info import Info, __version__, info
+from threadwise._threadpoolctl import register as _register
+from threadwise.linalg import linear, matmul
+
+__all__ = [
+    "Info",
+    "__version__",
+    "errors",
+    "get_num_threads",
+    "info",
+    "linalg",
+    "linear",
+    "matmul",
+    "set_num_threads",
+    "threads",
+]
+
+_register()

@@ -1,0 +1,37 @@
+"""Lets threadpoolctl see and limit our threads, as it does those of BLAS and OpenMP libraries."""
+
+from importlib.util import find_spec
+
+__all__ = ["register"]
+
+
+def register() -> None:
+    """Announce our pool to threadpoolctl, if that is installed.
+
+    It recognizes libraries by the beginning of their file names, and asks a controller for the
+    rest. What it sets holds for the process, as `threadwise.set_num_threads` does.
+    """
+    if find_spec("threadpoolctl") is None:
+        return
+    import threadpoolctl  # noqa: PLC0415 - optional
+
+    from threadwise import _threadwise  # noqa: PLC0415 - with it
+
+    class ThreadwiseController(threadpoolctl.LibController):  # type: ignore[misc]
+        user_api = "threadwise"
+        internal_api = "threadwise"
+        filename_prefixes = ("_threadwise",)
+
+        def get_num_threads(self) -> int:
+            return _threadwise.get_num_threads()
+
+        def set_num_threads(self, num_threads: int) -> None:
+            _threadwise.set_num_threads(num_threads)
+
+        def get_version(self) -> str:
+            return _threadwise.version
+
+        def set_additional_attributes(self) -> None:
+            self.threading_layer = "rayon"
+
+    threadpoolctl.register(ThreadwiseController)

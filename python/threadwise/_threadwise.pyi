@@ -1,0 +1,33 @@
+"""The binary. Private: the public functions, with their documentation, are in Python."""
+
+from typing import Any, TypedDict
+
+version: str
+
+class System(TypedDict):
+    profile: str
+    isa_detected: list[str]
+    isa_used: str | None
+    kernels: list[str]
+    cpus: int
+    affinity: int
+    quota: float | None
+    numa_nodes: int
+    threads: int | None
+    threads_source: str | None
+    problems: list[str]
+
+def matmul(a: object, b: object, out: object, threads: object, /) -> Any: ...
+def linear(
+    x: object,
+    weight: object,
+    bias: object,
+    activation: object,
+    out: object,
+    threads: object,
+    /,
+) -> Any: ...
+def get_num_threads() -> int: ...
+def set_num_threads(threads: object, /) -> None: ...
+def swap_context(threads: object, /) -> int | None: ...
+def system() -> System: ...

@@ -1,0 +1,161 @@
+//! Documented in `threadwise.linalg`.
+
+use numpy::{PyArray2, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::intern;
+use pyo3::prelude::*;
+use threadwise::{Activation, linalg};
+
+use crate::seam::{
+    DTypeError, DomainError, Kind, Number, Operand, compute, raise, result, result_in,
+};
+
+type Object<'py> = Bound<'py, PyAny>;
+
+/// Documented in `threadwise.linalg.matmul`.
+#[pyfunction]
+#[pyo3(signature = (a, b, out, threads, /))]
+pub(crate) fn matmul<'py>(
+    py: Python<'py>,
+    a: &Object<'py>,
+    b: &Object<'py>,
+    out: Option<&Object<'py>>,
+    threads: Option<&Object<'py>>,
+) -> PyResult<Object<'py>> {
+    if out.is_none() && threads.is_none() {
+        if let Some(c) = tiny::<f32>(py, a, b)? {
+            return Ok(c);
+        }
+        if let Some(c) = tiny::<f64>(py, a, b)? {
+            return Ok(c);
+        }
+    }
+    let (a, b) = (Operand::new("a", a)?, Operand::new("b", b)?);
+    match a.kind.max(b.kind) {
+        Kind::F32 => matmul_of::<f32>(py, &a, &b, out, threads),
+        Kind::F64 => matmul_of::<f64>(py, &a, &b, out, threads),
+    }
+}
+
+/// The product of two small matrices of the same type: the general way would take longer to find out
+/// what they are than to multiply them. `None` if they are anything else.
+fn tiny<'py, T: Number>(
+    py: Python<'py>,
+    a: &Object<'py>,
+    b: &Object<'py>,
+) -> PyResult<Option<Object<'py>>> {
+    let (Ok(a), Ok(b)) = (a.cast::<PyArray2<T>>(), b.cast::<PyArray2<T>>()) else {
+        return Ok(None);
+    };
+    let (&[m, k], &[b_k, n]) = (a.shape(), b.shape()) else { return Ok(None) };
+    let plain = a.is_c_contiguous() && b.is_c_contiguous() && a.is_aligned() && b.is_aligned();
+    if k != b_k || m * n > linalg::TINY || m * n * k > linalg::WORTH_DETACHING || !plain {
+        return Ok(None);
+    }
+    let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
+    let (a, b) = (a.as_array(), b.as_array());
+    linalg::tiny(a, b, |c| PyArray2::from_array(py, &c).into_any()).map(Some).map_err(raise)
+}
+
+fn matmul_of<'py, T: Number>(
+    py: Python<'py>,
+    a: &Operand<'py>,
+    b: &Operand<'py>,
+    out: Option<&Object<'py>>,
+    threads: Option<&Object<'py>>,
+) -> PyResult<Object<'py>> {
+    let shape = linalg::matmul_shape(a.shape(), b.shape()).map_err(raise)?;
+    let work = a.shape().last().map_or(1, |&k| k).saturating_mul(shape.iter().product());
+    let (place, mut c) = place::<T>(py, &shape, out, &[a, b])?;
+    let (a, b) = (a.borrow::<T>()?, b.borrow::<T>()?);
+    let (a, b, view) = (a.as_array(), b.as_array(), c.as_array_mut());
+    compute(py, threads, work, move |context| linalg::matmul(a, b, view, context))?;
+    drop(c);
+    if out.is_none() && shape.is_empty() {
+        // As in NumPy: an array without axes is given as a number.
+        return place.call_method1(intern!(py, "__getitem__"), ((),));
+    }
+    Ok(place)
+}
+
+/// Documented in `threadwise.linalg.linear`.
+#[pyfunction]
+#[pyo3(signature = (x, weight, bias, activation, out, threads, /))]
+pub(crate) fn linear<'py>(
+    py: Python<'py>,
+    x: &Object<'py>,
+    weight: &Object<'py>,
+    bias: Option<&Object<'py>>,
+    activation: Option<&Object<'py>>,
+    out: Option<&Object<'py>>,
+    threads: Option<&Object<'py>>,
+) -> PyResult<Object<'py>> {
+    let (x, weight) = (Operand::new("x", x)?, Operand::new("weight", weight)?);
+    let bias = bias.map(|bias| Operand::new("bias", bias)).transpose()?;
+    let activation = activation.map(activation_argument).transpose()?;
+    let kind = x.kind.max(weight.kind).max(bias.as_ref().map_or(Kind::F32, |bias| bias.kind));
+    let call = Layer { x, weight, bias, activation };
+    match kind {
+        Kind::F32 => linear_of::<f32>(py, &call, out, threads),
+        Kind::F64 => linear_of::<f64>(py, &call, out, threads),
+    }
+}
+
+struct Layer<'py> {
+    x: Operand<'py>,
+    weight: Operand<'py>,
+    bias: Option<Operand<'py>>,
+    activation: Option<Activation>,
+}
+
+fn linear_of<'py, T: Number>(
+    py: Python<'py>,
+    Layer { x, weight, bias, activation }: &Layer<'py>,
+    out: Option<&Object<'py>>,
+    threads: Option<&Object<'py>>,
+) -> PyResult<Object<'py>> {
+    let bias_shape = bias.as_ref().map(Operand::shape);
+    let shape = linalg::linear_shape(x.shape(), weight.shape(), bias_shape).map_err(raise)?;
+    let work = weight.shape()[1].saturating_mul(shape.iter().product());
+    let operands: Vec<_> = [x, weight].into_iter().chain(bias).collect();
+    let (place, mut y) = place::<T>(py, &shape, out, &operands)?;
+    let (x, weight) = (x.borrow::<T>()?, weight.borrow::<T>()?);
+    let bias = bias.as_ref().map(Operand::borrow::<T>).transpose()?;
+    let bias = bias.as_ref().map(|bias| bias.as_array());
+    // A bias of one axis with gaps is the only thing that is not contiguous here.
+    let bias = bias.as_ref().map(|bias| bias.as_standard_layout());
+    let bias = bias.as_ref().and_then(|bias| bias.as_slice());
+    let (x, weight, view, activation) =
+        (x.as_array(), weight.as_array(), y.as_array_mut(), *activation);
+    compute(py, threads, work, move |context| {
+        linalg::linear(x, weight, bias, activation, view, context)
+    })?;
+    Ok(place)
+}
+
+/// The result's array, the caller's or a new one, and the right to write to it.
+fn place<'py, T: Number>(
+    py: Python<'py>,
+    shape: &[usize],
+    out: Option<&Object<'py>>,
+    operands: &[&Operand<'py>],
+) -> PyResult<(Object<'py>, numpy::PyReadwriteArrayDyn<'py, T>)> {
+    if let Some(out) = out {
+        return Ok((out.clone(), result_in::<T>(out, operands)?));
+    }
+    let made = result::<T>(py, shape)?;
+    let lent = made.readwrite();
+    Ok((made.into_any(), lent))
+}
+
+fn activation_argument(given: &Object<'_>) -> PyResult<Activation> {
+    let names: Vec<String> =
+        Activation::NAMED.iter().map(|(name, _)| format!("'{name}'")).collect();
+    let expected = format!("expected None or one of {}", names.join(", "));
+    let Ok(name) = given.extract::<String>() else {
+        let kind = given.get_type();
+        let sentence = format!("activation is {} (a {}), {expected}", given.repr()?, kind.name()?);
+        return Err(DTypeError::new_err(sentence));
+    };
+    Activation::named(&name)
+        .ok_or_else(|| DomainError::new_err(format!("activation is '{name}', {expected}")))
+}

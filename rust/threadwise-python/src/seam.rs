@@ -1,0 +1,299 @@
+//! The one crossing between Python and the engine: which arrays are borrowed and which are copied,
+//! when the interpreter's lock is released, and what errors are called in Python.
+//!
+//! A binding is: operands, result, [`compute`], return. What Python passes is checked here, once, with
+//! the names the caller knows.
+
+use std::num::NonZeroUsize;
+use std::sync::{Mutex, PoisonError};
+
+use numpy::{
+    Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
+    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
+};
+use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
+use pyo3::intern;
+use pyo3::prelude::*;
+use pyo3::sync::PyOnceLock;
+use pyo3::types::{PyDict, PyTuple};
+use threadwise::linalg::{Real, WORTH_DETACHING};
+use threadwise::{Context, Error, Interrupt, Isa, budget, topology};
+
+pyo3::import_exception!(threadwise.errors, DTypeError);
+pyo3::import_exception!(threadwise.errors, DomainError);
+pyo3::import_exception!(threadwise.errors, LayoutError);
+pyo3::import_exception!(threadwise.errors, ShapeError);
+
+/// The number types that operations take.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Kind {
+    F32,
+    F64,
+}
+
+/// Axes of the arrays that can be borrowed (NumPy itself had this limit before version 2).
+const MOST_AXES: usize = 32;
+
+/// A number type on both sides of the seam.
+pub(crate) trait Number: Real + Element {}
+
+impl Number for f32 {}
+impl Number for f64 {}
+
+/// An argument that is an array of a type we know, aligned and in the machine's byte order.
+pub(crate) struct Operand<'py> {
+    name: &'static str,
+    pub(crate) kind: Kind,
+    pub(crate) array: Bound<'py, PyUntypedArray>,
+}
+
+impl<'py> Operand<'py> {
+    /// Takes what NumPy makes an array of. Arrays are taken as they are; other objects are converted.
+    pub(crate) fn new(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        let array = if let Ok(array) = object.cast::<PyUntypedArray>() {
+            array.clone()
+        } else {
+            let made = numpy(object.py())?.call_method1(intern!(object.py(), "asarray"), (object,));
+            made?.cast_into::<PyUntypedArray>()?
+        };
+        let kind = kind(name, &array.dtype())?;
+        if array.ndim() > MOST_AXES {
+            return Err(ShapeError::new_err(format!(
+                "{name} has {} axes, expected at most {MOST_AXES}: join some with reshape",
+                array.ndim()
+            )));
+        }
+        if !is_aligned(&array)? {
+            let advice = "pass a copy, for example numpy.require(array, requirements='A')";
+            return Err(LayoutError::new_err(format!(
+                "{name} is not aligned in memory, expected elements at multiples of their size: \
+                 {advice}"
+            )));
+        }
+        Ok(Self { name, kind, array })
+    }
+
+    pub(crate) fn shape(&self) -> &[usize] {
+        self.array.shape()
+    }
+
+    /// Borrows the array as elements of `T`. An array of narrower elements is converted, and one whose
+    /// elements do not lie in whole steps of their size (a field of a record) is copied, once.
+    pub(crate) fn borrow<T: Number>(&self) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+        let py = self.array.py();
+        let steps_are_whole = || {
+            let size = size_of::<T>() as isize;
+            self.array.strides().iter().all(|stride| stride % size == 0)
+        };
+        let array = match self.array.cast::<PyArrayDyn<T>>() {
+            Ok(array) if steps_are_whole() => array.clone(),
+            _ => {
+                let wanted = T::get_dtype(py);
+                let copy = self.array.call_method1(intern!(py, "astype"), (wanted, "C"))?;
+                copy.cast_into::<PyArrayDyn<T>>()?
+            }
+        };
+        array.try_readonly().map_err(|_| {
+            LayoutError::new_err(format!(
+                "{} is being written to by another call, expected an array at rest: wait for that \
+                 call or pass a copy",
+                self.name
+            ))
+        })
+    }
+}
+
+/// The kind of a dtype, or the sentence that says why there is none.
+fn kind(name: &str, dtype: &Bound<'_, PyArrayDescr>) -> PyResult<Kind> {
+    let py = dtype.py();
+    if dtype.is_equiv_to(&f32::get_dtype(py)) {
+        return Ok(Kind::F32);
+    }
+    if dtype.is_equiv_to(&f64::get_dtype(py)) {
+        return Ok(Kind::F64);
+    }
+    let is_swapped = dtype.kind() == b'f' && matches!(dtype.itemsize(), 4 | 8);
+    let remedy = if is_swapped {
+        "in the machine's byte order: pass array.astype(array.dtype.newbyteorder('='))"
+    } else {
+        "nothing is cast silently: pass array.astype(...) if a conversion is meant"
+    };
+    let written = if is_swapped { dtype.getattr("str")?.str()? } else { dtype.str()? };
+    Err(DTypeError::new_err(format!(
+        "{name} has dtype {written}, expected float32 or float64 {remedy}",
+    )))
+}
+
+fn is_aligned(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
+    array.getattr(intern!(array.py(), "flags"))?.getattr(intern!(array.py(), "aligned"))?.extract()
+}
+
+/// The place for a result that the caller passed.
+pub(crate) fn result_in<'py, T: Number>(
+    out: &Bound<'py, PyAny>,
+    operands: &[&Operand<'py>],
+) -> PyResult<PyReadwriteArrayDyn<'py, T>> {
+    let py = out.py();
+    let Ok(untyped) = out.cast::<PyUntypedArray>() else {
+        let actual = out.get_type();
+        return Err(DTypeError::new_err(format!(
+            "out is a {}, expected a numpy.ndarray or None",
+            actual.name()?
+        )));
+    };
+    let Ok(array) = out.cast::<PyArrayDyn<T>>() else {
+        return Err(DTypeError::new_err(format!(
+            "out has dtype {}, expected {}, the dtype of the result",
+            untyped.dtype().getattr("str")?.str()?,
+            T::NAME
+        )));
+    };
+    let flags = out.getattr(intern!(py, "flags"))?;
+    if !flags.getattr(intern!(py, "writeable"))?.extract::<bool>()? {
+        return Err(LayoutError::new_err("out is read-only, expected a writable array"));
+    }
+    let size = size_of::<T>() as isize;
+    let whole = untyped.strides().iter().all(|stride| stride % size == 0);
+    if !is_aligned(untyped)? || !whole {
+        return Err(LayoutError::new_err(
+            "out is not aligned in memory, expected elements at multiples of their size: pass an \
+             array from numpy.empty",
+        ));
+    }
+    // Elements that share memory with one another cannot hold different results.
+    let repeats = untyped.strides().iter().zip(untyped.shape()).any(|(&s, &n)| s == 0 && n > 1);
+    if repeats && !untyped.is_empty() {
+        return Err(LayoutError::new_err(
+            "out repeats elements (a stride is 0), expected one place for each element: pass an \
+             array from numpy.empty",
+        ));
+    }
+    for operand in operands {
+        if overlap(out, &operand.array)? {
+            return Err(LayoutError::new_err(format!(
+                "out overlaps {} in memory, expected separate arrays: pass a copy or another out",
+                operand.name
+            )));
+        }
+    }
+    array.try_readwrite().map_err(|_| {
+        LayoutError::new_err(
+            "out is in use by another call, expected an array at rest: give each call its own",
+        )
+    })
+}
+
+/// Whether two arrays share an element. Where that is too hard to find out, they may.
+fn overlap(out: &Bound<'_, PyAny>, operand: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
+    const MAX_WORK: usize = 10_000;
+    let py = out.py();
+    let options = PyDict::new(py);
+    options.set_item(intern!(py, "max_work"), MAX_WORK)?;
+    let call = numpy(py)?.call_method(intern!(py, "shares_memory"), (out, operand), Some(&options));
+    match call {
+        Ok(answer) => answer.extract(),
+        Err(_) => {
+            numpy(py)?.call_method1(intern!(py, "may_share_memory"), (out, operand))?.extract()
+        }
+    }
+}
+
+/// A new array for a result. It is not cleared: the engine writes every element.
+pub(crate) fn result<'py, T: Number>(
+    py: Python<'py>,
+    shape: &[usize],
+) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
+    static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let empty = EMPTY.import(py, "numpy", "empty")?;
+    let shape = PyTuple::new(py, shape)?;
+    Ok(empty.call1((shape, T::get_dtype(py)))?.cast_into::<PyArrayDyn<T>>()?)
+}
+
+fn numpy(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {
+    static NUMPY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
+    let module =
+        NUMPY.get_or_try_init(py, || PyResult::Ok(py.import("numpy")?.into_any().unbind()))?;
+    Ok(module.bind(py))
+}
+
+/// A number of threads, or `None` for the calling thread's budget.
+pub(crate) fn threads_argument(
+    threads: Option<&Bound<'_, PyAny>>,
+) -> PyResult<Option<NonZeroUsize>> {
+    let Some(given) = threads else { return Ok(None) };
+    let expected = format!("expected a whole number from 1 to {} or None", budget::MOST);
+    let is_number = given.hasattr(intern!(given.py(), "__index__"))?;
+    if !is_number || given.is_instance_of::<pyo3::types::PyBool>() {
+        let kind = given.get_type();
+        return Err(DTypeError::new_err(format!(
+            "threads is {} (a {}), {expected}",
+            given.repr()?,
+            kind.name()?
+        )));
+    }
+    match given.extract::<usize>().ok().and_then(NonZeroUsize::new) {
+        Some(threads) if threads.get() <= budget::MOST => Ok(Some(threads)),
+        _ => Err(DomainError::new_err(format!("threads is {}, {expected}", given.repr()?))),
+    }
+}
+
+/// Runs `work` with the context of this call. If it is long, it runs without the interpreter's lock, so
+/// that other Python threads go on, and stops when a signal handler raises, as Ctrl-C's does.
+///
+/// `multiply_adds` says how long it is.
+pub(crate) fn compute<T: Send>(
+    py: Python<'_>,
+    threads: Option<&Bound<'_, PyAny>>,
+    multiply_adds: usize,
+    work: impl FnOnce(&Context<'_>) -> Result<T, Error> + Send,
+) -> PyResult<T> {
+    let isa = Isa::current().map_err(raise)?;
+    let asked = threads_argument(threads)?;
+    if multiply_adds < WORTH_DETACHING {
+        budget::check_environment().map_err(raise)?;
+        return work(&Context { isa, threads: 1, interrupt: Interrupt::never() }).map_err(raise);
+    }
+    let threads = match asked {
+        Some(threads) => threads.get(),
+        None => budget::threads().map_err(raise)?.0,
+    };
+    let signal = Mutex::new(None);
+    let outcome = py.detach(|| {
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method itself is not general enough in its lifetime"
+        )]
+        let check = || match Python::attach(|py| py.check_signals()) {
+            Ok(()) => false,
+            Err(raised) => {
+                *signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
+                true
+            }
+        };
+        // Python runs signal handlers on the main thread only; others need not ask.
+        let interrupt =
+            if topology::is_main_thread() { Interrupt::when(&check) } else { Interrupt::never() };
+        work(&Context { isa, threads, interrupt })
+    });
+    match signal.into_inner().unwrap_or_else(PoisonError::into_inner) {
+        Some(raised) => Err(raised),
+        None => outcome.map_err(raise),
+    }
+}
+
+/// The Python exception for an error of the engine.
+pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
+    let error = error.into();
+    let sentence = error.to_string();
+    match error {
+        Error::Axes { .. }
+        | Error::Extents(_)
+        | Error::Broadcast { .. }
+        | Error::Out { .. }
+        | Error::TooLarge(_) => ShapeError::new_err(sentence),
+        Error::Isa(_) | Error::Threads(_) => DomainError::new_err(sentence),
+        Error::Memory(_) => PyMemoryError::new_err(sentence),
+        // An interruption comes with the signal handler's exception, which `compute` raises.
+        _ => PyRuntimeError::new_err(sentence),
+    }
+}
