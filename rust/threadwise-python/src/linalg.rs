@@ -1,8 +1,10 @@
 //! Documented in `threadwise.linalg`.
 
+use numpy::ndarray::ArrayView2;
 use numpy::{PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::intern;
 use pyo3::prelude::*;
+use threadwise::linalg::WORTH_DETACHING;
 use threadwise::{Activation, linalg};
 
 use crate::seam::{
@@ -21,11 +23,11 @@ pub(crate) fn matmul<'py>(
     out: Option<&Object<'py>>,
     threads: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
-    if out.is_none() && threads.is_none() {
-        if let Some(c) = tiny::<f32>(py, a, b)? {
+    if out.is_none() {
+        if let Some(c) = matrices::<f32>(py, a, b, threads)? {
             return Ok(c);
         }
-        if let Some(c) = tiny::<f64>(py, a, b)? {
+        if let Some(c) = matrices::<f64>(py, a, b, threads)? {
             return Ok(c);
         }
     }
@@ -36,24 +38,36 @@ pub(crate) fn matmul<'py>(
     }
 }
 
-/// The product of two small matrices of the same type: the general way would take longer to find out
-/// what they are than to multiply them. `None` if they are anything else.
-fn tiny<'py, T: Number>(
+/// The product of two plain matrices of the same type: for small ones the general way would take
+/// longer to find out what they are than to multiply them. `None` if they are anything else.
+fn matrices<'py, T: Number>(
     py: Python<'py>,
     a: &Object<'py>,
     b: &Object<'py>,
+    threads: Option<&Object<'py>>,
 ) -> PyResult<Option<Object<'py>>> {
     let (Ok(a), Ok(b)) = (a.cast::<PyArray2<T>>(), b.cast::<PyArray2<T>>()) else {
         return Ok(None);
     };
     let (&[m, k], &[b_k, n]) = (a.shape(), b.shape()) else { return Ok(None) };
     let plain = a.is_c_contiguous() && b.is_c_contiguous() && a.is_aligned() && b.is_aligned();
-    if k != b_k || m * n > linalg::TINY || m * n * k > linalg::WORTH_DETACHING || !plain {
+    if k != b_k || !plain {
         return Ok(None);
     }
     let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
     let (a, b) = (a.as_array(), b.as_array());
-    linalg::tiny(a, b, |c| PyArray2::from_array(py, &c).into_any()).map(Some).map_err(raise)
+    let Some(elements) = m.checked_mul(n) else { return Ok(None) };
+    let work = elements.saturating_mul(k);
+    if elements <= linalg::TINY && work <= WORTH_DETACHING && threads.is_none() {
+        let made = |c: ArrayView2<'_, T>| PyArray2::from_array(py, &c).into_any();
+        return linalg::tiny(a, b, made).map(Some).map_err(raise);
+    }
+    let made = result::<T>(py, &[m, n])?.cast_into::<PyArray2<T>>()?;
+    let mut lent = made.readwrite();
+    let c = lent.as_array_mut();
+    compute(py, threads, work, move |context| linalg::multiply(a, b, c, context))?;
+    drop(lent);
+    Ok(Some(made.into_any()))
 }
 
 fn matmul_of<'py, T: Number>(

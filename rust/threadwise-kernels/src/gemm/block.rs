@@ -2,6 +2,7 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+use super::few::{self, Few, FewFn};
 use super::pack::pieces;
 use super::tile::Tile;
 use super::{Epilogue, Kernel};
@@ -109,6 +110,43 @@ impl<T: Element> Kernel<T> {
         }
     }
 
+    /// C = f(A·B + bias) for at most [`Kernel::few`] rows and a B of contiguous columns.
+    ///
+    /// # Panics
+    ///
+    /// If the sizes of the operands disagree, there are more rows, or adjacent columns of A, rows of B
+    /// or columns of C are not adjacent in memory.
+    pub fn dots(
+        &self,
+        a: ArrayView2<'_, T>,
+        b: ArrayView2<'_, T>,
+        c: ArrayViewMut2<'_, T>,
+        epilogue: Epilogue<'_, T>,
+    ) {
+        let k = a.ncols();
+        assert!(a.strides()[1] == 1 || k <= 1 || a.is_empty(), "columns of A are adjacent");
+        assert!(b.strides()[0] == 1 || k <= 1 || b.is_empty(), "rows of B are adjacent");
+        few_rows(self.dots, a, b, b.strides()[1], c, epilogue);
+    }
+
+    /// C = f(A·B + bias) for at most [`Kernel::few`] rows and a B of contiguous rows. The sums are those
+    /// of [`Kernel::multiply`] over all of k at once.
+    ///
+    /// # Panics
+    ///
+    /// If the sizes of the operands disagree, there are more rows, or adjacent columns of B or of C are
+    /// not adjacent in memory.
+    pub fn streams(
+        &self,
+        a: ArrayView2<'_, T>,
+        b: ArrayView2<'_, T>,
+        c: ArrayViewMut2<'_, T>,
+        epilogue: Epilogue<'_, T>,
+    ) {
+        assert!(b.strides()[1] == 1 || b.ncols() <= 1 || b.is_empty(), "columns of B are adjacent");
+        few_rows(self.streams, a, b, b.strides()[0], c, epilogue);
+    }
+
     /// Where the columns of B from `first` on begin, and the stride of its rows.
     fn right(&self, b: Right<'_, T>, first: usize) -> (*const T, isize) {
         match b {
@@ -122,6 +160,43 @@ impl<T: Element> Kernel<T> {
             }
         }
     }
+}
+
+/// The product of few rows by the function for their number.
+fn few_rows<T: Element>(
+    functions: &[FewFn<T>; few::ROWS],
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    b_stride: isize,
+    mut c: ArrayViewMut2<'_, T>,
+    epilogue: Epilogue<'_, T>,
+) {
+    let (m, n) = c.dim();
+    let k = a.ncols();
+    assert_eq!((a.nrows(), b.nrows(), b.ncols()), (m, k, n), "A is m×k, B is k×n");
+    assert!(c.strides()[1] == 1 || n <= 1 || c.is_empty(), "columns of C are adjacent");
+    assert!(epilogue.bias.is_none_or(|bias| bias.len() == n), "one summand a column of C");
+    if c.is_empty() {
+        return;
+    }
+    assert!(m <= functions.len(), "{m} rows, at most {} are few", functions.len());
+    let few = Few {
+        depth: k,
+        columns: n,
+        a: a.as_ptr(),
+        a_row: a.strides()[0],
+        a_step: a.strides()[1],
+        b: b.as_ptr(),
+        b_stride,
+        c_row: c.strides()[0],
+        c: c.as_mut_ptr(),
+        bias: epilogue.bias.map_or(std::ptr::null(), <[T]>::as_ptr),
+        activation: epilogue.activation,
+    };
+    // SAFETY: the functions are those of a kernel, which is only made with the proof of its instruction
+    // set. The sizes agree and the strides are those the function needs, as asserted above and by its callers; C is borrowed
+    // mutably, so nothing else refers to it.
+    unsafe { functions[m - 1](&few) };
 }
 
 /// Columns `0..n` in strips of `width`, the last of them narrower: each starts a sliver.

@@ -7,13 +7,15 @@
 //! 2008, with the roles of the operands exchanged, because NumPy's C runs along n.
 //!
 //! **Bits.** Each element of C is Σₖ aₖ·bₖ in the order of k, from zero, one rounding a term where
-//! the CPU fuses: whatever the tile, the packing or the partition of C. An element therefore depends
-//! on its row of A, its column of B and where the caller cuts k, and on nothing else.
+//! the CPU fuses: whatever the tile, the packing or the partition of C. (Dots, for few rows, sum each
+//! lane of a vector by itself and then the lanes.) An element therefore depends on its row of A, its
+//! column of B, which of the two ways is taken and where the caller cuts k, and on nothing else.
 //!
 //! `block` is the loop over tiles, `tile` the inner kernel, `pack` the copies that make B's columns
-//! and A's rows contiguous.
+//! and A's rows contiguous, `few` the kernels for products of few rows.
 
 mod block;
+mod few;
 mod pack;
 mod tile;
 
@@ -25,6 +27,7 @@ use crate::element::Element;
 use crate::simd::Lanes;
 #[cfg(target_arch = "x86_64")]
 use crate::{Avx2, Avx512};
+use few::FewFn;
 use tile::TileFn;
 
 pub use block::{Finish, Left, Right};
@@ -36,21 +39,42 @@ pub struct Kernel<T: 'static> {
     lanes: usize,
     /// `tiles[rows - 1][vectors - 1]` computes a tile of that size.
     tiles: &'static [&'static [TileFn<T>]],
+    /// `dots[rows - 1]` and `streams[rows - 1]` compute a product of that many rows.
+    dots: &'static [FewFn<T>; few::ROWS],
+    streams: &'static [FewFn<T>; few::ROWS],
 }
 
 impl<T: Element> Kernel<T> {
     pub(crate) const fn portable<V: Lanes<Element = T, Proof = ()>>() -> Self {
-        Self { isa: "scalar", lanes: V::COUNT, tiles: tile::Portable::<V>::TILES }
+        Self {
+            isa: "scalar",
+            lanes: V::COUNT,
+            tiles: tile::Portable::<V>::TILES,
+            dots: few::portable::Functions::<V>::DOTS,
+            streams: few::portable::Functions::<V>::STREAMS,
+        }
     }
 
     #[cfg(target_arch = "x86_64")]
     pub(crate) const fn avx2<V: Lanes<Element = T, Proof = Avx2>>(_: Avx2) -> Self {
-        Self { isa: "avx2", lanes: V::COUNT, tiles: tile::TilesAvx2::<V>::TILES }
+        Self {
+            isa: "avx2",
+            lanes: V::COUNT,
+            tiles: tile::TilesAvx2::<V>::TILES,
+            dots: few::avx2::Functions::<V>::DOTS,
+            streams: few::avx2::Functions::<V>::STREAMS,
+        }
     }
 
     #[cfg(target_arch = "x86_64")]
     pub(crate) const fn avx512<V: Lanes<Element = T, Proof = Avx512>>(_: Avx512) -> Self {
-        Self { isa: "avx512", lanes: V::COUNT, tiles: tile::TilesAvx512::<V>::TILES }
+        Self {
+            isa: "avx512",
+            lanes: V::COUNT,
+            tiles: tile::TilesAvx512::<V>::TILES,
+            dots: few::avx512::Functions::<V>::DOTS,
+            streams: few::avx512::Functions::<V>::STREAMS,
+        }
     }
 
     /// `{architecture}-{type}-{instruction set}-gemm`, for people.
@@ -65,6 +89,12 @@ impl<T: Element> Kernel<T> {
     #[must_use]
     pub fn rows(&self) -> usize {
         self.tiles.len()
+    }
+
+    /// Rows that [`Kernel::dots`] and [`Kernel::streams`] take.
+    #[must_use]
+    pub const fn few(&self) -> usize {
+        few::ROWS
     }
 
     /// Columns of the widest tile, which is the width of a packed sliver of B.

@@ -173,3 +173,44 @@ fn an_element_does_not_depend_on_its_neighbours() {
         }
     }
 }
+
+#[test]
+fn few_rows_agree_with_the_definition_in_both_ways() {
+    fn check<T: Element>(m: usize, k: usize, n: usize) {
+        let (a, b) = (matrix::<T>(m, k, 0.3), matrix::<T>(k, n, 1.1));
+        let columns = b.t().as_standard_layout().into_owned();
+        let bias: Vec<T> = (0..n).map(|j| T::from_f64(j as f64 / 7.0)).collect();
+        let mut exact = definition(a.view(), b.view());
+        for ((_, j), (sum, scale)) in exact.indexed_iter_mut() {
+            *sum += bias[j].to_f64();
+            *scale += bias[j].to_f64().abs();
+            // relu, which is exact
+            *sum = sum.max(0.0);
+        }
+        let epilogue = Epilogue { bias: Some(&bias), activation: Some(Activation::Relu) };
+        for kernel in kernels::<T>() {
+            let what = format!("{} {m}×{k}×{n}", kernel.name());
+            let mut room = Array2::from_elem((m + 1, n + 1), T::from_f64(f64::NAN));
+            kernel.dots(a.view(), columns.t(), room.slice_mut(s![..m, ..n]), epilogue);
+            close(&what, room.slice(s![..m, ..n]), &exact, k + 1);
+            room.fill(T::from_f64(f64::NAN));
+            kernel.streams(a.view(), b.view(), room.slice_mut(s![..m, ..n]), epilogue);
+            close(&what, room.slice(s![..m, ..n]), &exact, k + 1);
+            let outside = room.indexed_iter().filter(|((i, j), _)| *i == m || *j == n);
+            assert!(
+                outside.into_iter().all(|(_, x)| x.to_f64().is_nan()),
+                "{what}: wrote beyond C"
+            );
+        }
+    }
+    for m in 1..=4 {
+        for n in (1..=67).chain([1023, 1025, 4100]) {
+            check::<f32>(m, 5, n);
+            check::<f64>(m, 9, n);
+        }
+        for k in (0..=67).chain([511, 513]) {
+            check::<f32>(m, k, 6);
+            check::<f64>(m, k, 3);
+        }
+    }
+}

@@ -16,7 +16,7 @@ macro_rules! avx2_lanes {
         store: $store:ident, store_first: $store_first:ident, add: $add:ident, sub: $sub:ident,
         mul: $mul:ident, div: $div:ident, mul_add: $mul_add:ident, max: $max:ident,
         min: $min:ident, round: $round:ident, scale: $scale:ident, less: $less:ident,
-        blend: $blend:ident,
+        blend: $blend:ident, total: $total:ident,
     }) => {
         #[doc = concat!(stringify!($count), " lanes of `", stringify!($element), "`.")]
         #[derive(Clone, Copy)]
@@ -94,6 +94,12 @@ macro_rules! avx2_lanes {
             }
 
             #[inline(always)]
+            fn total(self) -> $element {
+                // SAFETY: a value proves AVX2.
+                unsafe { $total(self.0) }
+            }
+
+            #[inline(always)]
             fn activate(self, proof: Avx2, activation: Activation) -> Self {
                 // SAFETY: the token proves AVX2.
                 unsafe { $op(proof, self, activation) }
@@ -159,7 +165,7 @@ avx2_lanes!(F32x8, f32, 8, __m256, MASKS_32, activate_f32: {
     store: _mm256_storeu_ps, store_first: _mm256_maskstore_ps, add: _mm256_add_ps,
     sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps, mul_add: _mm256_fmadd_ps,
     max: _mm256_max_ps, min: _mm256_min_ps, round: _mm256_round_ps, scale: scale_f32,
-    less: _mm256_cmp_ps, blend: _mm256_blendv_ps,
+    less: _mm256_cmp_ps, blend: _mm256_blendv_ps, total: total_f32,
 });
 
 avx2_lanes!(F64x4, f64, 4, __m256d, MASKS_64, activate_f64: {
@@ -167,7 +173,7 @@ avx2_lanes!(F64x4, f64, 4, __m256d, MASKS_64, activate_f64: {
     store: _mm256_storeu_pd, store_first: _mm256_maskstore_pd, add: _mm256_add_pd,
     sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd, mul_add: _mm256_fmadd_pd,
     max: _mm256_max_pd, min: _mm256_min_pd, round: _mm256_round_pd, scale: scale_f64,
-    less: _mm256_cmp_pd, blend: _mm256_blendv_pd,
+    less: _mm256_cmp_pd, blend: _mm256_blendv_pd, total: total_f64,
 });
 
 /// x·2ⁿ. The power is built in two halves, so that neither leaves the range of normal exponents
@@ -194,4 +200,21 @@ fn scale_f64(x: __m256d, n: __m256d) -> __m256d {
         _mm256_castsi256_pd(_mm256_slli_epi64::<52>(biased))
     };
     _mm256_mul_pd(_mm256_mul_pd(x, power(half)), power(_mm_sub_epi32(n, half)))
+}
+
+/// The sum of eight lanes, halves first.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn total_f32(x: __m256) -> f32 {
+    let four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+/// The sum of four lanes, halves first.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn total_f64(x: __m256d) -> f64 {
+    let two = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd::<1>(x));
+    _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
 }

@@ -12,7 +12,7 @@ macro_rules! avx512_lanes {
         store: $store:ident, store_first: $store_first:ident, add: $add:ident, sub: $sub:ident,
         mul: $mul:ident, div: $div:ident, mul_add: $mul_add:ident, max: $max:ident,
         min: $min:ident, round: $round:ident, scale: $scale:ident, less: $less:ident,
-        blend: $blend:ident,
+        blend: $blend:ident, total: $total:ident,
     }) => {
         #[doc = concat!(stringify!($count), " lanes of `", stringify!($element), "`.")]
         #[derive(Clone, Copy)]
@@ -91,6 +91,12 @@ macro_rules! avx512_lanes {
             }
 
             #[inline(always)]
+            fn total(self) -> $element {
+                // SAFETY: a value proves AVX-512.
+                unsafe { $total(self.0) }
+            }
+
+            #[inline(always)]
             fn activate(self, proof: Avx512, activation: Activation) -> Self {
                 // SAFETY: the token proves AVX-512.
                 unsafe { $op(proof, self, activation) }
@@ -156,7 +162,7 @@ avx512_lanes!(F32x16, f32, 16, __m512, __mmask16, activate_f32: {
     store: _mm512_storeu_ps, store_first: _mm512_mask_storeu_ps, add: _mm512_add_ps,
     sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps, mul_add: _mm512_fmadd_ps,
     max: _mm512_max_ps, min: _mm512_min_ps, round: _mm512_roundscale_ps, scale: _mm512_scalef_ps,
-    less: _mm512_cmp_ps_mask, blend: _mm512_mask_blend_ps,
+    less: _mm512_cmp_ps_mask, blend: _mm512_mask_blend_ps, total: _mm512_reduce_add_ps,
 });
 
 avx512_lanes!(F64x8, f64, 8, __m512d, __mmask8, activate_f64: {
@@ -164,5 +170,5 @@ avx512_lanes!(F64x8, f64, 8, __m512d, __mmask8, activate_f64: {
     store: _mm512_storeu_pd, store_first: _mm512_mask_storeu_pd, add: _mm512_add_pd,
     sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd, mul_add: _mm512_fmadd_pd,
     max: _mm512_max_pd, min: _mm512_min_pd, round: _mm512_roundscale_pd, scale: _mm512_scalef_pd,
-    less: _mm512_cmp_pd_mask, blend: _mm512_mask_blend_pd,
+    less: _mm512_cmp_pd_mask, blend: _mm512_mask_blend_pd, total: _mm512_reduce_add_pd,
 });

@@ -71,6 +71,9 @@ pub(crate) trait Lanes: Copy {
     fn add(self, other: Self) -> Self;
     /// `self * factor + addend`: rounded once where the instruction set fuses, twice where not.
     fn mul_add(self, factor: Self, addend: Self) -> Self;
+    /// The sum of all lanes, in an order that is fixed for the instruction set.
+    fn total(self) -> Self::Element;
+
     /// The activation in each lane.
     fn activate(self, proof: Self::Proof, activation: Activation) -> Self;
 }

@@ -79,6 +79,11 @@ impl<T: Element, const N: usize> Lanes for Portable<T, N> {
     }
 
     #[inline(always)]
+    fn total(self) -> T {
+        self.0.into_iter().fold(T::default(), |sum, x| sum + x)
+    }
+
+    #[inline(always)]
     fn activate(self, (): (), activation: Activation) -> Self {
         Self(self.0.map(|x| x.activate(activation)))
     }

@@ -31,8 +31,8 @@ impl Real for f64 {}
 /// `out = a @ b`, as NumPy defines it: operands of one axis are a row and a column, whose axis the
 /// result has not; axes before the last two are broadcast.
 ///
-/// Each element is a sum in the order of the shared axis, cut at places that depend on its length
-/// alone: the bits do not depend on threads, layouts or neighbours.
+/// Each element is a sum in an order that depends on shapes and layouts alone: the bits do not depend on
+/// the number of threads.
 ///
 /// # Errors
 ///
@@ -84,8 +84,26 @@ pub fn linear<T: Real>(
     batch::run(x, weight.reversed_axes(), out, Epilogue { bias, activation }, context)
 }
 
+/// `c = a @ b` for matrices whose sizes fit, with the bits of [`matmul`].
+///
+/// # Errors
+///
+/// If memory runs out, or the context's interrupt is due.
+///
+/// # Panics
+///
+/// If the sizes do not fit.
+pub fn multiply<T: Real>(
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    c: ArrayViewMut2<'_, T>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    product::multiply(a, b, c, Epilogue { bias: None, activation: None }, context)
+}
+
 /// Elements of a result that [`tiny`] has room for.
-pub const TINY: usize = 256;
+pub const TINY: usize = 64;
 
 /// `a @ b` for matrices whose product has at most [`TINY`] elements, handed to `take`: no memory is
 /// allocated and nothing is planned. The bits are those of [`matmul`].

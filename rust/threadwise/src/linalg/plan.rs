@@ -38,9 +38,28 @@ const NEAR: usize = 128 << 10;
 /// for which another thread's wait is longer than the cost of releasing and taking the lock.
 pub const WORTH_DETACHING: usize = 500_000;
 
+/// Elements of B that a piece of a product of few rows has at most, so that a wish to stop is soon heard.
+const FEW_PIECE: usize = 16 << 20;
+
+/// Columns from which on streaming B through is faster than reading it in strips.
+const WORTH_STREAMING: usize = 128;
+
+/// The kernel for a product.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    /// Tiles of C in registers.
+    Tiles,
+    /// Few rows against contiguous columns of B.
+    Dots,
+    /// Few rows against contiguous rows of B.
+    Streams,
+}
+
 /// The choice for a product of m×k by k×n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
+    /// The kernel.
+    pub(super) form: Form,
     /// Threads that take part.
     pub(super) threads: usize,
     /// Whether B is copied into slivers.
@@ -62,6 +81,8 @@ pub(super) struct Plan {
 pub(super) struct Layout {
     /// Whether adjacent columns of B are adjacent in memory.
     pub(super) right_is_row_major: bool,
+    /// Whether adjacent rows of B are.
+    pub(super) right_is_column_major: bool,
     /// Whether adjacent columns of A are.
     pub(super) left_is_row_major: bool,
 }
@@ -73,6 +94,13 @@ impl Plan {
         layout: Layout,
         threads: usize,
     ) -> Self {
+        let few = m <= kernel.few();
+        if few && layout.right_is_column_major && layout.left_is_row_major {
+            return Self::few(Form::Dots, kernel, (m, k, n), threads);
+        }
+        if few && layout.right_is_row_major && n >= WORTH_STREAMING {
+            return Self::few(Form::Streams, kernel, (m, k, n), threads);
+        }
         let (height, width) = (kernel.rows(), kernel.columns());
         let work = m.saturating_mul(k).saturating_mul(n);
         let threads = threads.min(work / WORTH_A_THREAD).max(1);
@@ -96,7 +124,33 @@ impl Plan {
             }
         }
         let block = even(rows, BLOCK, height);
-        Self { threads, pack_right, pack_left, depth, rows, columns, block }
+        Self { form: Form::Tiles, threads, pack_right, pack_left, depth, rows, columns, block }
+    }
+
+    /// Few rows: B is read once, by columns that threads share out in whole cache lines.
+    fn few<T: Real>(
+        form: Form,
+        kernel: &Kernel<T>,
+        (m, k, n): (usize, usize, usize),
+        threads: usize,
+    ) -> Self {
+        // As long as to read an element of B, a core takes for several multiply-adds.
+        let work = k.saturating_mul(n).saturating_mul(kernel.few());
+        let threads = threads.min(work / WORTH_A_THREAD).max(1);
+        let line = kernel.columns();
+        let share = n.div_ceil(if threads > 1 { PIECES * threads } else { 1 });
+        let columns = share.min(FEW_PIECE / k.max(1)).next_multiple_of(line).max(line);
+        let (pack_right, pack_left) = (false, false);
+        Self {
+            form,
+            threads,
+            pack_right,
+            pack_left,
+            depth: k,
+            rows: m.max(1),
+            columns,
+            block: m.max(1),
+        }
     }
 }
 
@@ -118,7 +172,8 @@ mod tests {
 
     use super::*;
 
-    const ROW_MAJOR: Layout = Layout { right_is_row_major: true, left_is_row_major: true };
+    const ROW_MAJOR: Layout =
+        Layout { right_is_row_major: true, right_is_column_major: false, left_is_row_major: true };
 
     fn plan(m: usize, k: usize, n: usize, threads: usize) -> Plan {
         Plan::new(&f32::gemm(Isa::Scalar), (m, k, n), ROW_MAJOR, threads)
@@ -135,7 +190,7 @@ mod tests {
     fn where_k_is_cut_depends_on_k_alone() {
         for k in [0, 1, 383, 384, 385, 1000, 65_536] {
             let depths: Vec<usize> =
-                [(1, 1, 1), (2000, 2000, 4)].map(|(m, n, t)| plan(m, k, n, t).depth).into();
+                [(5, 1, 1), (2000, 2000, 4)].map(|(m, n, t)| plan(m, k, n, t).depth).into();
             assert_eq!(depths, [depth(k), depth(k)], "k = {k}");
             assert!(depth(k) <= DEPTH, "{} terms at once", depth(k));
         }
@@ -144,13 +199,17 @@ mod tests {
     #[test]
     fn pieces_are_whole_tiles_not_too_large_and_enough_for_all_threads() {
         let kernel = f32::gemm(Isa::Scalar);
-        for (m, k, n) in [(1, 1, 1), (1024, 1024, 1024), (8, 4096, 4096), (10_000, 16, 16)] {
+        for (m, k, n) in
+            [(1, 1, 1), (1024, 1024, 1024), (2, 4096, 4096), (8, 4096, 4096), (10_000, 16, 16)]
+        {
             for threads in [1, 2, 16] {
                 let plan = plan(m, k, n, threads);
-                assert_eq!(plan.rows % kernel.rows(), 0, "{plan:?}");
                 assert_eq!(plan.columns % kernel.columns(), 0, "{plan:?}");
-                assert_eq!(plan.block % kernel.rows(), 0, "{plan:?}");
-                assert!(plan.block <= BLOCK && plan.columns <= COLUMNS, "{plan:?}");
+                if plan.form == Form::Tiles {
+                    assert_eq!(plan.rows % kernel.rows(), 0, "{plan:?}");
+                    assert_eq!(plan.block % kernel.rows(), 0, "{plan:?}");
+                    assert!(plan.block <= BLOCK && plan.columns <= COLUMNS, "{plan:?}");
+                }
                 let pieces = m.div_ceil(plan.rows) * n.div_ceil(plan.columns);
                 assert!(pieces >= 2 * plan.threads || plan.threads == 1, "{pieces}: {plan:?}");
             }

@@ -7,7 +7,7 @@ use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Left, Right};
 use threadwise_runtime::{Checkpoint, for_each, with_scratch};
 
 use super::Real;
-use super::plan::{self, Layout, Plan};
+use super::plan::{self, Form, Layout, Plan};
 use crate::{Context, Error};
 
 /// A piece of C, and where in C it begins.
@@ -28,6 +28,16 @@ pub(super) fn multiply<T: Real>(
     let (m, n) = c.dim();
     if c.is_empty() {
         return Ok(());
+    }
+    if n == 1 && m > 1 && c.strides()[0] == 1 && epilogue.bias.is_none() {
+        // A column is a row of the transposed product, which has kernels of its own.
+        return into_rows(
+            b.reversed_axes(),
+            a.reversed_axes(),
+            c.reversed_axes(),
+            epilogue,
+            context,
+        );
     }
     if c.strides()[1] == 1 || n == 1 {
         return into_rows(a, b, c, epilogue, context);
@@ -85,7 +95,8 @@ fn into_rows<T: Real>(
     let ((m, k), n) = (a.dim(), b.ncols());
     let layout = Layout {
         right_is_row_major: b.strides()[1] == 1 || n == 1 || k == 0,
-        left_is_row_major: a.strides()[1] == 1,
+        right_is_column_major: b.strides()[0] == 1 || k == 1,
+        left_is_row_major: a.strides()[1] == 1 || k == 1,
     };
     let plan = Plan::new(&kernel, (m, k, n), layout, context.threads);
     let operands = Operands { a, b, epilogue };
@@ -144,6 +155,17 @@ fn piece<T: Real>(
     let columns = piece.column..piece.column + n;
     let b = b.slice_axis(Axis(1), columns.clone().into());
     let epilogue = Epilogue { bias: epilogue.bias.map(|bias| &bias[columns]), ..epilogue };
+    match plan.form {
+        Form::Dots => {
+            kernel.dots(a, b, piece.c.view_mut(), epilogue);
+            return Ok(());
+        }
+        Form::Streams => {
+            kernel.streams(a, b, piece.c.view_mut(), epilogue);
+            return Ok(());
+        }
+        Form::Tiles => {}
+    }
     // A product without terms is one pass that stores zeros and the epilogue.
     for first in (0..k.max(1)).step_by(plan.depth.max(1)) {
         let terms = first..k.min(first + plan.depth);

@@ -48,6 +48,9 @@ fn agrees_with_the_definition_around_every_threshold_of_the_plan() {
     for (m, k, n) in [
         (1, 1, 1),
         (1, 400, 70),
+        (1, 5000, 700),
+        (4, 900, 1000),
+        (700, 5000, 1),
         (11, 385, 130),
         (12, 385, 130),
         (13, 769, 129),
@@ -88,6 +91,21 @@ fn threads_and_layouts_do_not_change_a_bit() {
             matmul(a.view(), b.view(), every_other, &context(threads)).unwrap();
             let every_other = spread.slice_axis(Axis(1), Slice::new(0, None, 2));
             assert_eq!(every_other, expected, "{m}×{k}×{n} into every other column");
+        }
+    }
+}
+
+#[test]
+fn threads_do_not_change_a_bit_of_few_rows() {
+    for (m, k, n) in [(1, 3000, 2500), (3, 2500, 1200), (2500, 3000, 1), (1, 100_000, 100)] {
+        let (a, b) = (array::<f32>(&[m, k], 0.0), array::<f32>(&[k, n], 1.0));
+        let b_columns = b.t().as_standard_layout().into_owned();
+        for b in [b.view(), b_columns.t()] {
+            let expected = product(a.view(), b.view(), 1);
+            for threads in 2..=4 {
+                let c = product(a.view(), b.view(), threads);
+                assert_eq!(c, expected, "{m}×{k}×{n}, {threads} threads");
+            }
         }
     }
 }
