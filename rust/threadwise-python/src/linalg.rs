@@ -8,7 +8,8 @@ use threadwise::linalg::WORTH_DETACHING;
 use threadwise::{Activation, linalg};
 
 use crate::seam::{
-    DTypeError, DomainError, Kind, Number, Operand, compute, raise, result, result_in,
+    Borrowed, DTypeError, DomainError, Kind, Number, Operand, compute, plain_kind, raise, result,
+    result_in,
 };
 
 type Object<'py> = Bound<'py, PyAny>;
@@ -23,13 +24,13 @@ pub(crate) fn matmul<'py>(
     out: Option<&Object<'py>>,
     threads: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
-    if out.is_none() {
-        if let Some(c) = matrices::<f32>(py, a, b, threads)? {
-            return Ok(c);
-        }
-        if let Some(c) = matrices::<f64>(py, a, b, threads)? {
-            return Ok(c);
-        }
+    let found = match plain_kind(a) {
+        Some(Kind::F32) => matrices::<f32>(py, a, b, out, threads)?,
+        Some(Kind::F64) => matrices::<f64>(py, a, b, out, threads)?,
+        None => None,
+    };
+    if let Some(c) = found {
+        return Ok(c);
     }
     let (a, b) = (Operand::new("a", a)?, Operand::new("b", b)?);
     match a.kind.max(b.kind) {
@@ -39,35 +40,61 @@ pub(crate) fn matmul<'py>(
 }
 
 /// The product of two plain matrices of the same type: for small ones the general way would take
-/// longer to find out what they are than to multiply them. `None` if they are anything else.
+/// longer to find out what they are than to multiply them. `None` if they, or `out`, are anything else:
+/// the general way then does it, or says what is wrong.
 fn matrices<'py, T: Number>(
     py: Python<'py>,
     a: &Object<'py>,
     b: &Object<'py>,
+    out: Option<&Object<'py>>,
     threads: Option<&Object<'py>>,
 ) -> PyResult<Option<Object<'py>>> {
-    let (Ok(a), Ok(b)) = (a.cast::<PyArray2<T>>(), b.cast::<PyArray2<T>>()) else {
-        return Ok(None);
-    };
+    let (Some(a), Some(b)) = (plain_matrix::<T>(a), plain_matrix::<T>(b)) else { return Ok(None) };
     let (&[m, k], &[b_k, n]) = (a.shape(), b.shape()) else { return Ok(None) };
-    let plain = a.is_c_contiguous() && b.is_c_contiguous() && a.is_aligned() && b.is_aligned();
-    if k != b_k || !plain {
+    let Some(elements) = m.checked_mul(n) else { return Ok(None) };
+    if k != b_k {
         return Ok(None);
     }
     let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
-    let (a, b) = (a.as_array(), b.as_array());
-    let Some(elements) = m.checked_mul(n) else { return Ok(None) };
     let work = elements.saturating_mul(k);
-    if elements <= linalg::TINY && work <= WORTH_DETACHING && threads.is_none() {
+    let is_tiny = elements <= linalg::TINY && k <= linalg::TINY && work <= WORTH_DETACHING;
+    if is_tiny && out.is_none() && threads.is_none() {
         let made = |c: ArrayView2<'_, T>| PyArray2::from_array(py, &c).into_any();
-        return linalg::tiny(a, b, made).map(Some).map_err(raise);
+        return linalg::tiny(a.as_array(), b.as_array(), made).map(Some).map_err(raise);
     }
-    let made = result::<T>(py, &[m, n])?.cast_into::<PyArray2<T>>()?;
-    let mut lent = made.readwrite();
-    let c = lent.as_array_mut();
+    let place = match out {
+        None => result::<T>(py, &[m, n])?.cast_into::<PyArray2<T>>()?,
+        Some(out) => {
+            let Some(place) = plain_matrix::<T>(out) else { return Ok(None) };
+            if place.shape() != [m, n] || touch(place, &a) || touch(place, &b) {
+                return Ok(None);
+            }
+            place.clone()
+        }
+    };
+    let Ok(mut lent) = place.try_readwrite() else { return Ok(None) };
+    let (a, b, c) = (a.as_array(), b.as_array(), lent.as_array_mut());
     compute(py, threads, work, move |context| linalg::multiply(a, b, c, context))?;
     drop(lent);
-    Ok(Some(made.into_any()))
+    Ok(Some(place.into_any()))
+}
+
+/// An array of `T` with two axes, contiguous by rows.
+fn plain_matrix<'a, 'py, T: Number>(
+    object: &'a Object<'py>,
+) -> Option<&'a Bound<'py, PyArray2<T>>> {
+    let array = object.cast::<PyArray2<T>>().ok()?;
+    (array.is_c_contiguous() && array.is_aligned()).then_some(array)
+}
+
+/// Whether the memory of two contiguous arrays touches.
+fn touch<T: Number>(one: &Bound<'_, PyArray2<T>>, other: &Bound<'_, PyArray2<T>>) -> bool {
+    let span = |array: &Bound<'_, PyArray2<T>>| {
+        let start = array.data().addr();
+        start..start + array.len() * size_of::<T>()
+    };
+    let (one, other) = (span(one), span(other));
+    one.start < other.end && other.start < one.end
 }
 
 fn matmul_of<'py, T: Number>(
@@ -79,9 +106,9 @@ fn matmul_of<'py, T: Number>(
 ) -> PyResult<Object<'py>> {
     let shape = linalg::matmul_shape(a.shape(), b.shape()).map_err(raise)?;
     let work = a.shape().last().map_or(1, |&k| k).saturating_mul(shape.iter().product());
-    let (place, mut c) = place::<T>(py, &shape, out, &[a, b])?;
     let (a, b) = (a.borrow::<T>()?, b.borrow::<T>()?);
-    let (a, b, view) = (a.as_array(), b.as_array(), c.as_array_mut());
+    let (place, mut c) = place::<T>(py, &shape, out, &[&a, &b])?;
+    let (a, b, view) = (a.view(), b.view(), c.as_array_mut());
     compute(py, threads, work, move |context| linalg::matmul(a, b, view, context))?;
     drop(c);
     if out.is_none() && shape.is_empty() {
@@ -130,16 +157,15 @@ fn linear_of<'py, T: Number>(
     let bias_shape = bias.as_ref().map(Operand::shape);
     let shape = linalg::linear_shape(x.shape(), weight.shape(), bias_shape).map_err(raise)?;
     let work = weight.shape()[1].saturating_mul(shape.iter().product());
-    let operands: Vec<_> = [x, weight].into_iter().chain(bias).collect();
-    let (place, mut y) = place::<T>(py, &shape, out, &operands)?;
     let (x, weight) = (x.borrow::<T>()?, weight.borrow::<T>()?);
     let bias = bias.as_ref().map(Operand::borrow::<T>).transpose()?;
-    let bias = bias.as_ref().map(|bias| bias.as_array());
+    let operands: Vec<_> = [&x, &weight].into_iter().chain(&bias).collect();
+    let (place, mut y) = place::<T>(py, &shape, out, &operands)?;
+    let bias = bias.as_ref().map(Borrowed::view);
     // A bias of one axis with gaps is the only thing that is not contiguous here.
     let bias = bias.as_ref().map(|bias| bias.as_standard_layout());
     let bias = bias.as_ref().and_then(|bias| bias.as_slice());
-    let (x, weight, view, activation) =
-        (x.as_array(), weight.as_array(), y.as_array_mut(), *activation);
+    let (x, weight, view, activation) = (x.view(), weight.view(), y.as_array_mut(), *activation);
     compute(py, threads, work, move |context| {
         linalg::linear(x, weight, bias, activation, view, context)
     })?;
@@ -151,7 +177,7 @@ fn place<'py, T: Number>(
     py: Python<'py>,
     shape: &[usize],
     out: Option<&Object<'py>>,
-    operands: &[&Operand<'py>],
+    operands: &[&Borrowed<'py, T>],
 ) -> PyResult<(Object<'py>, numpy::PyReadwriteArrayDyn<'py, T>)> {
     if let Some(out) = out {
         return Ok((out.clone(), result_in::<T>(out, operands)?));

@@ -5,11 +5,13 @@
 //! the names the caller knows.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use numpy::ndarray::ArrayViewD;
 use numpy::{
-    Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
-    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
+    BorrowError, Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods,
+    PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::intern;
@@ -63,7 +65,7 @@ impl<'py> Operand<'py> {
                 array.ndim()
             )));
         }
-        if !is_aligned(&array)? {
+        if !array.is_aligned() {
             let advice = "pass a copy, for example numpy.require(array, requirements='A')";
             return Err(LayoutError::new_err(format!(
                 "{name} is not aligned in memory, expected elements at multiples of their size: \
@@ -79,28 +81,51 @@ impl<'py> Operand<'py> {
 
     /// Borrows the array as elements of `T`. An array of narrower elements is converted, and one whose
     /// elements do not lie in whole steps of their size (a field of a record) is copied, once.
-    pub(crate) fn borrow<T: Number>(&self) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
+    pub(crate) fn borrow<T: Number>(&self) -> PyResult<Borrowed<'py, T>> {
         let py = self.array.py();
-        let steps_are_whole = || {
-            let size = size_of::<T>() as isize;
-            self.array.strides().iter().all(|stride| stride % size == 0)
-        };
         let array = match self.array.cast::<PyArrayDyn<T>>() {
-            Ok(array) if steps_are_whole() => array.clone(),
+            Ok(array) if steps_are_whole::<T>(&self.array) => array.clone(),
             _ => {
                 let wanted = T::get_dtype(py);
                 let copy = self.array.call_method1(intern!(py, "astype"), (wanted, "C"))?;
                 copy.cast_into::<PyArrayDyn<T>>()?
             }
         };
-        array.try_readonly().map_err(|_| {
-            LayoutError::new_err(format!(
+        match array.try_readonly() {
+            Ok(array) => Ok(Borrowed { name: self.name, array }),
+            Err(_) => Err(LayoutError::new_err(format!(
                 "{} is being written to by another call, expected an array at rest: wait for that \
                  call or pass a copy",
                 self.name
-            ))
-        })
+            ))),
+        }
     }
+}
+
+/// An operand that nobody may write to through us while this lives.
+pub(crate) struct Borrowed<'py, T: Number> {
+    name: &'static str,
+    array: PyReadonlyArrayDyn<'py, T>,
+}
+
+impl<T: Number> Borrowed<'_, T> {
+    pub(crate) fn view(&self) -> ArrayViewD<'_, T> {
+        self.array.as_array()
+    }
+}
+
+fn steps_are_whole<T>(array: &Bound<'_, PyUntypedArray>) -> bool {
+    array.strides().iter().all(|stride| stride % size_of::<T>().cast_signed() == 0)
+}
+
+/// The kind of an array that is just what NumPy makes by default, found without a call into NumPy.
+pub(crate) fn plain_kind(object: &Bound<'_, PyAny>) -> Option<Kind> {
+    let dtype = object.cast::<PyUntypedArray>().ok()?.dtype();
+    let py = object.py();
+    if dtype.is(f32::get_dtype(py)) {
+        return Some(Kind::F32);
+    }
+    dtype.is(f64::get_dtype(py)).then_some(Kind::F64)
 }
 
 /// The kind of a dtype, or the sentence that says why there is none.
@@ -124,16 +149,11 @@ fn kind(name: &str, dtype: &Bound<'_, PyArrayDescr>) -> PyResult<Kind> {
     )))
 }
 
-fn is_aligned(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
-    array.getattr(intern!(array.py(), "flags"))?.getattr(intern!(array.py(), "aligned"))?.extract()
-}
-
 /// The place for a result that the caller passed.
 pub(crate) fn result_in<'py, T: Number>(
     out: &Bound<'py, PyAny>,
-    operands: &[&Operand<'py>],
+    operands: &[&Borrowed<'py, T>],
 ) -> PyResult<PyReadwriteArrayDyn<'py, T>> {
-    let py = out.py();
     let Ok(untyped) = out.cast::<PyUntypedArray>() else {
         let actual = out.get_type();
         return Err(DTypeError::new_err(format!(
@@ -148,13 +168,7 @@ pub(crate) fn result_in<'py, T: Number>(
             T::NAME
         )));
     };
-    let flags = out.getattr(intern!(py, "flags"))?;
-    if !flags.getattr(intern!(py, "writeable"))?.extract::<bool>()? {
-        return Err(LayoutError::new_err("out is read-only, expected a writable array"));
-    }
-    let size = size_of::<T>() as isize;
-    let whole = untyped.strides().iter().all(|stride| stride % size == 0);
-    if !is_aligned(untyped)? || !whole {
+    if !untyped.is_aligned() || !steps_are_whole::<T>(untyped) {
         return Err(LayoutError::new_err(
             "out is not aligned in memory, expected elements at multiples of their size: pass an \
              array from numpy.empty",
@@ -169,33 +183,59 @@ pub(crate) fn result_in<'py, T: Number>(
         ));
     }
     for operand in operands {
-        if overlap(out, &operand.array)? {
+        if overlap(untyped, operand)? {
             return Err(LayoutError::new_err(format!(
                 "out overlaps {} in memory, expected separate arrays: pass a copy or another out",
                 operand.name
             )));
         }
     }
-    array.try_readwrite().map_err(|_| {
-        LayoutError::new_err(
-            "out is in use by another call, expected an array at rest: give each call its own",
-        )
+    array.try_readwrite().map_err(|error| {
+        LayoutError::new_err(match error {
+            BorrowError::NotWriteable => "out is read-only, expected a writable array",
+            _ => "out is in use by another call, expected an array at rest: give each call its own",
+        })
     })
 }
 
 /// Whether two arrays share an element. Where that is too hard to find out, they may.
-fn overlap(out: &Bound<'_, PyAny>, operand: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
+fn overlap<T: Number>(
+    out: &Bound<'_, PyUntypedArray>,
+    operand: &Borrowed<'_, T>,
+) -> PyResult<bool> {
     const MAX_WORK: usize = 10_000;
     let py = out.py();
+    // Where another call writes to it, the borrow that follows says so.
+    let Ok(readable) = out.cast::<PyArrayDyn<T>>()?.try_readonly() else { return Ok(false) };
+    let (ours, theirs) = (extent(&readable.as_array()), extent(&operand.view()));
+    if ours.end <= theirs.start || theirs.end <= ours.start {
+        return Ok(false);
+    }
     let options = PyDict::new(py);
     options.set_item(intern!(py, "max_work"), MAX_WORK)?;
-    let call = numpy(py)?.call_method(intern!(py, "shares_memory"), (out, operand), Some(&options));
-    match call {
+    let shares = intern!(py, "shares_memory");
+    match numpy(py)?.call_method(shares, (out, &*operand.array), Some(&options)) {
         Ok(answer) => answer.extract(),
-        Err(_) => {
-            numpy(py)?.call_method1(intern!(py, "may_share_memory"), (out, operand))?.extract()
+        Err(_) => Ok(true),
+    }
+}
+
+/// The addresses between which all elements of an array lie.
+fn extent<T>(view: &ArrayViewD<'_, T>) -> Range<usize> {
+    let first = view.as_ptr().addr();
+    if view.is_empty() {
+        return first..first;
+    }
+    let (mut low, mut high) = (0, 0);
+    for (&length, &stride) in view.shape().iter().zip(view.strides()) {
+        let reach = (length.cast_signed() - 1) * stride * size_of::<T>().cast_signed();
+        if reach < 0 {
+            low += reach;
+        } else {
+            high += reach;
         }
     }
+    first.wrapping_add_signed(low)..first.wrapping_add_signed(high) + size_of::<T>()
 }
 
 /// A new array for a result. It is not cleared: the engine writes every element.

@@ -103,10 +103,10 @@ pub fn multiply<T: Real>(
 }
 
 /// Elements of a result that [`tiny`] has room for.
-pub const TINY: usize = 64;
+pub const TINY: usize = 1024;
 
 /// `a @ b` for matrices whose product has at most [`TINY`] elements, handed to `take`: no memory is
-/// allocated and nothing is planned. The bits are those of [`matmul`].
+/// allocated and nothing is planned.
 ///
 /// # Errors
 ///
@@ -116,15 +116,28 @@ pub fn tiny<T: Real, R>(
     b: ArrayView2<'_, T>,
     take: impl FnOnce(ArrayView2<'_, T>) -> R,
 ) -> Result<R, Error> {
+    // Rooms of two sizes, because to clear the large one takes as long as the smallest products.
+    const SMALL: usize = 64;
+    if a.nrows() * b.ncols() <= SMALL {
+        in_room(&mut [T::default(); SMALL], a, b, take)
+    } else {
+        in_room(&mut [T::default(); TINY], a, b, take)
+    }
+}
+
+fn in_room<T: Real, R>(
+    room: &mut [T],
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    take: impl FnOnce(ArrayView2<'_, T>) -> R,
+) -> Result<R, Error> {
     budget::check_environment()?;
-    let mut room = [T::default(); TINY];
     let (m, n) = (a.nrows(), b.ncols());
-    let shape = || Shape(vec![m, n]);
-    let room = room.get_mut(..m * n).ok_or_else(|| Error::TooLarge(shape()))?;
-    let c = ArrayViewMut2::from_shape((m, n), &mut *room).map_err(|_| Error::TooLarge(shape()))?;
+    let too_large = || Error::TooLarge(Shape(vec![m, n]));
+    let room = room.get_mut(..m * n).ok_or_else(too_large)?;
+    let c = ArrayViewMut2::from_shape((m, n), &mut *room).map_err(|_| too_large())?;
     product::alone(&T::gemm(Isa::current()?), a, b, c);
-    let c = ArrayView2::from_shape((m, n), room).map_err(|_| Error::TooLarge(shape()))?;
-    Ok(take(c))
+    Ok(take(ArrayView2::from_shape((m, n), room).map_err(|_| too_large())?))
 }
 
 /// The kernels that products use on `isa`, by name.

@@ -64,14 +64,19 @@ pub(super) fn multiply<T: Real>(
     })?
 }
 
-/// `c = a @ b` where the rows of B and C are contiguous, without a plan: the same sums.
+/// `c = a @ b` for small operands whose rows are contiguous, on the calling thread and without packing:
+/// the sums of [`multiply`].
 pub(super) fn alone<T: Real>(
     kernel: &Kernel<T>,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
 ) {
-    let k = a.ncols();
+    let (n, k) = (c.ncols(), a.ncols());
+    let none = Epilogue { bias: None, activation: None };
+    if n == 1 {
+        return kernel.dots(b.reversed_axes(), a.reversed_axes(), c.reversed_axes(), none);
+    }
     let depth = plan::depth(k).max(1);
     for first in (0..k.max(1)).step_by(depth) {
         let terms = first..k.min(first + depth);
