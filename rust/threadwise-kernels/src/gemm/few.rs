@@ -284,6 +284,7 @@ unsafe fn finish<V: Lanes, const M: usize>(proof: V::Proof, few: &Few<V::Element
 macro_rules! instantiate {
     ($module:ident, $proof:ty, $assume:expr, $(#[$attribute:meta])*) => {
         pub(super) mod $module {
+            use super::super::pack::SquareFn;
             use super::{Few, FewFn, Lanes, PhantomData, ROWS};
 
             pub(in super::super) struct Functions<V>(PhantomData<V>);
@@ -293,6 +294,26 @@ macro_rules! instantiate {
                     &[dots::<V, 1>, dots::<V, 2>, dots::<V, 3>, dots::<V, 4>];
                 pub(in super::super) const STREAMS: &'static [FewFn<V::Element>; ROWS] =
                     &[streams::<V, 1>, streams::<V, 2>, streams::<V, 3>, streams::<V, 4>];
+            }
+
+            impl<V: Lanes<Proof = $proof>> Functions<V> {
+                pub(in super::super) const SQUARE: SquareFn<V::Element> = square::<V>;
+            }
+
+            /// # Safety
+            ///
+            /// As [`Lanes::transpose`] says, on a CPU with this instruction set.
+            $(#[$attribute])*
+            unsafe fn square<V: Lanes<Proof = $proof>>(
+                from: *const V::Element,
+                from_row: isize,
+                to: *mut V::Element,
+                to_row: isize,
+            ) {
+                // SAFETY: the caller promises the instruction set.
+                let proof = unsafe { $assume };
+                // SAFETY: passed on from the caller.
+                unsafe { V::transpose(proof, from, from_row, to, to_row) }
             }
 
             /// # Safety

@@ -28,6 +28,7 @@ use crate::simd::Lanes;
 #[cfg(target_arch = "x86_64")]
 use crate::{Avx2, Avx512};
 use few::FewFn;
+use pack::SquareFn;
 use tile::TileFn;
 
 pub use block::{Finish, Left, Right};
@@ -42,6 +43,8 @@ pub struct Kernel<T: 'static> {
     /// `dots[rows - 1]` and `streams[rows - 1]` compute a product of that many rows.
     dots: &'static [FewFn<T>; few::ROWS],
     streams: &'static [FewFn<T>; few::ROWS],
+    /// Transposes a square of `lanes` by `lanes`.
+    square: SquareFn<T>,
 }
 
 impl<T: Element> Kernel<T> {
@@ -52,6 +55,7 @@ impl<T: Element> Kernel<T> {
             tiles: tile::Portable::<V>::TILES,
             dots: few::portable::Functions::<V>::DOTS,
             streams: few::portable::Functions::<V>::STREAMS,
+            square: few::portable::Functions::<V>::SQUARE,
         }
     }
 
@@ -63,6 +67,7 @@ impl<T: Element> Kernel<T> {
             tiles: tile::TilesAvx2::<V>::TILES,
             dots: few::avx2::Functions::<V>::DOTS,
             streams: few::avx2::Functions::<V>::STREAMS,
+            square: few::avx2::Functions::<V>::SQUARE,
         }
     }
 
@@ -74,6 +79,7 @@ impl<T: Element> Kernel<T> {
             tiles: tile::TilesAvx512::<V>::TILES,
             dots: few::avx512::Functions::<V>::DOTS,
             streams: few::avx512::Functions::<V>::STREAMS,
+            square: few::avx512::Functions::<V>::SQUARE,
         }
     }
 

@@ -40,7 +40,58 @@ impl<T: Element> Kernel<T> {
             let slivers = packed.chunks_exact_mut(k * width);
             for (columns, sliver) in rows.axis_chunks_iter(Axis(1), width).zip(slivers) {
                 let place = &mut sliver[block * LINE * width..][..columns.nrows() * width];
-                pack_rows(columns, place, width);
+                self.pack_rows(columns, place);
+            }
+        }
+    }
+
+    /// Packs a few rows of one sliver.
+    fn pack_rows(&self, b: ArrayView2<'_, T>, packed: &mut [T]) {
+        let (rows, n) = b.dim();
+        let width = self.columns();
+        if b.strides()[1] == 1 || n == 1 {
+            for (row, packed) in b.rows().into_iter().zip(packed.chunks_exact_mut(width)) {
+                match row.as_slice() {
+                    Some(row) => packed[..n].copy_from_slice(row),
+                    None => packed.iter_mut().zip(row).for_each(|(to, from)| *to = *from),
+                }
+            }
+        } else {
+            // Squares where columns are contiguous, the rest element by element.
+            let whole = |extent: usize| extent / self.lanes * self.lanes;
+            let in_squares = if b.strides()[0] == 1 { (whole(rows), whole(n)) } else { (0, 0) };
+            self.pack_squares(b, in_squares, packed);
+            for (j, column) in b.columns().into_iter().enumerate() {
+                let done = if j < in_squares.1 { in_squares.0 } else { 0 };
+                for (i, &x) in column.iter().enumerate().skip(done) {
+                    packed[i * width + j] = x;
+                }
+            }
+        }
+        if n < width {
+            for row in packed.chunks_exact_mut(width) {
+                row[n..].fill(T::default());
+            }
+        }
+    }
+
+    /// Packs the first `rows` rows and `columns` columns of a B whose columns are contiguous.
+    fn pack_squares(
+        &self,
+        b: ArrayView2<'_, T>,
+        (rows, columns): (usize, usize),
+        packed: &mut [T],
+    ) {
+        let width = self.columns();
+        for first in (0..columns).step_by(self.lanes) {
+            for row in (0..rows).step_by(self.lanes) {
+                let from =
+                    b.as_ptr().wrapping_add(row).wrapping_offset(first as isize * b.strides()[1]);
+                let to = packed[row * width + first..].as_mut_ptr();
+                // SAFETY: a kernel is only made with the proof of its instruction set. Columns of B are
+                // contiguous, as the caller says by a count above zero; the square lies within B, and its
+                // copy within `packed`, whose rows are `width` apart and at least `columns` long.
+                unsafe { (self.square)(from, b.strides()[1], to, width.cast_signed()) };
             }
         }
     }
@@ -69,29 +120,12 @@ impl<T: Element> Kernel<T> {
     }
 }
 
+/// Copies a square of as many rows and columns as a vector has lanes, rows to columns.
+///
+/// # Safety
+///
+/// As `Lanes::transpose` says, on a CPU with the kernel's instruction set.
+pub(super) type SquareFn<T> = unsafe fn(*const T, isize, *mut T, isize);
+
 /// Rows of B that are packed at a time: a cache line of each column, where columns are contiguous.
 const LINE: usize = 16;
-
-/// Packs a few rows of one sliver.
-fn pack_rows<T: Element>(b: ArrayView2<'_, T>, packed: &mut [T], width: usize) {
-    let n = b.ncols();
-    if b.strides()[1] == 1 || n == 1 {
-        for (row, packed) in b.rows().into_iter().zip(packed.chunks_exact_mut(width)) {
-            match row.as_slice() {
-                Some(row) => packed[..n].copy_from_slice(row),
-                None => packed.iter_mut().zip(row).for_each(|(to, from)| *to = *from),
-            }
-        }
-    } else {
-        for (j, column) in b.columns().into_iter().enumerate() {
-            for (from, to) in column.into_iter().zip(packed[j..].iter_mut().step_by(width)) {
-                *to = *from;
-            }
-        }
-    }
-    if n < width {
-        for row in packed.chunks_exact_mut(width) {
-            row[n..].fill(T::default());
-        }
-    }
-}

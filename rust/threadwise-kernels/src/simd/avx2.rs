@@ -16,7 +16,7 @@ macro_rules! avx2_lanes {
         store: $store:ident, store_first: $store_first:ident, add: $add:ident, sub: $sub:ident,
         mul: $mul:ident, div: $div:ident, mul_add: $mul_add:ident, max: $max:ident,
         min: $min:ident, round: $round:ident, scale: $scale:ident, less: $less:ident,
-        blend: $blend:ident, total: $total:ident,
+        blend: $blend:ident, total: $total:ident, transposed: $transposed:ident,
     }) => {
         #[doc = concat!(stringify!($count), " lanes of `", stringify!($element), "`.")]
         #[derive(Clone, Copy)]
@@ -73,6 +73,30 @@ macro_rules! avx2_lanes {
                 // SAFETY: a value proves AVX2; the caller promises the lanes of the mask, and
                 // masked-out lanes are not written.
                 unsafe { $store_first(to, mask, self.0) }
+            }
+
+            #[inline(always)]
+            unsafe fn transpose(
+                proof: Avx2,
+                from: *const $element,
+                from_row: isize,
+                to: *mut $element,
+                to_row: isize,
+            ) {
+                let mut rows = [Self::splat(proof, 0.0).0; $count];
+                for (i, row) in rows.iter_mut().enumerate() {
+                    let from = from.wrapping_offset(i as isize * from_row);
+                    // SAFETY: row i of the square.
+                    let lanes = unsafe { Self::load(proof, from) };
+                    *row = lanes.0;
+                }
+                // SAFETY: the token proves the instruction set.
+                let columns = unsafe { $transposed(&rows) };
+                for (j, column) in columns.into_iter().enumerate() {
+                    let to = to.wrapping_offset(j as isize * to_row);
+                    // SAFETY: row j of the transposed square.
+                    unsafe { Self(column).store(to) };
+                }
             }
 
             #[inline(always)]
@@ -165,7 +189,7 @@ avx2_lanes!(F32x8, f32, 8, __m256, MASKS_32, activate_f32: {
     store: _mm256_storeu_ps, store_first: _mm256_maskstore_ps, add: _mm256_add_ps,
     sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps, mul_add: _mm256_fmadd_ps,
     max: _mm256_max_ps, min: _mm256_min_ps, round: _mm256_round_ps, scale: scale_f32,
-    less: _mm256_cmp_ps, blend: _mm256_blendv_ps, total: total_f32,
+    less: _mm256_cmp_ps, blend: _mm256_blendv_ps, total: total_f32, transposed: transposed_f32,
 });
 
 avx2_lanes!(F64x4, f64, 4, __m256d, MASKS_64, activate_f64: {
@@ -173,7 +197,7 @@ avx2_lanes!(F64x4, f64, 4, __m256d, MASKS_64, activate_f64: {
     store: _mm256_storeu_pd, store_first: _mm256_maskstore_pd, add: _mm256_add_pd,
     sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd, mul_add: _mm256_fmadd_pd,
     max: _mm256_max_pd, min: _mm256_min_pd, round: _mm256_round_pd, scale: scale_f64,
-    less: _mm256_cmp_pd, blend: _mm256_blendv_pd, total: total_f64,
+    less: _mm256_cmp_pd, blend: _mm256_blendv_pd, total: total_f64, transposed: transposed_f64,
 });
 
 /// x·2ⁿ. The power is built in two halves, so that neither leaves the range of normal exponents
@@ -217,4 +241,45 @@ fn total_f32(x: __m256) -> f32 {
 fn total_f64(x: __m256d) -> f64 {
     let two = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd::<1>(x));
     _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+}
+
+/// A matrix of eight rows, transposed: first within groups of four columns, then the two halves.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn transposed_f32(rows: &[__m256; 8]) -> [__m256; 8] {
+    let mut quads = *rows;
+    for (quad, rows) in quads.as_chunks_mut::<4>().0.iter_mut().zip(rows.as_chunks::<4>().0) {
+        let pairs = |x, y| {
+            let (low, high) = (_mm256_unpacklo_ps(x, y), _mm256_unpackhi_ps(x, y));
+            (_mm256_castps_pd(low), _mm256_castps_pd(high))
+        };
+        let ((a, b), (c, d)) = (pairs(rows[0], rows[1]), pairs(rows[2], rows[3]));
+        *quad = [
+            _mm256_castpd_ps(_mm256_unpacklo_pd(a, c)),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(a, c)),
+            _mm256_castpd_ps(_mm256_unpacklo_pd(b, d)),
+            _mm256_castpd_ps(_mm256_unpackhi_pd(b, d)),
+        ];
+    }
+    let mut columns = *rows;
+    for c in 0..4 {
+        let (x, y) = (quads[c], quads[4 + c]);
+        columns[c] = _mm256_permute2f128_ps::<0x20>(x, y);
+        columns[4 + c] = _mm256_permute2f128_ps::<0x31>(x, y);
+    }
+    columns
+}
+
+/// A matrix of four rows, transposed.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn transposed_f64(rows: &[__m256d; 4]) -> [__m256d; 4] {
+    let (a, b) = (_mm256_unpacklo_pd(rows[0], rows[1]), _mm256_unpackhi_pd(rows[0], rows[1]));
+    let (c, d) = (_mm256_unpacklo_pd(rows[2], rows[3]), _mm256_unpackhi_pd(rows[2], rows[3]));
+    [
+        _mm256_permute2f128_pd::<0x20>(a, c),
+        _mm256_permute2f128_pd::<0x20>(b, d),
+        _mm256_permute2f128_pd::<0x31>(a, c),
+        _mm256_permute2f128_pd::<0x31>(b, d),
+    ]
 }

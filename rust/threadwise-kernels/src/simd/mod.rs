@@ -63,6 +63,20 @@ pub(crate) trait Lanes: Copy {
     /// `to` is valid for writing as many elements as `mask` has lanes.
     unsafe fn store_first(self, mask: Self::Mask, to: *mut Self::Element);
 
+    /// Copies a square of `COUNT` by `COUNT` elements, rows to columns: element (i, j), at
+    /// `from + i·from_row + j`, goes to `to + j·to_row + i`.
+    ///
+    /// # Safety
+    ///
+    /// All these elements are readable, and writable, respectively.
+    unsafe fn transpose(
+        proof: Self::Proof,
+        from: *const Self::Element,
+        from_row: isize,
+        to: *mut Self::Element,
+        to_row: isize,
+    );
+
     /// Asks for the cache line at `at`, which need not be valid: an instruction that never faults,
     /// or nothing.
     fn prefetch(at: *const Self::Element);

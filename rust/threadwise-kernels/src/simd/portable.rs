@@ -66,6 +66,20 @@ impl<T: Element, const N: usize> Lanes for Portable<T, N> {
     }
 
     #[inline(always)]
+    unsafe fn transpose((): (), from: *const T, from_row: isize, to: *mut T, to_row: isize) {
+        for i in 0..N {
+            for j in 0..N {
+                let from = from.wrapping_offset(i as isize * from_row).wrapping_add(j);
+                let to = to.wrapping_offset(j as isize * to_row).wrapping_add(i);
+                // SAFETY: element (i, j) of the square.
+                let x = unsafe { *from };
+                // SAFETY: its place in the transposed square.
+                unsafe { to.write(x) };
+            }
+        }
+    }
+
+    #[inline(always)]
     fn prefetch(_: *const T) {}
 
     #[inline(always)]

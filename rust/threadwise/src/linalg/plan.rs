@@ -49,7 +49,7 @@ const WORTH_STREAMING: usize = 128;
 pub(super) enum Form {
     /// Tiles of C in registers.
     Tiles,
-    /// Few rows against contiguous columns of B.
+    /// Some rows against contiguous columns of B.
     Dots,
     /// Few rows against contiguous rows of B.
     Streams,
@@ -72,7 +72,7 @@ pub(super) struct Plan {
     pub(super) rows: usize,
     /// Columns of a piece of work, a multiple of the kernel's width.
     pub(super) columns: usize,
-    /// Rows of A at a time within a piece, a multiple of the kernel's height.
+    /// Rows of A at a time within a piece, a multiple of the kernel's height; for dots, columns of B.
     pub(super) block: usize,
 }
 
@@ -94,11 +94,10 @@ impl Plan {
         layout: Layout,
         threads: usize,
     ) -> Self {
-        let few = m <= kernel.few();
-        if few && layout.right_is_column_major && layout.left_is_row_major {
+        if m < WORTH_PACKING && layout.right_is_column_major && layout.left_is_row_major {
             return Self::few(Form::Dots, kernel, (m, k, n), threads);
         }
-        if few && layout.right_is_row_major && n >= WORTH_STREAMING {
+        if m <= kernel.few() && layout.right_is_row_major && n >= WORTH_STREAMING {
             return Self::few(Form::Streams, kernel, (m, k, n), threads);
         }
         let (height, width) = (kernel.rows(), kernel.columns());
@@ -135,22 +134,14 @@ impl Plan {
         threads: usize,
     ) -> Self {
         // As long as to read an element of B, a core takes for several multiply-adds.
-        let work = k.saturating_mul(n).saturating_mul(kernel.few());
+        let work = k.saturating_mul(n).saturating_mul(kernel.few().max(m));
         let threads = threads.min(work / WORTH_A_THREAD).max(1);
         let line = kernel.columns();
         let share = n.div_ceil(if threads > 1 { PIECES * threads } else { 1 });
         let columns = share.min(FEW_PIECE / k.max(1)).next_multiple_of(line).max(line);
+        let block = (NEAR / (k.max(1) * size_of::<T>())).max(kernel.few());
         let (pack_right, pack_left) = (false, false);
-        Self {
-            form,
-            threads,
-            pack_right,
-            pack_left,
-            depth: k,
-            rows: m.max(1),
-            columns,
-            block: m.max(1),
-        }
+        Self { form, threads, pack_right, pack_left, depth: k, rows: m.max(1), columns, block }
     }
 }
 

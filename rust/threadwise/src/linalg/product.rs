@@ -162,7 +162,7 @@ fn piece<T: Real>(
     let epilogue = Epilogue { bias: epilogue.bias.map(|bias| &bias[columns]), ..epilogue };
     match plan.form {
         Form::Dots => {
-            kernel.dots(a, b, piece.c.view_mut(), epilogue);
+            dots(kernel, plan, a, b, piece.c.view_mut(), epilogue);
             return Ok(());
         }
         Form::Streams => {
@@ -189,6 +189,27 @@ fn piece<T: Real>(
         }
     }
     Ok(())
+}
+
+/// A piece in dots: a block of columns at a time, which stay in the second-level cache while the rows go
+/// past, few at a time.
+fn dots<T: Real>(
+    kernel: &Kernel<T>,
+    plan: &Plan,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    epilogue: Epilogue<'_, T>,
+) {
+    let columns = b.axis_chunks_iter(Axis(1), plan.block);
+    for (i, (b, mut c)) in columns.zip(c.axis_chunks_iter_mut(Axis(1), plan.block)).enumerate() {
+        let place = i * plan.block..i * plan.block + b.ncols();
+        let epilogue = Epilogue { bias: epilogue.bias.map(|bias| &bias[place]), ..epilogue };
+        let rows = a.axis_chunks_iter(Axis(0), kernel.few());
+        for (a, c) in rows.zip(c.axis_chunks_iter_mut(Axis(0), kernel.few())) {
+            kernel.dots(a, b, c, epilogue);
+        }
+    }
 }
 
 /// One pass over a piece: few enough rows of A at a time that they stay in the second-level cache while
