@@ -59,10 +59,10 @@ def rms_norm(
         If `eps` is not positive and finite, or `threads` or an environment variable of threadwise
         makes no sense.
     MemoryError
-        If there is no memory for the result.
+        If there is no memory for the result, or for the copy of a row; `out` may then be
+        incomplete.
     KeyboardInterrupt
-        If Ctrl-C is pressed meanwhile; `out` is then incomplete. On any other error it is
-        untouched.
+        If Ctrl-C is pressed meanwhile; `out` is then incomplete. On other errors it is untouched.
 
     Notes
     -----

@@ -17,7 +17,7 @@ dtypes = st.sampled_from([np.float32, np.float64])
 
 def rows(dtype: Any, shape: Any) -> st.SearchStrategy[Any]:
     width = 8 * np.dtype(dtype).itemsize
-    elements = st.floats(-1e3, 1e3, width=width, allow_subnormal=False)  # type: ignore[arg-type]
+    elements = st.floats(-1e3, 1e3, width=width, allow_subnormal=False)
     return arrays(dtype, shape, elements=elements)
 
 
@@ -27,7 +27,7 @@ def definition(x: Any, weight: Any, eps: float) -> Any:
     return weight * wide / np.sqrt(np.mean(wide**2, axis=-1, keepdims=True) + eps)
 
 
-def tolerance(d: int, dtype: Any) -> dict[str, float]:
+def tolerance(d: int, dtype: Any) -> dict[str, Any]:
     """γ of d/2 + 6 roundings (`rms_norm`'s notes), once for us and once for the definition.
 
     Numbers below the smallest normal one have fewer digits.
