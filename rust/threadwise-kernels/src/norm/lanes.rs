@@ -2,14 +2,10 @@
 
 use super::scalar;
 use crate::simd::{Arithmetic, Element, Lanes};
-#[cfg(target_arch = "x86_64")]
 use crate::{Avx2, Avx512};
 
 /// Sums that are kept side by side: a multiply-add takes about four cycles, and one can begin in each.
 const SUMS: usize = 4;
-
-/// Lanes of the widest vector.
-const MOST_LANES: usize = 16;
 
 /// Twin of [`scalar::rms_norm`], for any vectors.
 #[inline(always)]
@@ -58,13 +54,7 @@ fn sum_of_squares<V: Lanes>(proof: V::Proof, x: &[V::Element]) -> f64 {
     }
     let [a, b, c, d] = sums;
     let x = load_first::<V>(proof, tail);
-    let mut lanes = [V::Element::default(); MOST_LANES];
-    write(x.mul_add(x, a.add(b).add(c.add(d))), &mut lanes[..V::COUNT]);
-    let mut total = 0.0;
-    for lane in lanes {
-        total += lane.to_f64();
-    }
-    total
+    x.mul_add(x, a.add(b).add(c.add(d))).total().to_f64()
 }
 
 /// A row in whole vectors, and what is left of it.
@@ -83,9 +73,10 @@ fn load<V: Lanes>(proof: V::Proof, x: &[V::Element]) -> V {
     unsafe { V::load(proof, x.as_ptr()) }
 }
 
-/// Fewer elements than a vector has lanes; the others are zero.
+/// At most as many elements as a vector has lanes; the others are zero.
 #[inline(always)]
 fn load_first<V: Lanes>(proof: V::Proof, x: &[V::Element]) -> V {
+    assert!(x.len() <= V::COUNT, "at most a vector");
     // SAFETY: the mask has as many lanes as `x` has elements.
     unsafe { V::load_first(proof, V::first(proof, x.len()), x.as_ptr()) }
 }
@@ -99,6 +90,7 @@ fn write<V: Lanes>(vector: V, y: &mut [V::Element]) {
 
 #[inline(always)]
 fn write_first<V: Lanes>(proof: V::Proof, vector: V, y: &mut [V::Element]) {
+    assert!(y.len() <= V::COUNT, "at most a vector");
     // SAFETY: the mask has as many lanes as `y` has elements.
     unsafe { vector.store_first(V::first(proof, y.len()), y.as_mut_ptr()) }
 }
@@ -106,7 +98,6 @@ fn write_first<V: Lanes>(proof: V::Proof, vector: V, y: &mut [V::Element]) {
 /// # Safety
 ///
 /// The CPU has AVX2 and FMA.
-#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma")]
 pub(super) unsafe fn avx2<V: Arithmetic<Proof = Avx2>>(
     x: &[V::Element],
@@ -122,7 +113,6 @@ pub(super) unsafe fn avx2<V: Arithmetic<Proof = Avx2>>(
 /// # Safety
 ///
 /// The CPU has AVX-512 F, BW, DQ and VL.
-#[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 pub(super) unsafe fn avx512<V: Arithmetic<Proof = Avx512>>(
     x: &[V::Element],

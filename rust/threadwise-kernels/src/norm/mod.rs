@@ -13,6 +13,7 @@
 //!
 //! [`scalar`] is the definition, computed in double precision; [`lanes`] its twin on vector units.
 
+#[cfg(target_arch = "x86_64")]
 mod lanes;
 mod scalar;
 
