@@ -36,6 +36,7 @@ bench: $(VENV)/built ## time it against NumPy; rows go to benches/record
 	cargo bench --locked -p threadwise-benches
 
 docs: $(VENV)/built $(VENV)/docs ## the documentation, into docs/_build
+	rm -rf docs/_build docs/api
 	$(BIN)/python -m sphinx -W -q -b html docs docs/_build
 
 wheel: $(VENV)/built ## a wheel for this platform, into dist

@@ -6,7 +6,7 @@ threads win. Results have the same bits for every number of threads.
 Start with `matmul` and `linear`; `threads` limits what they use, `info` says what they run on.
 """
 
-from threadwise import errors, linalg
+from threadwise import errors, linalg, nn
 from threadwise._budget import get_num_threads, set_num_threads, threads
 from threadwise._info import Info, __version__, info
 from threadwise._threadpoolctl import register as _register
@@ -21,6 +21,7 @@ __all__ = [
     "linalg",
     "linear",
     "matmul",
+    "nn",
     "set_num_threads",
     "threads",
 ]

@@ -7,6 +7,7 @@ use crate::Isa;
 use crate::activation::lanes::{self, Constants};
 use crate::activation::{Activation, scalar};
 use crate::gemm::Kernel;
+use crate::norm::RmsNorm;
 use crate::simd::portable::Portable;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{avx2, avx512};
@@ -37,6 +38,9 @@ pub trait Element:
     /// The matrix-product kernel for this type on `isa`.
     fn gemm(isa: Isa) -> Kernel<Self>;
 
+    /// The kernel that scales rows of this type to unit root mean square on `isa`.
+    fn rms_norm(isa: Isa) -> RmsNorm<Self>;
+
     /// The definition of `activation` at one number.
     #[must_use]
     fn activate(self, activation: Activation) -> Self;
@@ -62,6 +66,16 @@ impl Element for f32 {
             Isa::Avx2(proof) => Kernel::avx2::<avx2::F32x8>(proof),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(proof) => Kernel::avx512::<avx512::F32x16>(proof),
+        }
+    }
+
+    fn rms_norm(isa: Isa) -> RmsNorm<Self> {
+        match isa {
+            Isa::Scalar => RmsNorm::scalar(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(proof) => RmsNorm::avx2::<avx2::F32x8>(proof),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(proof) => RmsNorm::avx512::<avx512::F32x16>(proof),
         }
     }
 
@@ -91,6 +105,16 @@ impl Element for f64 {
             Isa::Avx2(proof) => Kernel::avx2::<avx2::F64x4>(proof),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(proof) => Kernel::avx512::<avx512::F64x8>(proof),
+        }
+    }
+
+    fn rms_norm(isa: Isa) -> RmsNorm<Self> {
+        match isa {
+            Isa::Scalar => RmsNorm::scalar(),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2(proof) => RmsNorm::avx2::<avx2::F64x4>(proof),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512(proof) => RmsNorm::avx512::<avx512::F64x8>(proof),
         }
     }
 

@@ -13,6 +13,7 @@ pub mod activation;
 mod element;
 pub mod gemm;
 mod isa;
+pub mod norm;
 mod simd;
 
 pub use activation::Activation;

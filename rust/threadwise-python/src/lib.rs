@@ -3,6 +3,7 @@
 
 mod info;
 mod linalg;
+mod nn;
 mod seam;
 mod threads;
 
@@ -14,6 +15,8 @@ mod _threadwise {
     use crate::info::system;
     #[pymodule_export]
     use crate::linalg::{linear, matmul};
+    #[pymodule_export]
+    use crate::nn::rms_norm;
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     /// The version, as Cargo writes it.

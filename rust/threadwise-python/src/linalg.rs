@@ -8,8 +8,8 @@ use threadwise::linalg::WORTH_DETACHING;
 use threadwise::{Activation, linalg};
 
 use crate::seam::{
-    Borrowed, DTypeError, DomainError, Kind, Number, Operand, compute, plain_kind, raise, result,
-    result_in,
+    Borrowed, DTypeError, DomainError, Kind, Number, Operand, compute, place, plain_kind, raise,
+    result,
 };
 
 type Object<'py> = Bound<'py, PyAny>;
@@ -170,21 +170,6 @@ fn linear_of<'py, T: Number>(
         linalg::linear(x, weight, bias, activation, view, context)
     })?;
     Ok(place)
-}
-
-/// The result's array, the caller's or a new one, and the right to write to it.
-fn place<'py, T: Number>(
-    py: Python<'py>,
-    shape: &[usize],
-    out: Option<&Object<'py>>,
-    operands: &[&Borrowed<'py, T>],
-) -> PyResult<(Object<'py>, numpy::PyReadwriteArrayDyn<'py, T>)> {
-    if let Some(out) = out {
-        return Ok((out.clone(), result_in::<T>(out, operands)?));
-    }
-    let made = result::<T>(py, shape)?;
-    let lent = made.readwrite();
-    Ok((made.into_any(), lent))
 }
 
 fn activation_argument(given: &Object<'_>) -> PyResult<Activation> {

@@ -149,8 +149,23 @@ fn kind(name: &str, dtype: &Bound<'_, PyArrayDescr>) -> PyResult<Kind> {
     )))
 }
 
+/// The result's array, the caller's or a new one, and the right to write to it.
+pub(crate) fn place<'py, T: Number>(
+    py: Python<'py>,
+    shape: &[usize],
+    out: Option<&Bound<'py, PyAny>>,
+    operands: &[&Borrowed<'py, T>],
+) -> PyResult<(Bound<'py, PyAny>, PyReadwriteArrayDyn<'py, T>)> {
+    if let Some(out) = out {
+        return Ok((out.clone(), result_in::<T>(out, operands)?));
+    }
+    let made = result::<T>(py, shape)?;
+    let lent = made.readwrite();
+    Ok((made.into_any(), lent))
+}
+
 /// The place for a result that the caller passed.
-pub(crate) fn result_in<'py, T: Number>(
+fn result_in<'py, T: Number>(
     out: &Bound<'py, PyAny>,
     operands: &[&Borrowed<'py, T>],
 ) -> PyResult<PyReadwriteArrayDyn<'py, T>> {
@@ -331,7 +346,7 @@ pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
         | Error::Broadcast { .. }
         | Error::Out { .. }
         | Error::TooLarge(_) => ShapeError::new_err(sentence),
-        Error::Isa(_) | Error::Threads(_) => DomainError::new_err(sentence),
+        Error::Domain { .. } | Error::Isa(_) | Error::Threads(_) => DomainError::new_err(sentence),
         Error::Memory(_) => PyMemoryError::new_err(sentence),
         // An interruption comes with the signal handler's exception, which `compute` raises.
         _ => PyRuntimeError::new_err(sentence),

@@ -10,8 +10,8 @@ use threadwise_runtime::budget::BadVariable;
 #[derive(Debug, thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
-    /// An operand has fewer axes than the operation needs.
-    #[error("{name} has shape {shape}, expected at least {expected}")]
+    /// An operand has fewer or more axes than the operation takes.
+    #[error("{name} has shape {shape}, expected {expected}")]
     Axes {
         /// The operand, as the caller calls it.
         name: &'static str,
@@ -48,6 +48,17 @@ pub enum Error {
         actual: Shape,
         /// The shape of the result.
         expected: Shape,
+    },
+
+    /// A number lies outside of what makes sense.
+    #[error("{name} is {actual:?}, expected {expected}")]
+    Domain {
+        /// The argument, as the caller calls it.
+        name: &'static str,
+        /// Its value.
+        actual: f64,
+        /// What it should be.
+        expected: &'static str,
     },
 
     /// The result would have more elements than memory has addresses.

@@ -19,6 +19,7 @@
 mod context;
 mod error;
 pub mod linalg;
+pub mod nn;
 
 pub use context::Context;
 pub use error::Error;

@@ -22,7 +22,7 @@ use crate::error::{Error, Shape};
 pub use plan::WORTH_DETACHING;
 pub use shapes::{linear_shape, matmul_shape};
 
-/// A number type that products are computed in: `f32` or `f64`.
+/// A number type that the engine computes in: `f32` or `f64`.
 pub trait Real: Element + Pod {}
 
 impl Real for f32 {}
@@ -152,7 +152,7 @@ pub fn zeros<T: Real>(shape: &[usize]) -> ArrayD<T> {
     ArrayD::from_elem(IxDyn(shape), T::default())
 }
 
-fn expect<T>(out: &ArrayViewMutD<'_, T>, shape: &[usize]) -> Result<(), Error> {
+pub(crate) fn expect<T>(out: &ArrayViewMutD<'_, T>, shape: &[usize]) -> Result<(), Error> {
     if out.shape() == shape {
         return Ok(());
     }

@@ -11,7 +11,11 @@ pub fn matmul_shape(a: &[usize], b: &[usize]) -> Result<Vec<usize>, Error> {
     let (&[.., k], &[.., _]) = (a, b) else {
         let (name, shape) = if a.is_empty() { ("a", a) } else { ("b", b) };
         let shape = Shape::from(shape);
-        return Err(Error::Axes { name, shape, expected: "one axis (multiply scalars with *)" });
+        return Err(Error::Axes {
+            name,
+            shape,
+            expected: "at least one axis (multiply scalars with *)",
+        });
     };
     let b_k = b[b.len().saturating_sub(2)];
     if k != b_k {
@@ -56,11 +60,11 @@ pub fn linear_shape(
     bias: Option<&[usize]>,
 ) -> Result<Vec<usize>, Error> {
     let &[.., features] = x else {
-        let expected = "one axis, the features";
+        let expected = "at least one axis, the features";
         return Err(Error::Axes { name: "x", shape: Shape::from(x), expected });
     };
     let &[outputs, inputs] = weight else {
-        let expected = "and at most two axes, (out_features, in_features)";
+        let expected = "two axes, (out_features, in_features)";
         return Err(Error::Axes { name: "weight", shape: Shape::from(weight), expected });
     };
     if features != inputs {

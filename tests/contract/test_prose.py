@@ -1,0 +1,42 @@
+"""The examples on the pages that people read first are run as they stand."""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+PAGES = ["README.md", "docs/index.md", "docs/threading.md"]
+LENGTHS = {"README.md": 150, "ARCHITECTURE.md": 120}
+
+
+@pytest.mark.parametrize("page", PAGES)
+def test_the_examples_of_a_page_run(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    text = (ROOT / page).read_text("utf-8")
+    blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)
+    assert blocks
+    names: dict[str, Any] = {}
+    for block in blocks:
+        exec(compile(block, page, "exec"), names)  # noqa: S102 - our own page
+
+
+@pytest.mark.parametrize("page", LENGTHS)
+def test_a_page_stays_short(page: str) -> None:
+    assert len((ROOT / page).read_text("utf-8").splitlines()) <= LENGTHS[page]
+
+
+@pytest.mark.parametrize("page", ["README.md", "ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_links_lead_somewhere(page: str) -> None:
+    text = (ROOT / page).read_text("utf-8")
+    for target in re.findall(r"\]\(([^)#:]+)\)", text):
+        assert (ROOT / target).exists(), target
+
+
+def test_every_path_of_the_steps_exists() -> None:
+    text = (ROOT / "ARCHITECTURE.md").read_text("utf-8")
+    steps = text.split("## Where does a new operation go")[1].split("\n## ")[0]
+    paths = re.findall(r"`((?:python|rust|tests|docs)/[^`]+)`", steps)
+    assert paths
+    assert [path for path in paths if not (ROOT / path).exists()] == []
