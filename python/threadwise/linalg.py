@@ -58,8 +58,8 @@ def matmul(
     MemoryError
         If there is no memory for the result or for packed operands.
     KeyboardInterrupt
-        If Ctrl-C is pressed meanwhile; `out` is then incomplete. On any other error it is
-        untouched.
+        If Ctrl-C is pressed meanwhile. After this and after `MemoryError`, `out` may be incomplete;
+        after any other error it is untouched.
 
     See Also
     --------
@@ -152,8 +152,8 @@ def linear(
     MemoryError
         If there is no memory for the result or for packed operands.
     KeyboardInterrupt
-        If Ctrl-C is pressed meanwhile; `out` is then incomplete. On any other error it is
-        untouched.
+        If Ctrl-C is pressed meanwhile. After this and after `MemoryError`, `out` may be incomplete;
+        after any other error it is untouched.
 
     See Also
     --------

@@ -1,4 +1,4 @@
-//! Documented in `threadwise.threading`.
+//! Documented in `threadwise._budget`.
 
 use std::num::NonZeroUsize;
 
