@@ -95,7 +95,7 @@ def main() -> None:
     for pair in race(chosen, threads=options.threads):
         print(row(pair), flush=True)
         pairs.append(pair)
-    print("\n".join(filter(None, ["", conclusion(pairs), before, "", str(tw.info())])))
+    print(f"\n{conclusion(pairs)}{before}\n\n{tw.info()}")
     if not all(result.correct for pair in pairs for result in pair.values()):
         raise SystemExit(1)
     if options.record:

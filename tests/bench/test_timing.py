@@ -113,7 +113,7 @@ def test_losses_and_wrong_results_are_as_plain_as_wins() -> None:
     lost, won, wrong = pair(3.0, 1.5), pair(1.0, 1.5), pair(1.0, 1.0, error=2.0)
     assert "0.50x  slower" in row(lost)
     assert "1.50x  faster" in row(won)
-    assert "1.00x  even    WRONG RESULT of threadwise" in row(wrong)
+    assert "1.00x  unclear  WRONG RESULT of threadwise" in row(wrong)
     assert len(HEADER) == len(row(won))
     text = conclusion([lost, won, wrong])
     assert "slower than NumPy at 1 of 3 shapes (0.50x)" in text

@@ -28,13 +28,13 @@ def busy(seconds: float = 0.5) -> float | None:
     return (1 - sum(ticks[_IDLE]) / total) * (os.cpu_count() or 1) if total > 0 else None
 
 
-def caution(limit: float = 0.2) -> str | None:
-    """Return a sentence for people if more than `limit` CPUs are at work for others."""
+def caution(limit: float = 0.2) -> str:
+    """Return a line for people if more than `limit` CPUs are at work for others, else nothing."""
     cpus = busy()
     if cpus is None or cpus <= limit:
-        return None
+        return ""
     return (
-        f"CAUTION: other processes kept {cpus:.1f} of {os.cpu_count()} CPUs busy when this began, "
+        f"\nCAUTION: other processes kept {cpus:.1f} of {os.cpu_count()} CPUs busy at the start, "
         "so the times mean little"
     )
 

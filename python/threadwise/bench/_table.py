@@ -13,12 +13,12 @@ Pair = Mapping[Library, Result]
 EXPLANATION = """\
 Each library runs alone in its own process, in turns, because NumPy's threads spin for a while after
 each call and would take the CPU from the other. Times are medians. The ratio is NumPy's time over
-threadwise's: above 1, threadwise is faster; "even": the middle halves of their times overlap. The
-error is threadwise's largest, next to NumPy in float64: 1 is the most that rounding explains."""
+threadwise's: above 1, threadwise is faster. "unclear": the middle halves of their times overlap.
+The error is threadwise's largest, against float64: 1 is the most that rounding explains."""
 
 HEADER = (
-    f"{'operation':<11}{'dtype':<9}{'m x k x n':>18}{'threadwise':>12}{'NumPy':>10}"
-    f"{'GFLOP/s':>9}{'NumPy':>8}{'ratio':>8}  {'':<6}{'error':>6}"
+    f"{'operation':<11}{'dtype':<8}{'m x k x n':>18}{'threadwise':>12}{'NumPy':>10}"
+    f"{'GFLOP/s':>9}{'(NumPy)':>9}{'ratio':>8}  {'':<7}{'error':>6}"
 )
 
 
@@ -27,9 +27,9 @@ def row(pair: Pair) -> str:
     ours, theirs = pair["threadwise"], pair["numpy"]
     wrong = [result.library for result in pair.values() if not result.correct]
     return (
-        f"{ours.case.operation:<11}{ours.case.dtype:<9}{ours.case!s:>18}"
+        f"{ours.case.operation:<11}{ours.case.dtype:<8}{ours.case!s:>18}"
         f"{duration(ours.seconds.median):>12}{duration(theirs.seconds.median):>10}"
-        f"{ours.gflops:>9.1f}{theirs.gflops:>8.1f}{_ratio(pair):>7.2f}x  {verdict(pair):<6}"
+        f"{ours.gflops:>9.1f}{theirs.gflops:>9.1f}{_ratio(pair):>7.2f}x  {verdict(pair):<7}"
         + (f"{ours.error:>6.3f}" if not wrong else f"  WRONG RESULT of {' and '.join(wrong)}")
     )
 
@@ -37,11 +37,13 @@ def row(pair: Pair) -> str:
 def conclusion(pairs: Sequence[Pair]) -> str:
     """Return what the rows come to: losses as plainly as wins."""
     lines = []
-    for word, text in [("faster", "faster than"), ("even", "even with"), ("slower", "slower than")]:
+    for word, text in (
+        ("faster", "threadwise is faster than NumPy"),
+        ("slower", "threadwise is slower than NumPy"),
+        ("unclear", "which is faster is unclear"),
+    ):
         found = [pair for pair in pairs if verdict(pair) == word]
-        lines.append(
-            f"threadwise is {text} NumPy at {len(found)} of {len(pairs)} shapes" + _span(found)
-        )
+        lines.append(f"{text} at {len(found)} of {len(pairs)} shapes" + _span(found))
     wrong = sum(not result.correct for pair in pairs for result in pair.values())
     lines.append(
         f"{wrong} RESULTS ARE WRONG: further from NumPy in float64 than rounding explains"
@@ -51,12 +53,12 @@ def conclusion(pairs: Sequence[Pair]) -> str:
     return "\n".join(lines)
 
 
-def verdict(pair: Pair) -> Literal["faster", "slower", "even"]:
+def verdict(pair: Pair) -> Literal["faster", "slower", "unclear"]:
     """Return what threadwise is, where the middle halves of the times do not overlap."""
     ours, theirs = pair["threadwise"].seconds, pair["numpy"].seconds
     if ours.high < theirs.low:
         return "faster"
-    return "slower" if ours.low > theirs.high else "even"
+    return "slower" if ours.low > theirs.high else "unclear"
 
 
 def duration(seconds: float) -> str:

@@ -82,6 +82,6 @@ if __name__ == "__main__":
     if len(sys.argv) != 2 or sys.argv[1] not in LIBRARIES:
         sys.exit(f"usage: python -m threadwise.bench._worker {{{','.join(LIBRARIES)}}}")
     try:
-        main(cast("Library", sys.argv[1]))
+        main(sys.argv[1])
     except KeyboardInterrupt:
         sys.exit(130)  # the one who asked says what there is to say

@@ -44,5 +44,5 @@ def run(cases: Sequence["Case"], *, rounds: int = 5, budget: float = 0.12) -> bo
     for pair in race(cases, rounds=rounds, budget=budget):
         print(row(pair), flush=True)
         pairs.append(pair)
-    print("\n".join(filter(None, ["", conclusion(pairs), before, "", str(tw.info())])))
+    print(f"\n{conclusion(pairs)}{before}\n\n{tw.info()}")
     return all(result.correct for pair in pairs for result in pair.values())
