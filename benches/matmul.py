@@ -1,6 +1,6 @@
 """Products of matrices: threadwise against NumPy. See README.md.
 
-Usage: python benches/matmul.py [--record] [--threads N] [--only TEXT]
+Usage: python benches/matmul.py [--record | [--threads N] [--only TEXT]]
 """
 
 import argparse
@@ -15,7 +15,7 @@ from typing import Any
 
 import threadwise as tw
 from threadwise.bench._cases import Case
-from threadwise.bench._load import caution
+from threadwise.bench._load import busy, caution
 from threadwise.bench._race import Result, race
 from threadwise.bench._table import EXPLANATION, HEADER, conclusion, row
 from threadwise.cli.demo import cases as demo_cases
@@ -24,7 +24,7 @@ RECORD = Path(__file__).parent / "record"
 COLUMNS = (
     *("date", "machine", "cores", "python", "library", "version", "threads"),
     *("operation", "dtype", "m", "k", "n"),
-    *("median_seconds", "low", "high", "gflops"),
+    *("median_seconds", "low", "high", "gflops", "busy_cpus"),
 )
 ODD_SHAPES = (
     (17, 31, 13),
@@ -54,7 +54,7 @@ def machine() -> str:
     return named[1].strip() if named else platform.processor() or platform.machine()
 
 
-def rows(results: Iterable[Result]) -> Iterable[dict[str, Any]]:
+def rows(results: Iterable[Result], others: float | None) -> Iterable[dict[str, Any]]:
     """Return the rows of the record, by `COLUMNS`."""
     for result in results:
         case, seconds = result.case, result.seconds
@@ -63,12 +63,12 @@ def rows(results: Iterable[Result]) -> Iterable[dict[str, Any]]:
             *(platform.python_version(), result.library, result.version, result.threads),
             *(case.operation, case.dtype, case.m, case.k, case.n),
             *(f"{value:.4g}" for value in (seconds.median, seconds.low, seconds.high)),
-            f"{result.gflops:.4g}",
+            *(f"{result.gflops:.4g}", "" if others is None else f"{others:.2f}"),
         )
         yield dict(zip(COLUMNS, values, strict=True))
 
 
-def record(results: Iterable[Result], folder: Path = RECORD) -> Path:
+def record(results: Iterable[Result], others: float | None, folder: Path = RECORD) -> Path:
     """Write the results, replacing those of the same day and machine."""
     name = re.sub(r"[^a-z0-9]+", "-", f"{machine()} {os.cpu_count()} cores".lower()).strip("-")
     path = folder / f"{dt.datetime.now(dt.UTC).date()}-{name}.csv"
@@ -77,7 +77,7 @@ def record(results: Iterable[Result], folder: Path = RECORD) -> Path:
     with unfinished.open("w", newline="", encoding="utf-8") as file:
         writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
         writer.writeheader()
-        writer.writerows(rows(results))
+        writer.writerows(rows(results, others))
     return unfinished.replace(path)
 
 
@@ -88,18 +88,21 @@ def main() -> None:
     parser.add_argument("--threads", type=int, help="threads of each library, not its default")
     parser.add_argument("--only", default="", help='cases whose line contains this: "float64"')
     options = parser.parse_args()
+    if options.record and (options.only or options.threads):
+        parser.error("a record has all cases and default threads: leave out --only and --threads")
 
-    before, pairs = caution(), []
+    others, pairs = busy(), []
     print(f"{EXPLANATION}\n\n{HEADER}", flush=True)
     chosen = [c for c in cases() if options.only in f"{c.operation} {c.dtype} {c}"]
     for pair in race(chosen, threads=options.threads):
         print(row(pair), flush=True)
         pairs.append(pair)
-    print(f"\n{conclusion(pairs)}{before}\n\n{tw.info()}")
+    print(f"\n{conclusion(pairs)}{caution(others)}\n\n{tw.info()}")
     if not all(result.correct for pair in pairs for result in pair.values()):
         raise SystemExit(1)
     if options.record:
-        print(f"\nrecorded in {record(result for pair in pairs for result in pair.values())}")
+        path = record((result for pair in pairs for result in pair.values()), others)
+        print(f"\nrecorded in {path}")
 
 
 if __name__ == "__main__":

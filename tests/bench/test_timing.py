@@ -1,4 +1,5 @@
 import json
+import os
 import subprocess
 import sys
 import time
@@ -8,6 +9,7 @@ import numpy as np
 import pytest
 
 from threadwise.bench._cases import LIBRARIES, Case, Library, call, error, operands
+from threadwise.bench._load import busy, caution
 from threadwise.bench._race import Result, race
 from threadwise.bench._table import HEADER, conclusion, row
 from threadwise.bench._timing import Summary, sample
@@ -118,3 +120,10 @@ def test_losses_and_wrong_results_are_as_plain_as_wins() -> None:
     text = conclusion([lost, won, wrong])
     assert "slower than NumPy at 1 of 3 shapes (0.50x)" in text
     assert "1 RESULTS ARE WRONG" in text
+
+
+def test_a_busy_machine_is_a_caution_and_a_quiet_one_is_not() -> None:
+    measured = busy(0.05)
+    assert measured is None or 0 <= measured <= (os.cpu_count() or 1)
+    assert caution(None) == caution(0.1) == ""
+    assert "other processes kept 1.5 of " in caution(1.5)

@@ -28,14 +28,13 @@ def busy(seconds: float = 0.5) -> float | None:
     return (1 - sum(ticks[_IDLE]) / total) * (os.cpu_count() or 1) if total > 0 else None
 
 
-def caution(limit: float = 0.2) -> str:
-    """Return a line for people if more than `limit` CPUs are at work for others, else nothing."""
-    cpus = busy()
-    if cpus is None or cpus <= limit:
+def caution(cpus: float | None) -> str:
+    """Return a line for people if `cpus`, of `busy`, are enough to disturb, else nothing."""
+    if cpus is None or cpus <= 0.2:
         return ""
     return (
-        f"\nCAUTION: other processes kept {cpus:.1f} of {os.cpu_count()} CPUs busy at the start, "
-        "so the times mean little"
+        f"\nCAUTION: other processes kept {cpus:.1f} of {os.cpu_count()} CPUs busy at the start, so "
+        "the times mean little"
     )
 
 
