@@ -33,7 +33,7 @@ def caution(cpus: float | None) -> str:
     if cpus is None or cpus <= 0.2:
         return ""
     return (
-        f"\nCAUTION: other processes kept {cpus:.1f} of {os.cpu_count()} CPUs busy at the start, so "
+        f"\nCAUTION: other processes kept {cpus:.1f} of {os.cpu_count()} CPUs busy at first, so "
         "the times mean little"
     )
 
