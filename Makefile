@@ -47,7 +47,7 @@ clean: ## forget everything built
 
 # The package with all that its tests need; built as a release, because a debug build gets timed.
 $(VENV)/built: $(VENV)/test $(RUST)
-	$(BIN)/maturin develop --release --locked --quiet --extras cli
+	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet --extras cli
 	touch $@
 
 $(VENV)/test $(VENV)/lint $(VENV)/docs: $(VENV)/%: pyproject.toml | $(BIN)/python

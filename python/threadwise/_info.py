@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from math import ceil
 from pathlib import Path
+from textwrap import fill
 
 from threadwise import _threadwise
 
@@ -19,8 +20,8 @@ class Pool:
 
     library: str
     """What threadpoolctl calls it, for example ``"openblas"``."""
-    threads: int
-    """How many threads its next call may use."""
+    threads: int | None
+    """How many threads its next call may use, if it can say."""
     version: str | None
     """Of the library, if it says."""
     file: str
@@ -74,12 +75,25 @@ class Info:
             rows[-1] = ("threads", "undecided: see below")
         if self.pools is None:
             rows.append(("thread pools", "unknown: pip install threadpoolctl to see them"))
+        if self.pools == ():
+            rows.append(("thread pools", "none that threadpoolctl knows"))
         for pool in self.pools or ():
             label = "thread pools" if pool is (self.pools or ())[0] else ""
             name = " ".join(filter(None, [pool.library, pool.version]))
-            rows.append((label, f"{name}: {pool.threads} threads ({Path(pool.file).name})"))
+            threads = "?" if pool.threads is None else pool.threads
+            rows.append((label, f"{name}: {threads} threads ({Path(pool.file).name})"))
         rows += [("warning", text) for text in self.warnings]
-        return "\n".join(f"{label:<17} {value}" for label, value in rows)
+        return "\n".join(
+            fill(
+                value,
+                width=100,
+                initial_indent=f"{label:<18}",
+                subsequent_indent=" " * 18,
+                break_long_words=False,
+                break_on_hyphens=False,
+            )
+            for label, value in rows
+        )
 
 
 def info() -> Info:
@@ -93,9 +107,9 @@ def info() -> Info:
     Notes
     -----
     The pools of other libraries are found through threadpoolctl, where that is installed. A warning
-    is given where a pool has more threads than this process has CPUs, so that they can only wait for
-    one another; where the binary is a debug build; and where a setting of the environment makes no
-    sense.
+    is given where a pool has more threads than this process has CPUs, so that they can only wait
+    for one another; where the binary is a debug build; and where a setting of the environment makes
+    no sense.
 
     Examples
     --------
@@ -108,11 +122,15 @@ def info() -> Info:
     warnings = list(system["problems"])
     if system["profile"] != "release":
         warnings.append(
-            "this is a debug build, many times slower than a release: reinstall threadwise, or build "
-            "it with maturin develop --release"
+            "this is a debug build, many times slower than a release: reinstall threadwise, or "
+            "build it with maturin develop --release"
         )
     cpus = min(system["affinity"], ceil(system["quota"] or system["affinity"]))
-    warnings += [_oversubscription(pool, cpus) for pool in pools or () if pool.threads > cpus]
+    warnings += [
+        _oversubscription(pool, cpus)
+        for pool in pools or ()
+        if pool.threads is not None and pool.threads > cpus
+    ]
     return Info(
         version=__version__,
         profile=system["profile"],
@@ -135,10 +153,6 @@ def _pools() -> tuple[Pool, ...] | None:
         return None
     import threadpoolctl  # noqa: PLC0415 - optional
 
-    try:
-        found = threadpoolctl.threadpool_info()
-    except ValueError:  # our own, where THREADWISE_NUM_THREADS makes no sense
-        return None
     return tuple(
         Pool(
             library=pool["internal_api"],
@@ -146,7 +160,7 @@ def _pools() -> tuple[Pool, ...] | None:
             version=pool["version"],
             file=pool["filepath"],
         )
-        for pool in found
+        for pool in threadpoolctl.threadpool_info()
     )
 
 
@@ -163,5 +177,6 @@ def _oversubscription(pool: Pool, cpus: int) -> str:
     variable = _VARIABLES.get(pool.library, "OMP_NUM_THREADS")
     return (
         f"{pool.library} has {pool.threads} threads for {cpus} CPUs, so they wait for one another: "
-        f"set {variable}={cpus} before starting Python, or use threadpoolctl.threadpool_limits({cpus})"
+        f"set {variable}={cpus} before starting Python, or use "
+        f"threadpoolctl.threadpool_limits({cpus})"
     )

@@ -16,16 +16,22 @@ def register() -> None:
     import threadpoolctl  # noqa: PLC0415 - optional
 
     from threadwise import _threadwise  # noqa: PLC0415 - with it
+    from threadwise.errors import DomainError  # noqa: PLC0415 - with it
 
     class ThreadwiseController(threadpoolctl.LibController):  # type: ignore[misc]
         user_api = "threadwise"
         internal_api = "threadwise"
         filename_prefixes = ("_threadwise",)
 
-        def get_num_threads(self) -> int:
-            return _threadwise.get_num_threads()
+        def get_num_threads(self) -> int | None:
+            try:
+                return _threadwise.get_num_threads()
+            except (
+                DomainError
+            ):  # the environment makes no sense: our calls say so, others' need not
+                return None
 
-        def set_num_threads(self, num_threads: int) -> None:
+        def set_num_threads(self, num_threads: int | None) -> None:
             _threadwise.set_num_threads(num_threads)
 
         def get_version(self) -> str:

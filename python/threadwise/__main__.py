@@ -1,0 +1,5 @@
+"""``python -m threadwise``: the command line."""
+
+from threadwise.cli import main
+
+main()

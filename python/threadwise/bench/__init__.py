@@ -1,0 +1,1 @@
+"""Timing against other libraries. Private: ``threadwise demo`` and ``benches/`` are its faces."""

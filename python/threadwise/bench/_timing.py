@@ -1,0 +1,69 @@
+"""How long a call takes."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from statistics import quantiles
+from timeit import Timer
+
+__all__ = ["Summary", "sample", "summarize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Summary:
+    """What samples say: the median, and the quartiles on both sides of it. In seconds a call."""
+
+    low: float
+    median: float
+    high: float
+
+
+def summarize(seconds: Sequence[float]) -> Summary:
+    """Return the quartiles of `seconds`.
+
+    Examples
+    --------
+    >>> summarize([4.0, 1.0, 3.0, 2.0, 5.0])
+    Summary(low=2.0, median=3.0, high=4.0)
+    >>> summarize([1.0])
+    Summary(low=1.0, median=1.0, high=1.0)
+    """
+    if len(seconds) == 1:
+        return Summary(low=seconds[0], median=seconds[0], high=seconds[0])
+    low, median, high = quantiles(seconds, n=4, method="inclusive")
+    return Summary(low=low, median=median, high=high)
+
+
+def sample(
+    function: Callable[..., object], *arguments: object, budget: float, count: int = 5
+) -> list[float]:
+    """Time ``function(*arguments)``.
+
+    Parameters
+    ----------
+    function : callable
+    *arguments : object
+    budget : float
+        About how many seconds to take. A function that takes longer than its share of that is
+        called `count` times nonetheless, and twice before.
+    count : int, default 5
+        How many samples.
+
+    Returns
+    -------
+    list of float
+        Seconds a call, one number a sample, each of them the mean of as many calls as fit.
+
+    Notes
+    -----
+    Garbage is not collected meanwhile, as in `timeit`, whose loop this is.
+    """
+    names = {f"a{i}": argument for i, argument in enumerate(arguments)}
+    timer = Timer(f"f({', '.join(names)})", globals={"f": function, **names})
+    timer.timeit(1)  # the first call allocates and starts threads
+    share = budget / (count + 1)
+    calls, took = 1, timer.timeit(1)
+    while took < share / 4:  # too short to tell: the clock and the loop would count
+        calls *= 2
+        took = timer.timeit(calls)
+    calls = max(1, round(calls * share / took))
+    return [timer.timeit(calls) / calls for _ in range(count)]

@@ -1,0 +1,39 @@
+"""What there is to say after ``threadwise``."""
+
+from typing import Annotated
+
+import typer
+
+from threadwise.cli.demo import demo
+from threadwise.cli.doctor import doctor
+
+__all__ = ["app"]
+
+# Plain text and plain tracebacks: the decorated ones cost a third of the start.
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+app.command()(demo)
+app.command()(doctor)
+
+
+def _version(wanted: bool) -> None:
+    from threadwise import __version__
+
+    if wanted:
+        print(f"threadwise {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def threadwise(
+    *,
+    _version: Annotated[
+        bool,
+        typer.Option("--version", callback=_version, is_eager=True, help="Print the version."),
+    ] = False,
+) -> None:
+    """Parallel deep learning on the CPU, from NumPy."""
