@@ -1,9 +1,21 @@
-"""The binary. Private: the public functions, with their documentation, are in Python."""
+# The binary. Private: the public functions, with their documentation, are in Python.
 
-from typing import Any, TypedDict
+from typing import Any, TypedDict, type_check_only
+
+__all__ = [
+    "get_num_threads",
+    "linear",
+    "matmul",
+    "rms_norm",
+    "set_num_threads",
+    "swap_context",
+    "system",
+    "version",
+]
 
 version: str
 
+@type_check_only
 class System(TypedDict):
     profile: str
     isa_detected: list[str]

@@ -139,8 +139,8 @@ def linear(
     Raises
     ------
     ShapeError
-        If `weight` has not two axes, the features of `x`, `weight` and `bias` do not match, or `out`
-        has another shape than the result.
+        If `weight` has not two axes, the features of `x`, `weight` and `bias` do not match, or
+        `out` has another shape than the result.
     DTypeError
         If an array is not of float32 or float64 in the machine's byte order, or `activation` is not
         a string.
