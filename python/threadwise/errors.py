@@ -1,8 +1,8 @@
 """What can go wrong, and what it means.
 
 Every exception that threadwise raises on its own account is a `ThreadwiseError`, and also the
-built-in exception that a caller who does not know threadwise would catch. Messages are one sentence:
-what, what it is, what was expected, and what to do where that is not plain.
+built-in exception that a caller who does not know threadwise would catch. Messages are one
+sentence: what, what it is, what was expected, and what to do where that is not plain.
 """
 
 __all__ = ["DTypeError", "DomainError", "LayoutError", "ShapeError", "ThreadwiseError"]

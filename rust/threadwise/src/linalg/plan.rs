@@ -34,6 +34,10 @@ const WORTH_PACKING: usize = 12;
 /// Bytes of a B that stays in the first and second-level caches even where it lies.
 const NEAR: usize = 128 << 10;
 
+/// Bytes from a row of B to the next up to which strips of it are read as fast as slivers: several rows
+/// lie in a page, and the rows of a strip spread over all places of the first-level cache.
+const CLOSE: usize = 2048;
+
 /// Multiply-adds above which Python's lock is released while they are done: about ten microseconds,
 /// for which another thread's wait is longer than the cost of releasing and taking the lock.
 pub const WORTH_DETACHING: usize = 500_000;
@@ -83,6 +87,8 @@ pub(super) struct Layout {
     pub(super) right_is_row_major: bool,
     /// Whether adjacent rows of B are.
     pub(super) right_is_column_major: bool,
+    /// Bytes from a row of B to the next.
+    pub(super) right_stride: usize,
     /// Whether adjacent columns of A are.
     pub(super) left_is_row_major: bool,
 }
@@ -106,7 +112,8 @@ impl Plan {
 
         let depth = depth(k);
         let right_bytes = k.saturating_mul(n).saturating_mul(size_of::<T>());
-        let pack_right = !layout.right_is_row_major || (m >= WORTH_PACKING && right_bytes > NEAR);
+        let far = right_bytes > NEAR && layout.right_stride > CLOSE;
+        let pack_right = !layout.right_is_row_major || (m >= WORTH_PACKING && far);
         let pack_left = pack_right && n > 4 * width && !layout.left_is_row_major;
 
         let (mut rows, mut columns) = (m.next_multiple_of(height), even(n, COLUMNS, width));
@@ -163,8 +170,12 @@ mod tests {
 
     use super::*;
 
-    const ROW_MAJOR: Layout =
-        Layout { right_is_row_major: true, right_is_column_major: false, left_is_row_major: true };
+    const ROW_MAJOR: Layout = Layout {
+        right_is_row_major: true,
+        right_is_column_major: false,
+        right_stride: 4096,
+        left_is_row_major: true,
+    };
 
     fn plan(m: usize, k: usize, n: usize, threads: usize) -> Plan {
         Plan::new(&f32::gemm(Isa::Scalar), (m, k, n), ROW_MAJOR, threads)

@@ -101,6 +101,7 @@ fn into_rows<T: Real>(
     let layout = Layout {
         right_is_row_major: b.strides()[1] == 1 || n == 1 || k == 0,
         right_is_column_major: b.strides()[0] == 1 || k == 1,
+        right_stride: b.strides()[0].unsigned_abs() * size_of::<T>(),
         left_is_row_major: a.strides()[1] == 1 || k == 1,
     };
     let plan = Plan::new(&kernel, (m, k, n), layout, context.threads);
