@@ -23,7 +23,12 @@ def register() -> None:
         filename_prefixes = ("_threadwise",)
 
         def get_num_threads(self) -> int:
-            return _threadwise.get_num_threads()
+            # The process's, which is what it sets and puts back: not that of a block around the call.
+            block = _threadwise.swap_context(None)
+            try:
+                return _threadwise.get_num_threads()
+            finally:
+                _threadwise.swap_context(block)
 
         def set_num_threads(self, num_threads: int) -> None:
             _threadwise.set_num_threads(num_threads)
