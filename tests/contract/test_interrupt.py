@@ -56,13 +56,13 @@ print(min(delays))
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_ctrl_c_ends_a_long_product_soon(product: str, threads: int) -> None:
     program = DELAY.format(product=PRODUCTS[product], threads=threads)
-    assert float(run(program)) < 0.2
+    assert float(run(program, timeout=25)) < 0.2
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_ends_a_long_product_of_the_definition_soon(threads: int) -> None:
     program = DELAY.format(product=PRODUCTS["a square"], threads=threads)
-    assert float(run(program, THREADWISE_ISA="scalar")) < 0.2
+    assert float(run(program, timeout=25, THREADWISE_ISA="scalar")) < 0.2
 
 
 def test_a_handler_that_does_not_raise_runs_meanwhile_and_the_product_is_right() -> None:

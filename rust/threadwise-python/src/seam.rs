@@ -5,6 +5,7 @@
 //! the names the caller knows.
 
 use std::num::NonZeroUsize;
+use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
 use numpy::{
@@ -57,12 +58,7 @@ impl<'py> Operand<'py> {
             made?.cast_into::<PyUntypedArray>()?
         };
         let kind = kind(name, &array.dtype())?;
-        if array.ndim() > MOST_AXES {
-            return Err(ShapeError::new_err(format!(
-                "{name} has {} axes, expected at most {MOST_AXES}: join some with reshape",
-                array.ndim()
-            )));
-        }
+        expect_few_axes(name, &array)?;
         if !is_aligned(&array)? {
             let advice = "pass a copy, for example numpy.require(array, requirements='A')";
             return Err(LayoutError::new_err(format!(
@@ -77,16 +73,21 @@ impl<'py> Operand<'py> {
         self.array.shape()
     }
 
+    /// The addresses that its elements lie within.
+    fn memory(&self) -> PyResult<Range<isize>> {
+        let first = match self.kind {
+            Kind::F32 => self.array.cast::<PyArrayDyn<f32>>()?.data() as isize,
+            Kind::F64 => self.array.cast::<PyArrayDyn<f64>>()?.data() as isize,
+        };
+        Ok(memory(&self.array, first))
+    }
+
     /// Borrows the array as elements of `T`. An array of narrower elements is converted, and one whose
     /// elements do not lie in whole steps of their size (a field of a record) is copied, once.
     pub(crate) fn borrow<T: Number>(&self) -> PyResult<PyReadonlyArrayDyn<'py, T>> {
         let py = self.array.py();
-        let steps_are_whole = || {
-            let size = size_of::<T>() as isize;
-            self.array.strides().iter().all(|stride| stride % size == 0)
-        };
         let array = match self.array.cast::<PyArrayDyn<T>>() {
-            Ok(array) if steps_are_whole() => array.clone(),
+            Ok(array) if steps_are_whole(&self.array, size_of::<T>()) => array.clone(),
             _ => {
                 let wanted = T::get_dtype(py);
                 let copy = self.array.call_method1(intern!(py, "astype"), (wanted, "C"))?;
@@ -124,8 +125,46 @@ fn kind(name: &str, dtype: &Bound<'_, PyArrayDescr>) -> PyResult<Kind> {
     )))
 }
 
+fn expect_few_axes(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<()> {
+    let axes = array.ndim();
+    if axes <= MOST_AXES {
+        return Ok(());
+    }
+    Err(ShapeError::new_err(format!(
+        "{name} has {axes} axes, expected at most {MOST_AXES}: join some with reshape"
+    )))
+}
+
 fn is_aligned(array: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
     array.getattr(intern!(array.py(), "flags"))?.getattr(intern!(array.py(), "aligned"))?.extract()
+}
+
+/// Whether each step from an element to another is a whole number of elements. Along an axis of extent 1
+/// no step is taken, and NumPy leaves any stride there.
+fn steps_are_whole(array: &Bound<'_, PyUntypedArray>, size: usize) -> bool {
+    let taken = array.strides().iter().zip(array.shape()).filter(|&(_, &extent)| extent > 1);
+    taken.map(|(stride, _)| stride).all(|stride| stride % size as isize == 0)
+}
+
+/// Whether elements may share memory with one another, so that they cannot hold different results: along
+/// some axis, a step is no longer than what all shorter steps together reach. Cuts and transpositions
+/// of arrays without repetition have none.
+fn repeats_elements(array: &Bound<'_, PyUntypedArray>, size: usize) -> bool {
+    let mut axes: Vec<(usize, usize)> = array
+        .strides()
+        .iter()
+        .map(|stride| stride.unsigned_abs())
+        .zip(array.shape().iter().copied())
+        .filter(|&(_, extent)| extent != 1)
+        .collect();
+    axes.sort_unstable();
+    let mut reach = size;
+    !array.is_empty()
+        && axes.into_iter().any(|(step, extent)| {
+            let meets = step < reach;
+            reach += step * (extent - 1);
+            meets
+        })
 }
 
 /// The place for a result that the caller passed.
@@ -141,6 +180,7 @@ pub(crate) fn result_in<'py, T: Number>(
             actual.name()?
         )));
     };
+    expect_few_axes("out", untyped)?;
     let Ok(array) = out.cast::<PyArrayDyn<T>>() else {
         return Err(DTypeError::new_err(format!(
             "out has dtype {}, expected {}, the dtype of the result",
@@ -152,24 +192,21 @@ pub(crate) fn result_in<'py, T: Number>(
     if !flags.getattr(intern!(py, "writeable"))?.extract::<bool>()? {
         return Err(LayoutError::new_err("out is read-only, expected a writable array"));
     }
-    let size = size_of::<T>() as isize;
-    let whole = untyped.strides().iter().all(|stride| stride % size == 0);
-    if !is_aligned(untyped)? || !whole {
+    if !is_aligned(untyped)? || !steps_are_whole(untyped, size_of::<T>()) {
         return Err(LayoutError::new_err(
             "out is not aligned in memory, expected elements at multiples of their size: pass an \
              array from numpy.empty",
         ));
     }
-    // Elements that share memory with one another cannot hold different results.
-    let repeats = untyped.strides().iter().zip(untyped.shape()).any(|(&s, &n)| s == 0 && n > 1);
-    if repeats && !untyped.is_empty() {
+    if repeats_elements(untyped, size_of::<T>()) {
         return Err(LayoutError::new_err(
-            "out repeats elements (a stride is 0), expected one place for each element: pass an \
-             array from numpy.empty",
+            "out repeats elements in memory, expected one place for each element: pass an array from \
+             numpy.empty",
         ));
     }
     for operand in operands {
-        if overlap(out, &operand.array)? {
+        let apart = !meet(&memory(untyped, array.data() as isize), &operand.memory()?);
+        if !apart && overlap(out, &operand.array)? {
             return Err(LayoutError::new_err(format!(
                 "out overlaps {} in memory, expected separate arrays: pass a copy or another out",
                 operand.name
@@ -183,7 +220,25 @@ pub(crate) fn result_in<'py, T: Number>(
     })
 }
 
-/// Whether two arrays share an element. Where that is too hard to find out, they may.
+/// The addresses that an array's elements lie within, from its first element's.
+fn memory(array: &Bound<'_, PyUntypedArray>, first: isize) -> Range<isize> {
+    if array.is_empty() {
+        return first..first;
+    }
+    let (mut low, mut high) = (first, first + array.dtype().itemsize() as isize);
+    for (&stride, &extent) in array.strides().iter().zip(array.shape()) {
+        let last = stride.wrapping_mul(extent as isize - 1);
+        (low, high) = (low + last.min(0), high + last.max(0));
+    }
+    low..high
+}
+
+fn meet(one: &Range<isize>, other: &Range<isize>) -> bool {
+    !one.is_empty() && !other.is_empty() && one.start < other.end && other.start < one.end
+}
+
+/// Whether two arrays share an element. NumPy gives up the interpreter's lock to find out, which small
+/// calls should not do, so it is asked only about arrays that lie within one another. Where that is too hard to find out, they may.
 fn overlap(out: &Bound<'_, PyAny>, operand: &Bound<'_, PyUntypedArray>) -> PyResult<bool> {
     const MAX_WORK: usize = 10_000;
     let py = out.py();
