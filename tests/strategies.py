@@ -15,6 +15,8 @@ __all__ = [
     "WRITABLE_LAYOUTS",
     "Array",
     "Shape",
+    "any_arrays",
+    "any_floats",
     "arrays",
     "dtypes",
     "linear_shapes",
@@ -23,6 +25,7 @@ __all__ = [
     "normal",
     "overlapping_views",
     "repeated",
+    "windows",
     "writable_layouts",
 ]
 
@@ -168,6 +171,46 @@ def misaligned(shape: Shape, dtype: DTypeLike = np.float32) -> Array:
     array = np.zeros(size + 1, np.uint8)[1:].view(dtype).reshape(shape)
     array[...] = 1
     return array
+
+
+_any_shapes = st.one_of(
+    st.sampled_from([(2, 2), (3, 3), (2,), (), (0, 2), (2, 0), (1, 2, 2), (90, 90), (3, 90, 90)]),
+    hnp.array_shapes(min_dims=0, max_dims=6, min_side=0, max_side=4),
+)
+
+any_arrays = hnp.arrays(
+    st.one_of(hnp.scalar_dtypes(), hnp.array_dtypes(max_size=2), dtypes), _any_shapes
+)
+"""Arrays of any dtype but object, whose elements would run code of their own."""
+
+
+@st.composite
+def any_floats(draw: st.DrawFn) -> Array:
+    """Arrays of our types, in layouts that are taken and in some that are not."""
+    values = normal(draw(_any_shapes), draw(dtypes))
+    kind = draw(st.sampled_from([*LAYOUTS, "misaligned", "repeated", "swapped", "many axes"]))
+    if kind == "misaligned":
+        return misaligned(values.shape, values.dtype)
+    if kind == "repeated":
+        return repeated(values, 0) if values.ndim else values
+    if kind == "swapped":
+        return values.astype(values.dtype.newbyteorder("S"))
+    if kind == "many axes":
+        return values.reshape(*values.shape, *[1] * (32 - values.ndim - draw(st.integers(0, 2))))
+    return LAYOUTS[kind](values)
+
+
+_memory = st.shared(dtypes.map(lambda dtype: np.ones(400, dtype)), key="memory")
+
+
+@st.composite
+def windows(draw: st.DrawFn) -> Array:
+    """Views into one memory by any strides: they overlap one another, and themselves."""
+    memory = draw(_memory)
+    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=5))
+    steps = draw(st.lists(st.integers(-8, 8), min_size=len(shape), max_size=len(shape)))
+    strides = [step * memory.itemsize for step in steps]
+    return np.lib.stride_tricks.as_strided(memory[200:], shape, strides)
 
 
 def overlapping_views(n: int, dtype: DTypeLike = np.float32) -> dict[str, tuple[Array, Array]]:

@@ -157,7 +157,9 @@ def test_a_sentence_does_not_contradict_itself() -> None:
     assert "bias has 4 elements" not in str(caught.value)
 
 
-@pytest.mark.skipif(int(np.__version__.split(".")[0]) < 2, reason="needs arrays of NumPy 2's 64 axes")
+@pytest.mark.skipif(
+    int(np.__version__.split(".")[0]) < 2, reason="needs arrays of NumPy 2's 64 axes"
+)
 def test_more_axes_than_can_be_borrowed_are_refused() -> None:
     deep = np.ones((1,) * 33, np.float32)
     sentence = "has 33 axes, expected at most 32: join some with reshape"

@@ -70,7 +70,9 @@ a = np.ones((500, 500))
 @linux
 @pytest.mark.parametrize("limit", ["tw.set_num_threads(1)", "tw.threads(1).__enter__()"])
 def test_one_thread_is_the_callers(limit: str) -> None:
-    program = f"{TASKS}\n{limit}\ntw.matmul(a, a); tw.linear(a, a)\nassert names() == before, names()"
+    program = (
+        f"{TASKS}\n{limit}\ntw.matmul(a, a); tw.linear(a, a)\nassert names() == before, names()"
+    )
     run(program)
 
 

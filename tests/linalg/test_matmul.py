@@ -111,7 +111,13 @@ def test_an_empty_sum_is_zero(a_shape: Shape, b_shape: Shape) -> None:
 
 @pytest.mark.parametrize(
     ("a_shape", "b_shape"),
-    [((0, 3), (3, 4)), ((3, 4), (4, 0)), ((0, 2, 3), (3, 4)), ((0, 2, 3), (1, 3, 4)), ((0, 0),) * 2],
+    [
+        ((0, 3), (3, 4)),
+        ((3, 4), (4, 0)),
+        ((0, 2, 3), (3, 4)),
+        ((0, 2, 3), (1, 3, 4)),
+        ((0, 0),) * 2,
+    ],
 )
 def test_an_empty_result_is_empty(a_shape: Shape, b_shape: Shape) -> None:
     a, b = np.ones(a_shape), np.ones(b_shape)

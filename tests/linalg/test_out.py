@@ -66,7 +66,8 @@ def test_matmul_writes_what_it_would_return(
 
 @pytest.mark.parametrize("layout", WRITABLE_LAYOUTS)
 @pytest.mark.parametrize(
-    ("rows", "features", "outputs"), [((3,), 4, 5), ((2, 3), 70, 37), ((200,), 210, 190), ((), 4, 5)]
+    ("rows", "features", "outputs"),
+    [((3,), 4, 5), ((2, 3), 70, 37), ((200,), 210, 190), ((), 4, 5)],
 )
 def test_linear_writes_any_layout(rows: Shape, features: int, outputs: int, layout: str) -> None:
     x, weight, bias = normal((*rows, features)), normal((outputs, features)), normal((outputs,))
