@@ -7,6 +7,7 @@ nu / (1 - nu) and u the unit roundoff.
 
 import numpy as np
 from numpy.typing import DTypeLike
+
 from strategies import Array
 
 __all__ = ["assert_within", "linear_bound", "matmul_bound"]
@@ -22,7 +23,7 @@ def _unit(dtype: DTypeLike) -> float:
 
 
 def gamma(n: int, dtype: DTypeLike) -> float:
-    """The bound on the relative error of n roundings."""
+    """Bound the relative error of n roundings."""
     return n * _unit(dtype) / (1 - n * _unit(dtype))
 
 
@@ -34,13 +35,13 @@ def _of_sum(terms: int, magnitude: Array, dtype: DTypeLike) -> Array:
 
 
 def matmul_bound(a: Array, b: Array) -> Array:
-    """The largest error of each element of ``a @ b``, against a definition in float64."""
+    """Bound the error of each element of ``a @ b``, against a definition in float64."""
     magnitude = np.matmul(np.abs(a.astype(WIDE)), np.abs(b.astype(WIDE)))
     return _of_sum(a.shape[-1], magnitude, np.result_type(a, b))
 
 
 def linear_bound(x: Array, weight: Array, bias: Array | None, activation: str | None) -> Array:
-    """The same for a layer: the sum's error, steepened, and that of the activation itself."""
+    """Bound that of a layer: the sum's error, steepened, and that of the activation itself."""
     given = [x, weight] if bias is None else [x, weight, bias]
     dtype = np.result_type(*given)
     shift = 0.0 if bias is None else np.abs(bias.astype(WIDE))
@@ -49,7 +50,8 @@ def linear_bound(x: Array, weight: Array, bias: Array | None, activation: str | 
     if activation in (None, "relu"):
         return of_sum
     rounding = ACTIVATION_ROUNDINGS * (_unit(dtype) + _unit(WIDE))
-    return STEEPEST * of_sum + rounding * (magnitude + of_sum) + float(np.finfo(dtype).tiny)
+    tiny = float(np.finfo(dtype).tiny)
+    return np.asarray(STEEPEST * of_sum + rounding * (magnitude + of_sum) + tiny)
 
 
 def assert_within(actual: Array, expected: Array, bound: Array) -> None:

@@ -9,9 +9,9 @@ from hypothesis import settings
 
 import threadwise as tw
 
-settings.register_profile("dev", max_examples=60, deadline=timedelta(seconds=2))
+settings.register_profile("dev", max_examples=150, deadline=timedelta(seconds=2))
 settings.register_profile(
-    "ci", max_examples=100, deadline=None, derandomize=True, print_blob=True, database=None
+    "ci", max_examples=300, deadline=None, derandomize=True, print_blob=True, database=None
 )
 settings.load_profile(os.environ.get("HYPOTHESIS_PROFILE", "ci" if os.environ.get("CI") else "dev"))
 

@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable
 
 import numpy as np
+
 from strategies import Array
 
 __all__ = ["ACTIVATIONS", "linear", "matmul"]
@@ -15,11 +16,13 @@ def matmul(a: Array, b: Array) -> Array:
 
 
 def _normal_distribution(x: Array) -> Array:
-    return np.vectorize(lambda x: (1 + math.erf(x / math.sqrt(2))) / 2, otypes=[np.float64])(x)
+    phi = np.vectorize(lambda x: (1 + math.erf(x / math.sqrt(2))) / 2, otypes=[np.float64])
+    return np.asarray(phi(x))
 
 
 def _gelu_tanh(x: Array) -> Array:
-    return x / 2 * (1 + np.tanh(math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)))
+    inner = math.sqrt(2 / math.pi) * (x + 0.044715 * x**3)
+    return np.asarray(x / 2 * (1 + np.tanh(inner)))
 
 
 ACTIVATIONS: dict[str | None, Callable[[Array], Array]] = {

@@ -26,14 +26,20 @@ def _start(
     )
 
 
-def run(program: str, timeout: float = 60, cwd: Path | None = None, **environment: str) -> str:
+def run(
+    program: str,
+    *,
+    environment: dict[str, str] | None = None,
+    timeout: float = 60,
+    cwd: Path | None = None,
+) -> str:
     """Run a program without any setting of threads but those given, and return what it prints."""
-    ended = _start(program, environment, timeout, cwd)
+    ended = _start(program, environment or {}, timeout, cwd)
     assert ended.returncode == 0, ended.stderr or f"ended by signal {-ended.returncode}"
     return ended.stdout.strip()
 
 
-def fails(program: str, timeout: float = 60, **environment: str) -> str:
+def fails(program: str, *, environment: dict[str, str], timeout: float = 60) -> str:
     """Run a program that must end by an exception, and return the last line of its traceback."""
     ended = _start(program, environment, timeout, None)
     assert ended.returncode == 1, f"ended with {ended.returncode}: {ended.stderr}"

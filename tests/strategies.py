@@ -31,6 +31,7 @@ __all__ = [
 
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
+Cut: TypeAlias = tuple[Any, ...]  # slices, and an ellipsis that keeps an array without axes one
 
 DTYPES = (np.float32, np.float64)
 """The types that operations compute in."""
@@ -54,21 +55,23 @@ def normal(shape: Shape, dtype: DTypeLike = np.float32, seed: int = 0) -> Array:
 
 def _stepped(values: Array) -> Array:
     around = np.full([2 * n + 1 for n in values.shape], np.nan, values.dtype)
-    view = around[(..., *(slice(1, 2 * n + 1, 2) for n in values.shape))]
+    cut: Cut = (*(slice(1, 2 * n + 1, 2) for n in values.shape), ...)
+    view: Array = around[cut]
     view[...] = values
     return view
 
 
 def _sliced(values: Array) -> Array:
     around = np.full([n + 3 for n in values.shape], np.nan, values.dtype)
-    view = around[(..., *(slice(2, n + 2) for n in values.shape))]
+    cut: Cut = (*(slice(2, n + 2) for n in values.shape), ...)
+    view: Array = around[cut]
     view[...] = values
     return view
 
 
 def _backwards(values: Array) -> Array:
-    reverse = (..., *[slice(None, None, -1)] * values.ndim)
-    return values[reverse].copy()[reverse]
+    reverse: Cut = (*[slice(None, None, -1)] * values.ndim, ...)
+    return np.asarray(values[reverse]).copy()[reverse]
 
 
 def _axes_moved(values: Array) -> Array:
@@ -127,7 +130,7 @@ _extents = st.one_of(st.integers(0, 9), st.integers(0, 70))
 
 
 def repeated(values: Array, axis: int) -> Array:
-    """The values with their first along `axis` in the place of all: a view of stride 0."""
+    """Put the first values along `axis` in the place of all: a view of stride 0."""
     first = values.take([0] if values.shape[axis] else [], axis=axis)
     return np.broadcast_to(first, values.shape)
 
@@ -204,10 +207,11 @@ _memory = st.shared(dtypes.map(lambda dtype: np.ones(400, dtype)), key="memory")
 
 
 @st.composite
-def windows(draw: st.DrawFn) -> Array:
-    """Views into one memory by any strides: they overlap one another, and themselves."""
+def windows(draw: st.DrawFn, axes: int | None = None) -> Array:
+    """View one memory by any strides: the views overlap one another, and themselves."""
     memory = draw(_memory)
-    shape = draw(hnp.array_shapes(min_dims=1, max_dims=3, min_side=0, max_side=5))
+    few, many = axes or 1, axes or 3
+    shape = draw(hnp.array_shapes(min_dims=few, max_dims=many, min_side=0, max_side=5))
     steps = draw(st.lists(st.integers(-8, 8), min_size=len(shape), max_size=len(shape)))
     strides = [step * memory.itemsize for step in steps]
     return np.lib.stride_tricks.as_strided(memory[200:], shape, strides)

@@ -3,9 +3,9 @@
 import threading
 
 import pytest
-from interpreters import fails, run
 
 import threadwise as tw
+from interpreters import fails, run
 from threadwise.errors import DomainError, DTypeError
 
 ASK = "import threadwise as tw; print(tw.get_num_threads())"
@@ -136,7 +136,7 @@ def test_whole_numbers_of_other_types_count() -> None:
 def test_our_variable_comes_first_then_rayons_then_openmps(
     environment: dict[str, str], expected: int
 ) -> None:
-    assert int(run(ASK, **environment)) == expected
+    assert int(run(ASK, environment=environment)) == expected
 
 
 @pytest.mark.parametrize("value", ["0", "-2", "many", "1.5", "1025"])
@@ -151,7 +151,7 @@ def test_our_variable_comes_first_then_rayons_then_openmps(
 )
 def test_our_variable_is_refused_by_name_where_it_makes_no_sense(value: str, call: str) -> None:
     program = f"import numpy as np, threadwise as tw; {call}"
-    last = fails(program, THREADWISE_NUM_THREADS=value)
+    last = fails(program, environment={"THREADWISE_NUM_THREADS": value})
     assert last == (
         f"threadwise.errors.DomainError: THREADWISE_NUM_THREADS is '{value}', expected a whole "
         "number from 1 to 1024, or unset"
@@ -171,5 +171,5 @@ def test_the_affinity_mask_is_the_default() -> None:
 
 def test_the_unknown_instruction_set_is_refused_by_name() -> None:
     for call in ["tw.matmul([[1.0]], [[1.0]])", "tw.linear([1.0], [[1.0]])"]:
-        last = fails(f"import threadwise as tw; {call}", THREADWISE_ISA="avx1024")
+        last = fails(f"import threadwise as tw; {call}", environment={"THREADWISE_ISA": "avx1024"})
         assert last.startswith("threadwise.errors.DomainError: THREADWISE_ISA is 'avx1024'")

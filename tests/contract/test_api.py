@@ -26,7 +26,7 @@ PUBLIC = {
     tw.errors: {"DTypeError", "DomainError", "LayoutError", "ShapeError", "ThreadwiseError"},
 }
 
-CALLABLE = {
+CALLABLE: dict[str, Callable[..., object]] = {
     "get_num_threads": tw.get_num_threads,
     "info": tw.info,
     "linear": tw.linear,
@@ -55,7 +55,7 @@ def test_nothing_else_looks_public(module: ModuleType) -> None:
 
 
 def test_all_that_can_be_called_is_held_to_its_documentation() -> None:
-    called = {name for name in tw.__all__ if callable(getattr(tw, name)) and name not in ("Info",)}
+    called = {name for name in tw.__all__ if callable(getattr(tw, name)) and name != "Info"}
     assert called == set(CALLABLE)
 
 
@@ -83,7 +83,7 @@ def test_each_has_the_sections_that_it_needs(name: str) -> None:
 
 @pytest.mark.parametrize("name", CALLABLE)
 def test_each_parameter_is_documented_in_order(name: str) -> None:
-    function: Callable[..., object] = CALLABLE[name]
+    function = CALLABLE[name]
     documented = re.findall(r"^(\w+) : ", _sections(function).get("Parameters", ""), re.MULTILINE)
     assert documented == list(inspect.signature(function).parameters)
 

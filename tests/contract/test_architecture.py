@@ -1,5 +1,4 @@
-"""The rules that hold the source together: where unsafe code is, which way arrows point, how long
-files are."""
+"""The rules of the source: where unsafe code is, which way arrows point, how long files are."""
 
 import ast
 import re

@@ -1,4 +1,4 @@
-"""Several Python threads may call at once, and nobody is left behind: no threads, no work, no errors."""
+"""Several Python threads may call at once, with as many workers as needed, and idle ones rest."""
 
 import sys
 import threading
@@ -6,11 +6,11 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
-from interpreters import run
 from numpy.testing import assert_array_equal
-from strategies import Array, normal
 
 import threadwise as tw
+from interpreters import run
+from strategies import Array, normal
 from threadwise.errors import LayoutError
 
 linux = pytest.mark.skipif(sys.platform != "linux", reason="needs /proc/self/task of Linux")
@@ -54,6 +54,27 @@ def test_two_calls_cannot_write_to_one_array_at_once() -> None:
     assert_array_equal(out, tw.matmul(a, a))
 
 
+@pytest.mark.parametrize("how", ["halves", "interleaved columns"])
+def test_calls_may_write_to_separate_parts_of_one_array_at_once(how: str) -> None:
+    a, whole = normal((600, 600)), np.full((1200, 1200), np.nan, np.float32)
+    parts = {
+        "halves": [whole[:600, :600], whole[600:, :600]],
+        "interleaved columns": [whole[:600, ::2], whole[:600, 1::2]],
+    }[how]
+    barrier = threading.Barrier(2)
+
+    def product(out: Array) -> None:
+        barrier.wait()
+        for _ in range(10):
+            tw.matmul(a, a, out)
+
+    with ThreadPoolExecutor(2) as executor:
+        list(executor.map(product, parts))
+    expected = tw.matmul(a, a)
+    for part in parts:
+        assert_array_equal(part, expected)
+
+
 TASKS = """
 import os
 import numpy as np
@@ -79,7 +100,7 @@ def test_one_thread_is_the_callers(limit: str) -> None:
 @linux
 def test_one_thread_for_a_call_is_the_callers() -> None:
     program = f"{TASKS}\ntw.matmul(a, a, threads=1); assert names() == before, names()"
-    run(program, THREADWISE_NUM_THREADS="4")
+    run(program, environment={"THREADWISE_NUM_THREADS": "4"})
 
 
 @linux

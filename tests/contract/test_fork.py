@@ -4,6 +4,7 @@ import multiprocessing
 import os
 
 import pytest
+
 from interpreters import run
 
 pytestmark = [
@@ -13,7 +14,7 @@ pytestmark = [
     ),
 ]
 
-# Python 3.12 warns of any fork beside threads, and workers are such. An alarm ends a child that hangs.
+# Python 3.12 warns of any fork beside threads, which workers are. An alarm ends a child that hangs.
 SET_UP = """
 import multiprocessing, os, signal, sys, warnings
 import numpy as np

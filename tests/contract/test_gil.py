@@ -1,4 +1,4 @@
-"""Python's lock: given up for long work, so that other Python threads go on, and kept for tiny work."""
+"""Python's lock: given up for long work, so that other threads go on, and kept for tiny work."""
 
 import sys
 import threading
@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterator
 
 import numpy as np
 import pytest
-from strategies import normal
 
 import threadwise as tw
+from strategies import normal
 
 ENOUGH = 100_000
 

@@ -33,7 +33,8 @@ def test_starts_no_thread_and_asks_for_no_settings() -> None:
         import threadwise
         print(threading.active_count())
     """
-    assert run(program, THREADWISE_NUM_THREADS="nonsense", THREADWISE_ISA="nonsense") == "1"
+    nonsense = {"THREADWISE_NUM_THREADS": "nonsense", "THREADWISE_ISA": "nonsense"}
+    assert run(program, environment=nonsense) == "1"
 
 
 def test_does_without_threadpoolctl() -> None:

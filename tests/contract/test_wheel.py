@@ -23,7 +23,7 @@ def _run(*command: str | Path, cwd: Path) -> str:
 
 @pytest.fixture(scope="module")
 def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The wheel for this machine, built as it is for a release."""
+    """Build the wheel for this machine as it is for a release."""
     folder = tmp_path_factory.mktemp("wheel")
     maturin = Path(sys.executable).with_name("maturin")
     _run(maturin, "build", "--release", "--locked", "--out", folder, cwd=ROOT)

@@ -1,21 +1,23 @@
 """`threadwise.linear`: the product with a transposed weight, the bias, and the activations."""
 
-import definitions
+from typing import get_args
+
 import numpy as np
 import pytest
-from bounds import assert_within, linear_bound
-from definitions import ACTIVATIONS
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
-from strategies import DTYPES, LAYOUTS, LONG, Shape, arrays, dtypes, linear_shapes, normal
 
+import definitions
 import threadwise as tw
+from bounds import assert_within, linear_bound
+from definitions import ACTIVATIONS
+from strategies import DTYPES, LAYOUTS, LONG, Array, Shape, arrays, dtypes, linear_shapes, normal
 from threadwise.linalg import Activation
 
 
 def test_the_definitions_cover_every_activation() -> None:
-    assert set(ACTIVATIONS) - {None} == set(Activation.__args__)
+    assert set(ACTIVATIONS) - {None} == set(get_args(Activation))
 
 
 @given(st.data(), linear_shapes(), dtypes, st.booleans(), st.sampled_from(list(ACTIVATIONS)))
@@ -55,8 +57,8 @@ def test_agrees_around_the_edges_of_blocks(
 def test_activations_are_right_from_far_left_to_far_right(
     activation: Activation | None, dtype: type
 ) -> None:
-    x = np.linspace(-40, 40, 4001, dtype=dtype)[:, None]
-    one = np.ones((1, 1), dtype)
+    x: Array = np.linspace(-40, 40, 4001, dtype=dtype)[:, None]
+    one: Array = np.ones((1, 1), dtype)
     expected = definitions.linear(x, one, None, activation)
     y = tw.linear(x, one, activation=activation)
     assert_within(y, expected, linear_bound(x, one, None, activation))
@@ -83,17 +85,15 @@ def test_applies_to_the_last_axis(rows: Shape, bias_shape: Shape | None) -> None
 
 
 @pytest.mark.parametrize("layout", LAYOUTS)
-@pytest.mark.parametrize("argument", ["x", "weight", "bias"])
-def test_takes_arguments_however_they_lie(argument: str, layout: str) -> None:
+@pytest.mark.parametrize("argument", [0, 1, 2])
+def test_takes_arguments_however_they_lie(argument: int, layout: str) -> None:
     for k, n in [(9, 33), (1, 1), (40, 1)]:
-        given = {"x": normal((3, 4, k)), "weight": normal((n, k)), "bias": normal((n,))}
-        given[argument] = LAYOUTS[layout](given[argument])
-        y = tw.linear(**given, activation="silu")
-        assert_within(y, definitions.linear(**given, activation="silu"), _bound(given))
-
-
-def _bound(given: dict[str, np.ndarray]) -> np.ndarray:
-    return linear_bound(given["x"], given["weight"], given["bias"], "silu")
+        args = [normal((3, 4, k)), normal((n, k)), normal((n,))]
+        args[argument] = LAYOUTS[layout](args[argument])
+        x, weight, bias = args
+        expected = definitions.linear(x, weight, bias, "silu")
+        y = tw.linear(x, weight, bias, activation="silu")
+        assert_within(y, expected, linear_bound(x, weight, bias, "silu"))
 
 
 def test_a_bias_may_repeat_one_element() -> None:
@@ -113,14 +113,14 @@ def test_an_empty_result_is_empty(x_shape: Shape, outputs: int) -> None:
     assert y.shape == (*x_shape[:-1], outputs)
 
 
-@pytest.mark.parametrize("wide", ["x", "weight", "bias"])
-def test_is_of_the_widest_type(wide: str) -> None:
-    given = {"x": normal((2, 3)), "weight": normal((4, 3)), "bias": normal((4,))}
-    given[wide] = given[wide].astype(np.float64)
-    y = tw.linear(**given, activation="gelu")
+@pytest.mark.parametrize("wide", [0, 1, 2])
+def test_is_of_the_widest_type(wide: int) -> None:
+    args = [normal((2, 3)), normal((4, 3)), normal((4,))]
+    args[wide] = args[wide].astype(np.float64)
+    y = tw.linear(*args, activation="gelu")
     assert y.dtype == np.float64
-    expected = tw.linear(*(array.astype(np.float64) for array in given.values()), activation="gelu")
-    assert_array_equal(y, expected)
+    all_wide = [array.astype(np.float64) for array in args]
+    assert_array_equal(y, tw.linear(*all_wide, activation="gelu"))
 
 
 def test_takes_lists() -> None:

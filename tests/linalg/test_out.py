@@ -2,13 +2,15 @@
 
 from collections.abc import Callable
 
-import definitions
 import numpy as np
 import pytest
-from bounds import assert_within, linear_bound, matmul_bound
 from hypothesis import given
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
+
+import definitions
+import threadwise as tw
+from bounds import assert_within, linear_bound, matmul_bound
 from strategies import (
     DTYPES,
     WRITABLE_LAYOUTS,
@@ -20,8 +22,6 @@ from strategies import (
     normal,
     writable_layouts,
 )
-
-import threadwise as tw
 
 PRODUCTS: list[tuple[Shape, Shape]] = [
     ((7, 70), (70, 37)),
@@ -91,7 +91,7 @@ def test_nothing_is_written_around_out(m: int, k: int, n: int, order: str, threa
 
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_a_product_of_two_rows_goes_into_an_array_without_axes(dtype: type) -> None:
-    out = np.full((), np.nan, dtype)
+    out: Array = np.full((), np.nan, dtype)
     assert tw.matmul(np.ones(3, dtype), np.ones(3, dtype), out=out) is out
     assert out == 3
 
