@@ -84,4 +84,5 @@ def test_the_lock_is_kept_for_tiny_work(shape: tuple[int, ...], times: int) -> N
 
 def test_these_tests_notice_a_lock_that_is_given_up_for_microseconds() -> None:
     text = bytes(6000)  # just above what the standard library gives up the lock for
-    assert _progress_elsewhere(_repeat(lambda: zlib.crc32(text), 2000)) > 0
+    work = _repeat(lambda: zlib.crc32(text), 2000)
+    assert any(_progress_elsewhere(work) > 0 for _ in range(20))
