@@ -115,13 +115,13 @@ fn kind(name: &str, dtype: &Bound<'_, PyArrayDescr>) -> PyResult<Kind> {
     }
     let is_swapped = dtype.kind() == b'f' && matches!(dtype.itemsize(), 4 | 8);
     let remedy = if is_swapped {
-        "in the machine's byte order: pass array.astype(array.dtype.newbyteorder('='))"
+        " in the machine's byte order: pass array.astype(array.dtype.newbyteorder('='))"
     } else {
-        "nothing is cast silently: pass array.astype(...) if a conversion is meant"
+        ": nothing is cast silently, pass array.astype(...) if a conversion is meant"
     };
     let written = if is_swapped { dtype.getattr("str")?.str()? } else { dtype.str()? };
     Err(DTypeError::new_err(format!(
-        "{name} has dtype {written}, expected float32 or float64 {remedy}",
+        "{name} has dtype {written}, expected float32 or float64{remedy}",
     )))
 }
 
