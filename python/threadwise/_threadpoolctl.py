@@ -24,12 +24,14 @@ def register() -> None:
         filename_prefixes = ("_threadwise",)
 
         def get_num_threads(self) -> int | None:
+            # The process's number, which is what it sets and puts back: not that of a block around.
+            block = _threadwise.swap_context(None)
             try:
                 return _threadwise.get_num_threads()
-            except (
-                DomainError
-            ):  # the environment makes no sense: our calls say so, others' need not
+            except DomainError:  # the environment makes no sense; our calls say so, others' need not
                 return None
+            finally:
+                _threadwise.swap_context(block)
 
         def set_num_threads(self, num_threads: int | None) -> None:
             _threadwise.set_num_threads(num_threads)

@@ -3,6 +3,7 @@
 
 mod info;
 mod linalg;
+mod memory;
 mod nn;
 mod seam;
 mod threads;

@@ -5,9 +5,9 @@
 //! the names the caller knows.
 
 use std::num::NonZeroUsize;
-use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
 
+use crate::memory::{extent, repeats_elements, steps_are_whole};
 use numpy::ndarray::ArrayViewD;
 use numpy::{
     BorrowError, Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods,
@@ -59,12 +59,7 @@ impl<'py> Operand<'py> {
             made?.cast_into::<PyUntypedArray>()?
         };
         let kind = kind(name, &array.dtype())?;
-        if array.ndim() > MOST_AXES {
-            return Err(ShapeError::new_err(format!(
-                "{name} has {} axes, expected at most {MOST_AXES}: join some with reshape",
-                array.ndim()
-            )));
-        }
+        expect_few_axes(name, &array)?;
         if !array.is_aligned() {
             let advice = "pass a copy, for example numpy.require(array, requirements='A')";
             return Err(LayoutError::new_err(format!(
@@ -84,7 +79,7 @@ impl<'py> Operand<'py> {
     pub(crate) fn borrow<T: Number>(&self) -> PyResult<Borrowed<'py, T>> {
         let py = self.array.py();
         let array = match self.array.cast::<PyArrayDyn<T>>() {
-            Ok(array) if steps_are_whole::<T>(&self.array) => array.clone(),
+            Ok(array) if steps_are_whole(&self.array, size_of::<T>()) => array.clone(),
             _ => {
                 let wanted = T::get_dtype(py);
                 let copy = self.array.call_method1(intern!(py, "astype"), (wanted, "C"))?;
@@ -114,10 +109,6 @@ impl<T: Number> Borrowed<'_, T> {
     }
 }
 
-fn steps_are_whole<T>(array: &Bound<'_, PyUntypedArray>) -> bool {
-    array.strides().iter().all(|stride| stride % size_of::<T>().cast_signed() == 0)
-}
-
 /// The kind of an array that is just what NumPy makes by default, found without a call into NumPy.
 pub(crate) fn plain_kind(object: &Bound<'_, PyAny>) -> Option<Kind> {
     let dtype = object.cast::<PyUntypedArray>().ok()?.dtype();
@@ -139,13 +130,23 @@ fn kind(name: &str, dtype: &Bound<'_, PyArrayDescr>) -> PyResult<Kind> {
     }
     let is_swapped = dtype.kind() == b'f' && matches!(dtype.itemsize(), 4 | 8);
     let remedy = if is_swapped {
-        "in the machine's byte order: pass array.astype(array.dtype.newbyteorder('='))"
+        " in the machine's byte order: pass array.astype(array.dtype.newbyteorder('='))"
     } else {
-        "nothing is cast silently: pass array.astype(...) if a conversion is meant"
+        ": nothing is cast silently, pass array.astype(...) if a conversion is meant"
     };
     let written = if is_swapped { dtype.getattr("str")?.str()? } else { dtype.str()? };
     Err(DTypeError::new_err(format!(
-        "{name} has dtype {written}, expected float32 or float64 {remedy}",
+        "{name} has dtype {written}, expected float32 or float64{remedy}",
+    )))
+}
+
+fn expect_few_axes(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<()> {
+    let axes = array.ndim();
+    if axes <= MOST_AXES {
+        return Ok(());
+    }
+    Err(ShapeError::new_err(format!(
+        "{name} has {axes} axes, expected at most {MOST_AXES}: join some with reshape"
     )))
 }
 
@@ -176,6 +177,7 @@ fn result_in<'py, T: Number>(
             actual.name()?
         )));
     };
+    expect_few_axes("out", untyped)?;
     let Ok(array) = out.cast::<PyArrayDyn<T>>() else {
         return Err(DTypeError::new_err(format!(
             "out has dtype {}, expected {}, the dtype of the result",
@@ -183,18 +185,16 @@ fn result_in<'py, T: Number>(
             T::NAME
         )));
     };
-    if !untyped.is_aligned() || !steps_are_whole::<T>(untyped) {
+    if !untyped.is_aligned() || !steps_are_whole(untyped, size_of::<T>()) {
         return Err(LayoutError::new_err(
             "out is not aligned in memory, expected elements at multiples of their size: pass an \
              array from numpy.empty",
         ));
     }
-    // Elements that share memory with one another cannot hold different results.
-    let repeats = untyped.strides().iter().zip(untyped.shape()).any(|(&s, &n)| s == 0 && n > 1);
-    if repeats && !untyped.is_empty() {
+    if repeats_elements(untyped, size_of::<T>()) {
         return Err(LayoutError::new_err(
-            "out repeats elements (a stride is 0), expected one place for each element: pass an \
-             array from numpy.empty",
+            "out repeats elements in memory, expected one place for each element: pass an array from \
+             numpy.empty",
         ));
     }
     for operand in operands {
@@ -233,24 +233,6 @@ fn overlap<T: Number>(
         Ok(answer) => answer.extract(),
         Err(_) => Ok(true),
     }
-}
-
-/// The addresses between which all elements of an array lie.
-fn extent<T>(view: &ArrayViewD<'_, T>) -> Range<usize> {
-    let first = view.as_ptr().addr();
-    if view.is_empty() {
-        return first..first;
-    }
-    let (mut low, mut high) = (0, 0);
-    for (&length, &stride) in view.shape().iter().zip(view.strides()) {
-        let reach = (length.cast_signed() - 1) * stride * size_of::<T>().cast_signed();
-        if reach < 0 {
-            low += reach;
-        } else {
-            high += reach;
-        }
-    }
-    first.wrapping_add_signed(low)..first.wrapping_add_signed(high) + size_of::<T>()
 }
 
 /// A new array for a result. It is not cleared: the engine writes every element.

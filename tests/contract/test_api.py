@@ -1,0 +1,107 @@
+"""What is public, and that it documents itself."""
+
+import inspect
+import re
+from collections.abc import Callable
+from types import ModuleType
+
+import pytest
+
+import threadwise as tw
+
+PUBLIC = {
+    tw: {
+        "Info",
+        "__version__",
+        "errors",
+        "get_num_threads",
+        "info",
+        "linalg",
+        "linear",
+        "matmul",
+        "set_num_threads",
+        "threads",
+    },
+    tw.linalg: {"Activation", "linear", "matmul"},
+    tw.errors: {"DTypeError", "DomainError", "LayoutError", "ShapeError", "ThreadwiseError"},
+}
+
+CALLABLE: dict[str, Callable[..., object]] = {
+    "get_num_threads": tw.get_num_threads,
+    "info": tw.info,
+    "linear": tw.linear,
+    "matmul": tw.matmul,
+    "set_num_threads": tw.set_num_threads,
+    "threads": tw.threads,
+}
+
+OPERATIONS = [tw.linear, tw.matmul]
+
+
+@pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__)
+def test_exactly_these_names_are_public(module: ModuleType) -> None:
+    assert set(module.__all__) == PUBLIC[module]
+    assert list(module.__all__) == sorted(module.__all__)
+
+
+@pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__)
+def test_nothing_else_looks_public(module: ModuleType) -> None:
+    ours = {
+        name
+        for name, value in vars(module).items()
+        if not name.startswith("_") and getattr(value, "__module__", "").startswith("threadwise")
+    }
+    assert ours - {"FloatArray", "FloatArrayLike"} <= set(module.__all__)
+
+
+def test_all_that_can_be_called_is_held_to_its_documentation() -> None:
+    called = {name for name in tw.__all__ if callable(getattr(tw, name)) and name != "Info"}
+    assert called == set(CALLABLE)
+
+
+def _sections(of: object) -> dict[str, str]:
+    text = inspect.cleandoc(of.__doc__ or "")
+    parts = re.split(r"^(\w[\w ]*)\n-+$", text, flags=re.MULTILINE)
+    return dict(zip(["", *parts[1::2]], [parts[0], *parts[2::2]], strict=True))
+
+
+@pytest.mark.parametrize("name", CALLABLE)
+def test_each_has_the_sections_that_it_needs(name: str) -> None:
+    function = CALLABLE[name]
+    sections, signature = _sections(function), inspect.signature(function)
+    needed = {"Examples"}
+    needed |= {"Parameters"} if signature.parameters else set()
+    needed |= (
+        {"Returns"} if signature.return_annotation not in (None, inspect.Signature.empty) else set()
+    )
+    needed |= {"Raises"} if name != "info" else set()
+    needed |= {"References", "Notes"} if function in OPERATIONS else set()
+    assert needed <= set(sections)
+    first_line = sections[""].splitlines()[0]
+    assert first_line.endswith(".")
+
+
+@pytest.mark.parametrize("name", CALLABLE)
+def test_each_parameter_is_documented_in_order(name: str) -> None:
+    function = CALLABLE[name]
+    documented = re.findall(r"^(\w+) : ", _sections(function).get("Parameters", ""), re.MULTILINE)
+    assert documented == list(inspect.signature(function).parameters)
+
+
+@pytest.mark.parametrize("error", sorted(PUBLIC[tw.errors]))
+def test_each_error_says_what_it_means(error: str) -> None:
+    kind = getattr(tw.errors, error)
+    assert kind.__doc__
+    assert kind.__doc__ != kind.__base__.__doc__
+
+
+def test_each_exception_that_an_operation_raises_is_documented_with_it() -> None:
+    for operation in OPERATIONS:
+        raises = _sections(operation)["Raises"]
+        assert {name for name in PUBLIC[tw.errors] if name in raises} == (
+            PUBLIC[tw.errors] - {"ThreadwiseError"}
+        )
+
+
+def test_the_version_is_a_python_version() -> None:
+    assert re.fullmatch(r"\d+\.\d+\.\d+(\.dev\d+)?", tw.__version__)

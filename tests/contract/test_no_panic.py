@@ -1,0 +1,107 @@
+"""Whatever is passed: a result, or one of our exceptions. Never a panic, never a crash."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import numpy as np
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+import threadwise as tw
+from strategies import DTYPES, any_arrays, any_floats, normal, windows
+from threadwise.errors import LayoutError, ThreadwiseError
+
+objects = st.one_of(
+    st.none(),
+    st.booleans(),
+    st.integers(),
+    st.floats(),
+    st.complex_numbers(),
+    st.text(max_size=5),
+    st.binary(max_size=5),
+    st.lists(st.floats(), max_size=4),
+    st.recursive(st.floats(), lambda inner: st.lists(inner, max_size=3), max_leaves=8),
+    st.dictionaries(st.text(max_size=2), st.floats(), max_size=2),
+    st.sampled_from([len, object(), type, Ellipsis, NotImplemented, range(3), memoryview(b"ab")]),
+)
+anything = st.one_of(any_floats(), any_floats(), windows(), any_arrays, objects)
+places = st.one_of(st.none(), anything)
+numbers = st.one_of(st.none(), st.integers(1, 4), st.integers(), objects)
+names = st.one_of(
+    st.sampled_from([None, "relu", "gelu", "gelu_tanh", "silu", "\ud800", "re\0lu"]), objects
+)
+
+NUMPYS = (ValueError, TypeError)  # what it raises where it cannot make an array
+
+
+def _complaints(*args: object) -> Iterator[str]:
+    for arg in args:
+        try:
+            np.asarray(arg)
+        except NUMPYS as error:
+            yield str(error)
+
+
+def _computes_or_refuses(operation: Callable[..., Any], *args: Any, **options: Any) -> None:
+    """Accept a result, an exception of ours, and NumPy's about what is no array.
+
+    A panic is a BaseException, so it is not caught here and fails the test.
+    """
+    out = options["out"]
+    try:
+        result = operation(*args, **options)
+    except ThreadwiseError:
+        return
+    except NUMPYS as error:
+        if str(error) not in _complaints(*args):
+            raise
+    else:
+        assert result.dtype in DTYPES
+        assert out is None or result is out
+
+
+@given(anything, anything, places, numbers)
+@example(np.ones((1, 1)), np.ones((1, 1)), np.ones((1,) * 33), None)
+def test_matmul_computes_or_refuses(a: Any, b: Any, out: Any, threads: Any) -> None:
+    _computes_or_refuses(tw.matmul, a, b, out=out, threads=threads)
+
+
+@given(st.tuples(anything, anything, anything), names, places, numbers)
+def test_linear_computes_or_refuses(
+    args: tuple[Any, Any, Any], activation: Any, out: Any, threads: Any
+) -> None:
+    _computes_or_refuses(tw.linear, *args, activation=activation, out=out, threads=threads)
+
+
+@given(any_floats(), any_floats(), any_floats())
+def test_what_is_refused_leaves_out_untouched(a: Any, b: Any, out: Any) -> None:
+    before = out.tobytes()
+    try:
+        tw.matmul(a, b, out)
+    except ThreadwiseError:
+        assert out.tobytes() == before
+
+
+@given(windows(axes=2), st.integers(0, 5))
+def test_an_out_is_taken_only_if_it_can_hold_the_result(out: Any, k: int) -> None:
+    m, n = out.shape
+    a, b = normal((m, k), out.dtype), normal((k, n), out.dtype)
+    try:
+        tw.matmul(a, b, out)
+    except LayoutError:
+        return
+    assert out.tobytes() == tw.matmul(a, b).tobytes()
+
+
+@given(numbers)
+def test_budgets_are_set_or_refused(threads: Any) -> None:
+    before = tw.get_num_threads()
+    for limit in (
+        tw.set_num_threads,
+        lambda n: tw.threads(n).__enter__().__exit__(None, None, None),
+    ):
+        try:
+            limit(threads)
+        except ThreadwiseError:
+            assert tw.get_num_threads() == before
+        tw.set_num_threads(None)

@@ -1,0 +1,117 @@
+"""`out=`: the result goes where the caller says, however that lies, and nowhere else."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from numpy.testing import assert_array_equal
+
+import definitions
+import threadwise as tw
+from bounds import assert_within, linear_bound, matmul_bound
+from strategies import (
+    DTYPES,
+    WRITABLE_LAYOUTS,
+    Array,
+    Shape,
+    arrays,
+    dtypes,
+    matmul_shapes,
+    normal,
+    writable_layouts,
+)
+
+PRODUCTS: list[tuple[Shape, Shape]] = [
+    ((7, 70), (70, 37)),
+    ((1, 8), (8, 1)),
+    ((5,), (5,)),
+    ((5,), (5, 9)),
+    ((9, 5), (5,)),
+    ((3, 1, 4, 5), (2, 5, 6)),
+    ((40, 30, 20), (20, 10)),
+    ((200, 210), (210, 190)),
+    ((3, 0), (0, 4)),
+    ((0, 3), (3, 4)),
+]
+
+
+@given(st.data(), matmul_shapes(), dtypes, writable_layouts)
+def test_matmul_writes_any_layout(
+    data: st.DataObject,
+    shapes: tuple[Shape, Shape],
+    dtype: type,
+    laid: Callable[[Array], Array],
+) -> None:
+    a, b = data.draw(arrays(shapes[0], dtype)), data.draw(arrays(shapes[1], dtype))
+    expected = definitions.matmul(a, b)
+    out = laid(np.full(expected.shape, np.nan, dtype))
+    assert tw.matmul(a, b, out=out) is out
+    assert_within(out, expected, matmul_bound(a, b))
+
+
+@pytest.mark.parametrize("layout", WRITABLE_LAYOUTS)
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize(("a_shape", "b_shape"), PRODUCTS)
+def test_matmul_writes_what_it_would_return(
+    a_shape: Shape, b_shape: Shape, dtype: type, layout: str
+) -> None:
+    a, b = normal(a_shape, dtype), normal(b_shape, dtype, seed=1)
+    expected = tw.matmul(a, b, threads=1)
+    out = WRITABLE_LAYOUTS[layout](np.full(np.shape(expected), np.nan, dtype))
+    assert tw.matmul(a, b, out, threads=3) is out
+    assert_array_equal(out, expected)
+
+
+@pytest.mark.parametrize("layout", WRITABLE_LAYOUTS)
+@pytest.mark.parametrize(
+    ("rows", "features", "outputs"),
+    [((3,), 4, 5), ((2, 3), 70, 37), ((200,), 210, 190), ((), 4, 5)],
+)
+def test_linear_writes_any_layout(rows: Shape, features: int, outputs: int, layout: str) -> None:
+    x, weight, bias = normal((*rows, features)), normal((outputs, features)), normal((outputs,))
+    out = WRITABLE_LAYOUTS[layout](np.full((*rows, outputs), np.nan, np.float32))
+    assert tw.linear(x, weight, bias, activation="gelu", out=out, threads=3) is out
+    expected = definitions.linear(x, weight, bias, "gelu")
+    assert_within(out, expected, linear_bound(x, weight, bias, "gelu"))
+
+
+@pytest.mark.parametrize(("m", "k", "n"), [(3, 4, 5), (65, 67, 33), (200, 210, 190)])
+@pytest.mark.parametrize("order", ["C", "F"])
+@pytest.mark.parametrize("threads", [1, 3])
+def test_nothing_is_written_around_out(m: int, k: int, n: int, order: str, threads: int) -> None:
+    around = np.full((m + 2, n + 2), np.nan, np.float32)
+    around = np.asfortranarray(around) if order == "F" else around
+    tw.matmul(normal((m, k)), normal((k, n)), around[1:-1, 1:-1], threads=threads)
+    assert not np.isnan(around[1:-1, 1:-1]).any()
+    around[1:-1, 1:-1] = np.nan
+    assert np.isnan(around).all()
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_a_product_of_two_rows_goes_into_an_array_without_axes(dtype: type) -> None:
+    out: Array = np.full((), np.nan, dtype)
+    assert tw.matmul(np.ones(3, dtype), np.ones(3, dtype), out=out) is out
+    assert out == 3
+
+
+def test_a_view_that_interleaves_with_an_operand_is_no_overlap() -> None:
+    memory = np.ones((8, 16), np.float32)
+    operand, out = memory[:, ::2], memory[:, 1::2]
+    tw.matmul(operand[:, :8], np.eye(8, dtype=np.float32), out=out)
+    assert_array_equal(memory, np.ones((8, 16)))
+
+
+def test_a_subclass_may_hold_the_result() -> None:
+    out = np.full((2, 2), np.nan).view(np.recarray)
+    assert tw.matmul(np.eye(2), np.eye(2), out=out) is out
+    assert_array_equal(np.asarray(out), np.eye(2))
+
+
+def test_an_axis_of_extent_one_may_have_any_stride() -> None:
+    records = np.zeros(2, [("it", np.float64), ("tag", np.int32)])
+    out = records["it"][:1]
+    assert out.flags.aligned
+    assert tw.matmul(np.ones((1, 2)), np.ones(2), out=out) is out
+    assert records["it"].tolist() == [2.0, 0.0]
