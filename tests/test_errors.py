@@ -129,7 +129,7 @@ def test_shapes_that_do_not_multiply_are_refused(
 LAYERS = [
     ((2, 3), (4, 5), None, r"^x has 3 features \(shape \(2, 3\)\), weight has 5 in_features"),
     ((2, 3), (3,), None, r"^weight has shape \(3,\), expected .*\(out_features, in_features\)"),
-    ((2, 3), (1, 4, 3), None, r"^weight has shape \(1, 4, 3\), expected .* two axes"),
+    ((2, 3), (1, 4, 3), None, r"^weight has shape \(1, 4, 3\), expected two axes"),
     ((), (4, 3), None, r"^x has shape \(\), expected at least one axis, the features"),
     ((2, 3), (4, 3), (3,), r"^bias has 3 elements \(shape \(3,\)\), weight has 4 out_features"),
     ((2, 3), (4, 3), (1, 4), r"^bias has .*shape \(1, 4\)"),

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import ceil
-from pathlib import Path
+from os.path import basename
 from textwrap import fill
 
 from threadwise import _threadwise
@@ -81,7 +81,8 @@ class Info:
             label = "thread pools" if pool is (self.pools or ())[0] else ""
             name = " ".join(filter(None, [pool.library, pool.version]))
             threads = "?" if pool.threads is None else pool.threads
-            rows.append((label, f"{name}: {threads} threads ({Path(pool.file).name})"))
+            file = basename(pool.file)  # noqa: PTH119 - pathlib takes a third of our import time
+            rows.append((label, f"{name}: {threads} threads ({file})"))
         rows += [("warning", text) for text in self.warnings]
         return "\n".join(
             fill(

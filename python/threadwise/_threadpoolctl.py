@@ -28,7 +28,7 @@ def register() -> None:
             block = _threadwise.swap_context(None)
             try:
                 return _threadwise.get_num_threads()
-            except DomainError:  # the environment makes no sense; our calls say so, others' need not
+            except DomainError:  # the environment makes no sense: our calls say so
                 return None
             finally:
                 _threadwise.swap_context(block)

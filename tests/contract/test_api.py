@@ -19,10 +19,12 @@ PUBLIC = {
         "linalg",
         "linear",
         "matmul",
+        "nn",
         "set_num_threads",
         "threads",
     },
     tw.linalg: {"Activation", "linear", "matmul"},
+    tw.nn: {"rms_norm"},
     tw.errors: {"DTypeError", "DomainError", "LayoutError", "ShapeError", "ThreadwiseError"},
 }
 
@@ -35,7 +37,7 @@ CALLABLE: dict[str, Callable[..., object]] = {
     "threads": tw.threads,
 }
 
-OPERATIONS = [tw.linear, tw.matmul]
+OPERATIONS = [tw.linear, tw.matmul, tw.nn.rms_norm]
 
 
 @pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__)

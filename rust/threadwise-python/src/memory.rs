@@ -2,8 +2,7 @@
 
 use std::ops::Range;
 
-use numpy::ndarray::ArrayViewD;
-use numpy::{PyUntypedArray, PyUntypedArrayMethods};
+use numpy::{PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::Bound;
 
 /// Whether each step from an element to another is a whole number of elements. Along an axis of extent 1
@@ -34,20 +33,15 @@ pub(crate) fn repeats_elements(array: &Bound<'_, PyUntypedArray>, size: usize) -
         })
 }
 
-/// The addresses between which all elements of an array lie.
-pub(crate) fn extent<T>(view: &ArrayViewD<'_, T>) -> Range<usize> {
-    let first = view.as_ptr().addr();
-    if view.is_empty() {
+/// The addresses between which all elements lie, from that of the first.
+pub(crate) fn extent(array: &Bound<'_, PyUntypedArray>, first: usize) -> Range<usize> {
+    if array.is_empty() {
         return first..first;
     }
-    let (mut low, mut high) = (0, 0);
-    for (&length, &stride) in view.shape().iter().zip(view.strides()) {
-        let reach = (length.cast_signed() - 1) * stride * size_of::<T>().cast_signed();
-        if reach < 0 {
-            low += reach;
-        } else {
-            high += reach;
-        }
+    let (mut low, mut high) = (0, array.dtype().itemsize().cast_signed());
+    for (&stride, &length) in array.strides().iter().zip(array.shape()) {
+        let reach = stride * (length.cast_signed() - 1);
+        (low, high) = (low + reach.min(0), high + reach.max(0));
     }
-    first.wrapping_add_signed(low)..first.wrapping_add_signed(high) + size_of::<T>()
+    first.wrapping_add_signed(low)..first.wrapping_add_signed(high)
 }

@@ -10,8 +10,8 @@ use std::sync::{Mutex, PoisonError};
 use crate::memory::{extent, repeats_elements, steps_are_whole};
 use numpy::ndarray::ArrayViewD;
 use numpy::{
-    BorrowError, Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods,
-    PyReadonlyArrayDyn, PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
+    Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
+    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::intern;
@@ -185,6 +185,10 @@ fn result_in<'py, T: Number>(
             T::NAME
         )));
     };
+    let flags = out.getattr(intern!(out.py(), "flags"))?;
+    if !flags.getattr(intern!(out.py(), "writeable"))?.extract::<bool>()? {
+        return Err(LayoutError::new_err("out is read-only, expected a writable array"));
+    }
     if !untyped.is_aligned() || !steps_are_whole(untyped, size_of::<T>()) {
         return Err(LayoutError::new_err(
             "out is not aligned in memory, expected elements at multiples of their size: pass an \
@@ -198,38 +202,37 @@ fn result_in<'py, T: Number>(
         ));
     }
     for operand in operands {
-        if overlap(untyped, operand)? {
+        if overlap(array, &operand.array)? {
             return Err(LayoutError::new_err(format!(
                 "out overlaps {} in memory, expected separate arrays: pass a copy or another out",
                 operand.name
             )));
         }
     }
-    array.try_readwrite().map_err(|error| {
-        LayoutError::new_err(match error {
-            BorrowError::NotWriteable => "out is read-only, expected a writable array",
-            _ => "out is in use by another call, expected an array at rest: give each call its own",
-        })
+    array.try_readwrite().map_err(|_| {
+        LayoutError::new_err(
+            "out is in use by another call, expected an array at rest: give each call its own",
+        )
     })
 }
 
-/// Whether two arrays share an element. Where that is too hard to find out, they may.
+/// Whether two arrays share an element. Where that is too hard to find out, they may. NumPy, which gives
+/// up the interpreter's lock to find out, is asked only where the arrays lie within one another.
 fn overlap<T: Number>(
-    out: &Bound<'_, PyUntypedArray>,
-    operand: &Borrowed<'_, T>,
+    out: &Bound<'_, PyArrayDyn<T>>,
+    operand: &Bound<'_, PyArrayDyn<T>>,
 ) -> PyResult<bool> {
     const MAX_WORK: usize = 10_000;
     let py = out.py();
-    // Where another call writes to it, the borrow that follows says so.
-    let Ok(readable) = out.cast::<PyArrayDyn<T>>()?.try_readonly() else { return Ok(false) };
-    let (ours, theirs) = (extent(&readable.as_array()), extent(&operand.view()));
+    let extent = |array: &Bound<'_, PyArrayDyn<T>>| extent(array.as_untyped(), array.data().addr());
+    let (ours, theirs) = (extent(out), extent(operand));
     if ours.end <= theirs.start || theirs.end <= ours.start {
         return Ok(false);
     }
     let options = PyDict::new(py);
     options.set_item(intern!(py, "max_work"), MAX_WORK)?;
     let shares = intern!(py, "shares_memory");
-    match numpy(py)?.call_method(shares, (out, &*operand.array), Some(&options)) {
+    match numpy(py)?.call_method(shares, (out, operand), Some(&options)) {
         Ok(answer) => answer.extract(),
         Err(_) => Ok(true),
     }

@@ -110,7 +110,7 @@ impl<T: Element> Kernel<T> {
         }
     }
 
-    /// C = f(A·B + bias) for at most [`Kernel::few`] rows and a B of contiguous columns.
+    /// [`Kernel::multiply`] for at most [`Kernel::few`] rows and a B of contiguous columns.
     ///
     /// # Panics
     ///
@@ -121,16 +121,16 @@ impl<T: Element> Kernel<T> {
         a: ArrayView2<'_, T>,
         b: ArrayView2<'_, T>,
         c: ArrayViewMut2<'_, T>,
-        epilogue: Epilogue<'_, T>,
+        finish: Finish<'_, T>,
     ) {
         let k = a.ncols();
         assert!(a.strides()[1] == 1 || k <= 1 || a.is_empty(), "columns of A are adjacent");
         assert!(b.strides()[0] == 1 || k <= 1 || b.is_empty(), "rows of B are adjacent");
-        few_rows(self.dots, a, b, b.strides()[1], c, epilogue);
+        few_rows(self.dots, a, b, b.strides()[1], c, finish);
     }
 
-    /// C = f(A·B + bias) for at most [`Kernel::few`] rows and a B of contiguous rows. The sums are those
-    /// of [`Kernel::multiply`] over all of k at once.
+    /// [`Kernel::multiply`] for at most [`Kernel::few`] rows and a B of contiguous rows. What is added to
+    /// C goes on where the sum in C ended, as if k had not been cut.
     ///
     /// # Panics
     ///
@@ -141,10 +141,10 @@ impl<T: Element> Kernel<T> {
         a: ArrayView2<'_, T>,
         b: ArrayView2<'_, T>,
         c: ArrayViewMut2<'_, T>,
-        epilogue: Epilogue<'_, T>,
+        finish: Finish<'_, T>,
     ) {
         assert!(b.strides()[1] == 1 || b.ncols() <= 1 || b.is_empty(), "columns of B are adjacent");
-        few_rows(self.streams, a, b, b.strides()[0], c, epilogue);
+        few_rows(self.streams, a, b, b.strides()[0], c, finish);
     }
 
     /// Where the columns of B from `first` on begin, and the stride of its rows.
@@ -169,8 +169,9 @@ fn few_rows<T: Element>(
     b: ArrayView2<'_, T>,
     b_stride: isize,
     mut c: ArrayViewMut2<'_, T>,
-    epilogue: Epilogue<'_, T>,
+    finish: Finish<'_, T>,
 ) {
+    let epilogue = finish.epilogue.unwrap_or(Epilogue { bias: None, activation: None });
     let (m, n) = c.dim();
     let k = a.ncols();
     assert_eq!((a.nrows(), b.nrows(), b.ncols()), (m, k, n), "A is m×k, B is k×n");
@@ -190,6 +191,7 @@ fn few_rows<T: Element>(
         b_stride,
         c_row: c.strides()[0],
         c: c.as_mut_ptr(),
+        accumulate: finish.accumulate,
         bias: epilogue.bias.map_or(std::ptr::null(), <[T]>::as_ptr),
         activation: epilogue.activation,
     };

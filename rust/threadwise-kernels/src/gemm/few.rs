@@ -43,6 +43,8 @@ pub(super) struct Few<T> {
     pub(super) c: *mut T,
     /// From a row of C to the next.
     pub(super) c_row: isize,
+    /// Whether the product is added to C or replaces it; if it replaces it, C is not read.
+    pub(super) accumulate: bool,
     /// One summand a column, or null.
     pub(super) bias: *const T,
     /// Applied last, if any.
@@ -124,8 +126,13 @@ unsafe fn dots_tile<V: Lanes, const M: usize, const N: usize>(
     for (i, sums) in sums.iter().enumerate() {
         for (j, sum) in sums.iter().enumerate() {
             let c = few.c.wrapping_offset(i as isize * few.c_row).wrapping_add(first + j);
-            // SAFETY: element (i, first + j) of C.
-            unsafe { c.write(sum.total()) };
+            let mut total = sum.total();
+            if few.accumulate {
+                // SAFETY: element (i, first + j) of C, which holds a sum.
+                total = unsafe { *c } + total;
+            }
+            // SAFETY: the same element.
+            unsafe { c.write(total) };
         }
     }
 }
@@ -139,8 +146,10 @@ unsafe fn streams<V: Lanes, const M: usize>(proof: V::Proof, few: &Few<V::Elemen
     while first < few.columns {
         let columns = (NEAR / M).min(few.columns - first);
         let mut p = 0;
-        // SAFETY: these columns of C.
-        unsafe { clear::<V, M>(proof, few, first, columns) };
+        if !few.accumulate {
+            // SAFETY: these columns of C.
+            unsafe { clear::<V, M>(proof, few, first, columns) };
+        }
         while p + TOGETHER <= few.depth {
             // SAFETY: rows p to p + TOGETHER - 1 of B, and these columns of B and C.
             unsafe { add_rows::<V, M, TOGETHER>(proof, few, p, first, columns) };

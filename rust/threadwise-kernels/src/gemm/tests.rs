@@ -188,14 +188,26 @@ fn few_rows_agree_with_the_definition_in_both_ways() {
             *sum = sum.max(0.0);
         }
         let epilogue = Epilogue { bias: Some(&bias), activation: Some(Activation::Relu) };
+        let (begin, end) = (
+            Finish { accumulate: false, epilogue: None },
+            Finish { accumulate: true, epilogue: Some(epilogue) },
+        );
+        // In two passes over k, the second of which ends with the epilogue.
+        let (early, late) = (s![.., ..k / 3], s![.., k / 3..]);
+        let (early_rows, late_rows) = (s![..k / 3, ..], s![k / 3.., ..]);
         for kernel in kernels::<T>() {
             let what = format!("{} {m}×{k}×{n}", kernel.name());
             let mut room = Array2::from_elem((m + 1, n + 1), T::from_f64(f64::NAN));
-            kernel.dots(a.view(), columns.t(), room.slice_mut(s![..m, ..n]), epilogue);
-            close(&what, room.slice(s![..m, ..n]), &exact, k + 1);
+            let columns = columns.t();
+            let mut c = room.slice_mut(s![..m, ..n]);
+            kernel.dots(a.slice(early), columns.slice(early_rows), c.view_mut(), begin);
+            kernel.dots(a.slice(late), columns.slice(late_rows), c, end);
+            close(&what, room.slice(s![..m, ..n]), &exact, k + 2);
             room.fill(T::from_f64(f64::NAN));
-            kernel.streams(a.view(), b.view(), room.slice_mut(s![..m, ..n]), epilogue);
-            close(&what, room.slice(s![..m, ..n]), &exact, k + 1);
+            let mut c = room.slice_mut(s![..m, ..n]);
+            kernel.streams(a.slice(early), b.slice(early_rows), c.view_mut(), begin);
+            kernel.streams(a.slice(late), b.slice(late_rows), c, end);
+            close(&what, room.slice(s![..m, ..n]), &exact, k + 2);
             let outside = room.indexed_iter().filter(|((i, j), _)| *i == m || *j == n);
             assert!(
                 outside.into_iter().all(|(_, x)| x.to_f64().is_nan()),

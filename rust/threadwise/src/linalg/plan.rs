@@ -42,7 +42,10 @@ const CLOSE: usize = 2048;
 /// for which another thread's wait is longer than the cost of releasing and taking the lock.
 pub const WORTH_DETACHING: usize = 500_000;
 
-/// Elements of B that a piece of a product of few rows has at most, so that a wish to stop is soon heard.
+/// Terms a pass over k of a product of few rows, so that a wish to stop is heard between passes.
+const FEW_DEPTH: usize = 1 << 20;
+
+/// Elements of B that a piece of a product of few rows has in a pass at most, for the same reason.
 const FEW_PIECE: usize = 16 << 20;
 
 /// Columns from which on streaming B through is faster than reading it in strips.
@@ -145,8 +148,9 @@ impl Plan {
         let threads = threads.min(work / WORTH_A_THREAD).max(1);
         let line = kernel.columns();
         let share = n.div_ceil(if threads > 1 { PIECES * threads } else { 1 });
-        let columns = share.min(FEW_PIECE / k.max(1)).next_multiple_of(line).max(line);
-        let block = (NEAR / (k.max(1) * size_of::<T>())).max(kernel.few());
+        let depth = even_depth(k, FEW_DEPTH);
+        let columns = share.min(FEW_PIECE / depth.max(1)).next_multiple_of(line).max(line);
+        let block = (NEAR / (depth.max(1) * size_of::<T>())).max(kernel.few());
         let (pack_right, pack_left) = (false, false);
         Self { form, threads, pack_right, pack_left, depth: k, rows: m.max(1), columns, block }
     }
@@ -154,7 +158,11 @@ impl Plan {
 
 /// Terms a pass over k: as even as possible, at most [`DEPTH`].
 pub(super) fn depth(k: usize) -> usize {
-    k.div_ceil(k.div_ceil(DEPTH).max(1))
+    even_depth(k, DEPTH)
+}
+
+fn even_depth(k: usize, most: usize) -> usize {
+    k.div_ceil(k.div_ceil(most).max(1))
 }
 
 /// The extent of pieces of `count`, at most `limit` and as even as possible, in whole `unit`s.

@@ -75,7 +75,8 @@ pub(super) fn alone<T: Real>(
     let (n, k) = (c.ncols(), a.ncols());
     let none = Epilogue { bias: None, activation: None };
     if n == 1 {
-        return kernel.dots(b.reversed_axes(), a.reversed_axes(), c.reversed_axes(), none);
+        let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
+        return kernel.dots(a, b, c, Finish { accumulate: false, epilogue: Some(none) });
     }
     let depth = plan::depth(k).max(1);
     for first in (0..k.max(1)).step_by(depth) {
@@ -161,32 +162,28 @@ fn piece<T: Real>(
     let columns = piece.column..piece.column + n;
     let b = b.slice_axis(Axis(1), columns.clone().into());
     let epilogue = Epilogue { bias: epilogue.bias.map(|bias| &bias[columns]), ..epilogue };
-    match plan.form {
-        Form::Dots => {
-            dots(kernel, plan, a, b, piece.c.view_mut(), epilogue);
-            return Ok(());
-        }
-        Form::Streams => {
-            kernel.streams(a, b, piece.c.view_mut(), epilogue);
-            return Ok(());
-        }
-        Form::Tiles => {}
-    }
     // A product without terms is one pass that stores zeros and the epilogue.
     for first in (0..k.max(1)).step_by(plan.depth.max(1)) {
+        if checkpoint.reached() {
+            break;
+        }
         let terms = first..k.min(first + plan.depth);
         let finish =
             Finish { accumulate: first > 0, epilogue: (terms.end == k).then_some(epilogue) };
         let a = a.slice_axis(Axis(1), terms.clone().into());
         let b = b.slice_axis(Axis(0), terms.into());
-        if plan.pack_right {
-            let depth = b.nrows();
-            with_scratch(kernel.packed_right(depth, n), |packed: &mut [T]| {
-                kernel.pack_right(b, packed);
-                blocks(kernel, plan, a, Right::Packed(depth, n, packed), piece, finish, checkpoint)
-            })??;
-        } else {
-            blocks(kernel, plan, a, Right::InPlace(b), piece, finish, checkpoint)?;
+        match plan.form {
+            Form::Dots => dots(kernel, plan, a, b, piece.c.view_mut(), finish),
+            Form::Streams => kernel.streams(a, b, piece.c.view_mut(), finish),
+            Form::Tiles if plan.pack_right => {
+                let depth = b.nrows();
+                with_scratch(kernel.packed_right(depth, n), |packed: &mut [T]| {
+                    kernel.pack_right(b, packed);
+                    let b = Right::Packed(depth, n, packed);
+                    blocks(kernel, plan, a, b, piece, finish, checkpoint)
+                })??;
+            }
+            Form::Tiles => blocks(kernel, plan, a, Right::InPlace(b), piece, finish, checkpoint)?,
         }
     }
     Ok(())
@@ -200,15 +197,17 @@ fn dots<T: Real>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
-    epilogue: Epilogue<'_, T>,
+    finish: Finish<'_, T>,
 ) {
     let columns = b.axis_chunks_iter(Axis(1), plan.block);
     for (i, (b, mut c)) in columns.zip(c.axis_chunks_iter_mut(Axis(1), plan.block)).enumerate() {
         let place = i * plan.block..i * plan.block + b.ncols();
-        let epilogue = Epilogue { bias: epilogue.bias.map(|bias| &bias[place]), ..epilogue };
+        let epilogue = finish
+            .epilogue
+            .map(|epilogue| Epilogue { bias: epilogue.bias.map(|bias| &bias[place]), ..epilogue });
         let rows = a.axis_chunks_iter(Axis(0), kernel.few());
         for (a, c) in rows.zip(c.axis_chunks_iter_mut(Axis(0), kernel.few())) {
-            kernel.dots(a, b, c, epilogue);
+            kernel.dots(a, b, c, Finish { epilogue, ..finish });
         }
     }
 }

@@ -79,6 +79,12 @@ pub fn linear_shape(
         ])));
     }
     if let Some(bias) = bias
+        && bias.len() != 1
+    {
+        let expected = "one axis, (out_features,)";
+        return Err(Error::Axes { name: "bias", shape: Shape::from(bias), expected });
+    }
+    if let Some(bias) = bias
         && bias != [outputs]
     {
         return Err(Error::Extents(Box::new([
