@@ -21,8 +21,8 @@ test-rust: # the kernel and engine tests once for each instruction set
 
 test-python: $(VENV)/built # the products once for each instruction set
 	$(BIN)/python -m pytest -q
-	THREADWISE_ISA=avx2 $(BIN)/python -m pytest -q tests/linalg
-	THREADWISE_ISA=scalar $(BIN)/python -m pytest -q tests/linalg
+	THREADWISE_ISA=avx2 $(BIN)/python -m pytest -q tests/linalg tests/nn
+	THREADWISE_ISA=scalar $(BIN)/python -m pytest -q tests/linalg tests/nn
 
 lint: $(VENV)/built $(VENV)/lint ## format, clippy, ruff, mypy, stubs
 	cargo fmt --all --check
