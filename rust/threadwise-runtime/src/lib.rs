@@ -7,6 +7,7 @@
 pub mod budget;
 mod cgroup;
 mod interrupt;
+mod placement;
 mod pool;
 mod scratch;
 mod team;

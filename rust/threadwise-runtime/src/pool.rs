@@ -6,15 +6,18 @@
 //! for threads that are not there) and makes its own when it first needs them.
 
 use std::process;
-use std::sync::Mutex;
 use std::sync::atomic::{AtomicPtr, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
+
+use crate::placement::{self, Seat};
 
 /// The workers of one process, in pools that were added as larger numbers were asked for.
 struct Workers {
     process: u32,
     pools: Mutex<Vec<ThreadPool>>,
+    seats: Arc<Mutex<Vec<Arc<Seat>>>>,
 }
 
 static WORKERS: AtomicPtr<Workers> = AtomicPtr::new(std::ptr::null_mut());
@@ -32,7 +35,11 @@ impl Workers {
             {
                 return workers;
             }
-            let made = Box::into_raw(Box::new(Self { process, pools: Mutex::default() }));
+            let made = Box::into_raw(Box::new(Self {
+                process,
+                pools: Mutex::default(),
+                seats: Arc::default(),
+            }));
             match WORKERS.compare_exchange(seen, made, Ordering::AcqRel, Ordering::Acquire) {
                 // SAFETY: made above and now published, so it is never freed.
                 Ok(_) => return unsafe { &*made },
@@ -49,16 +56,21 @@ impl Workers {
 /// Hands `job` to `count` workers, starting threads as needed. Where the system refuses a thread, fewer
 /// workers get it: jobs must not need each other.
 pub(crate) fn spawn(count: usize, job: impl Fn() + Clone + Send + 'static) {
-    let mut pools =
-        Workers::current().pools.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let workers = Workers::current();
+    let mut pools = workers.pools.lock().unwrap_or_else(PoisonError::into_inner);
     let present: usize = pools.iter().map(ThreadPool::current_num_threads).sum();
     if present < count {
         let pool = ThreadPoolBuilder::new()
             .num_threads(count - present)
             .thread_name(move |i| format!("threadwise-{}", present + i))
+            .start_handler({
+                let seats = Arc::clone(&workers.seats);
+                move |_| seats.lock().unwrap_or_else(PoisonError::into_inner).push(Seat::take())
+            })
             .build();
         pools.extend(pool.ok());
     }
+    placement::call(&workers.seats.lock().unwrap_or_else(PoisonError::into_inner));
     let mut missing = count;
     for pool in pools.iter() {
         for _ in 0..missing.min(pool.current_num_threads()) {

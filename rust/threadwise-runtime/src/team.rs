@@ -28,7 +28,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Thread};
 
 use crate::interrupt::{Interrupt, Interrupted};
-use crate::pool;
+use crate::{placement, pool};
 
 const CLOSED: usize = 1 << (usize::BITS - 1);
 
@@ -227,7 +227,11 @@ pub fn for_each<T: Send>(
     let job = Arc::new(Job::new(&worker));
     pool::spawn(threads - 1, {
         let job = Arc::clone(&job);
-        move || job.help()
+        move || {
+            placement::arrive();
+            job.help();
+            placement::leave();
+        }
     });
 
     let mine = catch_unwind(AssertUnwindSafe(|| {
