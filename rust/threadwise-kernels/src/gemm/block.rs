@@ -85,7 +85,12 @@ impl<T: Element> Kernel<T> {
         for (first, columns) in strips(n, self.columns()) {
             let (right, b_step) = self.right(b, first);
             let vectors = columns.div_ceil(self.lanes);
-            for (start, rows) in pieces(m, self.rows()) {
+            // A packed A has the pieces it was packed in.
+            let height = match a {
+                Left::InPlace(_) => self.height(vectors),
+                Left::Packed(..) => self.rows(),
+            };
+            for (start, rows) in pieces(m, height) {
                 let left = left(a, start, rows);
                 let tile = Tile {
                     depth: k,

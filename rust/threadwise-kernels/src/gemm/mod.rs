@@ -38,7 +38,7 @@ pub use block::{Finish, Left, Right};
 pub struct Kernel<T: 'static> {
     isa: &'static str,
     lanes: usize,
-    /// `tiles[rows - 1][vectors - 1]` computes a tile of that size.
+    /// `tiles[rows - 1][vectors - 1]` computes a tile of that size; the more rows, the fewer vectors.
     tiles: &'static [&'static [TileFn<T>]],
     /// `dots[rows - 1]` and `streams[rows - 1]` compute a product of that many rows.
     dots: &'static [FewFn<T>; few::ROWS],
@@ -91,10 +91,15 @@ impl<T: Element> Kernel<T> {
         format!("{architecture}-f{bits}-{}-gemm", self.isa)
     }
 
-    /// Rows of the largest tile.
+    /// Rows of the tiles of full width.
     #[must_use]
     pub fn rows(&self) -> usize {
-        self.tiles.len()
+        self.height(self.tiles[0].len())
+    }
+
+    /// Rows of the largest tile of this many vectors a row: narrow tiles may be higher.
+    fn height(&self, vectors: usize) -> usize {
+        self.tiles.partition_point(|widths| widths.len() >= vectors)
     }
 
     /// Rows that [`Kernel::dots`] and [`Kernel::streams`] take.

@@ -203,7 +203,8 @@ unsafe fn portable<V: Lanes<Proof = ()>, const ROWS: usize, const VECTORS: usize
     unsafe { compute::<V, ROWS, VECTORS>((), tile) }
 }
 
-/// Tiles of up to 6 rows of 2 vectors: 12 of sixteen registers are sums, 2 hold B, 1 holds A.
+/// Tiles of up to 6 rows of 2 vectors: 12 of sixteen registers are sums, 2 hold B, 1 holds A. Where C is
+/// one vector wide, up to 12 rows of it.
 #[cfg(target_arch = "x86_64")]
 pub(super) struct TilesAvx2<V>(PhantomData<V>);
 
@@ -216,6 +217,12 @@ impl<V: Lanes<Proof = Avx2>> TilesAvx2<V> {
         &[avx2::<V, 4, 1>, avx2::<V, 4, 2>],
         &[avx2::<V, 5, 1>, avx2::<V, 5, 2>],
         &[avx2::<V, 6, 1>, avx2::<V, 6, 2>],
+        &[avx2::<V, 7, 1>],
+        &[avx2::<V, 8, 1>],
+        &[avx2::<V, 9, 1>],
+        &[avx2::<V, 10, 1>],
+        &[avx2::<V, 11, 1>],
+        &[avx2::<V, 12, 1>],
     ];
 }
 
@@ -235,7 +242,8 @@ unsafe fn avx2<V: Lanes<Proof = Avx2>, const ROWS: usize, const VECTORS: usize>(
 
 /// Tiles of up to 6 rows of 4 vectors: 24 of thirty-two registers are sums, 4 hold B, 1 holds A.
 /// A step of k is 4 loads and 6 broadcasts, 5 cycles on two load ports, for 24 multiply-adds, 12
-/// cycles on two ports: the arithmetic is the limit by a wide margin.
+/// cycles on two ports: the arithmetic is the limit by a wide margin. Where C is two vectors wide or less, up
+/// to 12 rows of them.
 #[cfg(target_arch = "x86_64")]
 pub(super) struct TilesAvx512<V>(PhantomData<V>);
 
@@ -248,6 +256,12 @@ impl<V: Lanes<Proof = Avx512>> TilesAvx512<V> {
         &[avx512::<V, 4, 1>, avx512::<V, 4, 2>, avx512::<V, 4, 3>, avx512::<V, 4, 4>],
         &[avx512::<V, 5, 1>, avx512::<V, 5, 2>, avx512::<V, 5, 3>, avx512::<V, 5, 4>],
         &[avx512::<V, 6, 1>, avx512::<V, 6, 2>, avx512::<V, 6, 3>, avx512::<V, 6, 4>],
+        &[avx512::<V, 7, 1>, avx512::<V, 7, 2>],
+        &[avx512::<V, 8, 1>, avx512::<V, 8, 2>],
+        &[avx512::<V, 9, 1>, avx512::<V, 9, 2>],
+        &[avx512::<V, 10, 1>, avx512::<V, 10, 2>],
+        &[avx512::<V, 11, 1>, avx512::<V, 11, 2>],
+        &[avx512::<V, 12, 1>, avx512::<V, 12, 2>],
     ];
 }
 

@@ -28,6 +28,9 @@ const PIECES: usize = 2;
 /// microseconds, in which one core does this many.
 pub(super) const WORTH_A_THREAD: usize = 2_000_000;
 
+/// Multiply-adds that take as long as to write an element of C, which is new memory as a rule.
+const STORE: usize = 16;
+
 /// Rows of C from which on B is packed. Packing B costs as much as multiplying it with about this many.
 const WORTH_PACKING: usize = 12;
 
@@ -110,7 +113,7 @@ impl Plan {
             return Self::few(Form::Streams, kernel, (m, k, n), threads);
         }
         let (height, width) = (kernel.rows(), kernel.columns());
-        let work = m.saturating_mul(k).saturating_mul(n);
+        let work = m.saturating_mul(n).saturating_mul(k.saturating_add(STORE));
         let threads = threads.min(work / WORTH_A_THREAD).max(1);
 
         let depth = depth(k);
