@@ -2,7 +2,8 @@
 
 from typing import Any, Literal, TypeAlias
 
-from threadwise import _threadwise
+from threadwise._threadwise import linear as _linear
+from threadwise._threadwise import matmul as _matmul
 from threadwise._types import FloatArray, FloatArrayLike
 
 __all__ = ["Activation", "linear", "matmul"]
@@ -94,7 +95,7 @@ def matmul(
     array([[ 5., 14.],
            [14., 50.]], dtype=float32)
     """
-    return _threadwise.matmul(a, b, out, threads)
+    return _matmul(a, b, out, threads)
 
 
 def linear(
@@ -178,4 +179,4 @@ def linear(
     >>> tw.linear(x, weight, np.array([0.5, 0.0, 0.0]), activation="relu")
     array([[1.5, 0. , 0. ]])
     """
-    return _threadwise.linear(x, weight, bias, activation, out, threads)
+    return _linear(x, weight, bias, activation, out, threads)

@@ -3,9 +3,13 @@
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from statistics import quantiles
+from time import perf_counter
 from timeit import Timer
 
 __all__ = ["Summary", "sample", "summarize"]
+
+WARM_UP = 0.03
+"""Seconds of calls before those that count: a processor at rest needs them to reach its speed."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,8 +47,8 @@ def sample(
     function : callable
     *arguments : object
     budget : float
-        About how many seconds to take. A function that takes longer than its share of that is
-        called `count` times nonetheless, and twice before.
+        About how many seconds to take, after `WARM_UP`. A function that takes longer than its
+        share of that is called `count` times nonetheless, and twice before.
     count : int, default 5
         How many samples.
 
@@ -59,7 +63,10 @@ def sample(
     """
     names = {f"a{i}": argument for i, argument in enumerate(arguments)}
     timer = Timer(f"f({', '.join(names)})", globals={"f": function, **names})
+    warm = perf_counter() + WARM_UP
     timer.timeit(1)  # the first call allocates and starts threads
+    while perf_counter() < warm:
+        timer.timeit(1)
     share = budget / (count + 1)
     calls, took = 1, timer.timeit(1)
     while took < share / 4:  # too short to tell: the clock and the loop would count

@@ -51,6 +51,9 @@ const FEW_DEPTH: usize = 1 << 20;
 /// Elements of B that a piece of a product of few rows has in a pass at most, for the same reason.
 const FEW_PIECE: usize = 16 << 20;
 
+/// Bytes of a row of B that a stream reads on end at least, if there are as many for each thread.
+const RUN: usize = 8 << 10;
+
 /// Columns from which on streaming B through is faster than reading it in strips.
 const WORTH_STREAMING: usize = 128;
 
@@ -150,8 +153,9 @@ impl Plan {
         let work = k.saturating_mul(n).saturating_mul(kernel.few().max(m));
         let threads = threads.min(work / WORTH_A_THREAD).max(1);
         let line = kernel.columns();
-        // Streams want long runs of each row, so a thread gets one piece.
-        let pieces = if form == Form::Dots { PIECES * threads } else { threads };
+        // Streams want long runs of each row.
+        let runs = if form == Form::Dots { n } else { n * size_of::<T>() / RUN };
+        let pieces = runs.clamp(threads, PIECES * threads);
         let share = n.div_ceil(if threads > 1 { pieces } else { 1 });
         let depth = even_depth(k, FEW_DEPTH);
         let columns = share.min(FEW_PIECE / depth.max(1)).next_multiple_of(line).max(line);
