@@ -72,12 +72,15 @@ def matmul(
     Operands are borrowed as they lie, whatever their strides; only float32 beside float64, and
     elements that do not lie in whole steps of their size, are copied.
 
-    Each element is the sum in the order of k, in passes of at most 384 terms: fused where the CPU
-    fuses. The error is at most :math:`\gamma_{k+k/384} \sum_k |a_{ik} b_{kj}|` [1]_.
+    Each element is a sum in an order that depends on shapes and layouts alone: along k, in passes
+    of at most 384 terms, or, where rows are few, each lane of a vector by itself and then the
+    lanes; fused where the CPU fuses. The error is at most
+    :math:`\gamma_{k+k/384} \sum_k |a_{ik} b_{kj}|` [1]_.
 
     Products above half a million multiply-adds run without Python's lock; no other thread may write
-    to the arrays meanwhile. Memory for packed operands, at most some 8 MiB and 1 MiB a thread, is
-    kept for the next call.
+    to the arrays meanwhile. Memory for packed operands, at most some 3 MiB a thread, is kept for
+    the next call. An `out` with neither contiguous rows nor contiguous columns is filled from a
+    copy of its size.
 
     References
     ----------

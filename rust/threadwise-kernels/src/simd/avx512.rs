@@ -2,200 +2,78 @@
 
 use std::arch::x86_64::*;
 
+use super::register::register_lanes;
 use super::{Arithmetic, Lanes};
 use crate::activation::{self, Activation};
 use crate::isa::Avx512;
 
-macro_rules! avx512_lanes {
-    ($lanes:ident, $element:ty, $count:literal, $register:ty, $mask:ty, $op:ident: {
-        splat: $splat:ident, load: $load:ident, load_first: $load_first:ident,
-        store: $store:ident, store_first: $store_first:ident, add: $add:ident, sub: $sub:ident,
-        mul: $mul:ident, div: $div:ident, mul_add: $mul_add:ident, max: $max:ident,
-        min: $min:ident, round: $round:ident, scale: $scale:ident, less: $less:ident,
-        blend: $blend:ident, total: $total:ident, transposed: $transposed:ident,
-    }) => {
-        #[doc = concat!(stringify!($count), " lanes of `", stringify!($element), "`.")]
-        #[derive(Clone, Copy)]
-        pub(crate) struct $lanes($register);
-
-        /// The activation of every lane: a function of its own, because a product's tiles call it
-        /// from many places and seldom.
-        #[inline(never)]
-        #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-        fn $op(proof: Avx512, x: $lanes, activation: Activation) -> $lanes {
-            activation::lanes::activate(proof, x, activation)
-        }
-
-        impl Lanes for $lanes {
-            type Element = $element;
-            type Proof = Avx512;
-            type Mask = $mask;
-            const COUNT: usize = $count;
-
-            #[inline(always)]
-            fn splat(_: Avx512, x: $element) -> Self {
-                // SAFETY: the token proves AVX-512.
-                Self(unsafe { $splat(x) })
-            }
-
-            #[inline(always)]
-            #[expect(clippy::cast_possible_truncation, reason = "a mask has as many bits as lanes")]
-            fn first(_: Avx512, count: usize) -> $mask {
-                debug_assert!(count <= $count, "a mask of {count} lanes out of {}", $count);
-                // In 32 bits, because a shift by the full width of the mask would overflow.
-                ((1_u32 << count) - 1) as $mask
-            }
-
-            #[inline(always)]
-            unsafe fn load(_: Avx512, from: *const $element) -> Self {
-                // SAFETY: the token proves AVX-512; the caller promises a full register to read.
-                Self(unsafe { $load(from) })
-            }
-
-            #[inline(always)]
-            unsafe fn load_first(_: Avx512, mask: $mask, from: *const $element) -> Self {
-                // SAFETY: the token proves AVX-512; the caller promises the lanes of the mask, and
-                // masked-out lanes are not read.
-                Self(unsafe { $load_first(mask, from) })
-            }
-
-            #[inline(always)]
-            unsafe fn store(self, to: *mut $element) {
-                // SAFETY: a value proves AVX-512; the caller promises a full register to write.
-                unsafe { $store(to, self.0) }
-            }
-
-            #[inline(always)]
-            unsafe fn store_first(self, mask: $mask, to: *mut $element) {
-                // SAFETY: a value proves AVX-512; the caller promises the lanes of the mask, and
-                // masked-out lanes are not written.
-                unsafe { $store_first(to, mask, self.0) }
-            }
-
-            #[inline(always)]
-            unsafe fn transpose(
-                proof: Avx512,
-                from: *const $element,
-                from_row: isize,
-                to: *mut $element,
-                to_row: isize,
-            ) {
-                let mut rows = [Self::splat(proof, 0.0).0; $count];
-                for (i, row) in rows.iter_mut().enumerate() {
-                    let from = from.wrapping_offset(i as isize * from_row);
-                    // SAFETY: row i of the square.
-                    let lanes = unsafe { Self::load(proof, from) };
-                    *row = lanes.0;
-                }
-                // SAFETY: the token proves the instruction set.
-                let columns = unsafe { $transposed(&rows) };
-                for (j, column) in columns.into_iter().enumerate() {
-                    let to = to.wrapping_offset(j as isize * to_row);
-                    // SAFETY: row j of the transposed square.
-                    unsafe { Self(column).store(to) };
-                }
-            }
-
-            #[inline(always)]
-            fn prefetch(at: *const $element) {
-                // SAFETY: every x86-64 CPU has the instruction, and it never faults.
-                unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }
-            }
-
-            #[inline(always)]
-            fn add(self, other: Self) -> Self {
-                // SAFETY: a value proves AVX-512.
-                Self(unsafe { $add(self.0, other.0) })
-            }
-
-            #[inline(always)]
-            fn mul_add(self, factor: Self, addend: Self) -> Self {
-                // SAFETY: a value proves AVX-512.
-                Self(unsafe { $mul_add(self.0, factor.0, addend.0) })
-            }
-
-            #[inline(always)]
-            fn total(self) -> $element {
-                // SAFETY: a value proves AVX-512.
-                unsafe { $total(self.0) }
-            }
-
-            #[inline(always)]
-            fn activate(self, proof: Avx512, activation: Activation) -> Self {
-                // SAFETY: the token proves AVX-512.
-                unsafe { $op(proof, self, activation) }
-            }
-        }
-
-        impl Arithmetic for $lanes {
-            #[inline(always)]
-            fn sub(self, other: Self) -> Self {
-                // SAFETY: a value proves AVX-512.
-                Self(unsafe { $sub(self.0, other.0) })
-            }
-
-            #[inline(always)]
-            fn mul(self, other: Self) -> Self {
-                // SAFETY: a value proves AVX-512.
-                Self(unsafe { $mul(self.0, other.0) })
-            }
-
-            #[inline(always)]
-            fn div(self, other: Self) -> Self {
-                // SAFETY: a value proves AVX-512.
-                Self(unsafe { $div(self.0, other.0) })
-            }
-
-            #[inline(always)]
-            fn max(self, other: Self) -> Self {
-                // SAFETY: a value proves AVX-512.
-                Self(unsafe { $max(self.0, other.0) })
-            }
-
-            #[inline(always)]
-            fn min(self, other: Self) -> Self {
-                // SAFETY: a value proves AVX-512.
-                Self(unsafe { $min(self.0, other.0) })
-            }
-
-            #[inline(always)]
-            fn round(self) -> Self {
-                // SAFETY: a value proves AVX-512.
-                Self(unsafe { $round::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(self.0) })
-            }
-
-            #[inline(always)]
-            fn scale(self, n: Self) -> Self {
-                // SAFETY: a value proves AVX-512.
-                Self(unsafe { $scale(self.0, n.0) })
-            }
-
-            #[inline(always)]
-            fn select_less(self, other: Self, then: Self, otherwise: Self) -> Self {
-                // SAFETY: a value proves AVX-512.
-                let less = unsafe { $less::<_CMP_LT_OQ>(self.0, other.0) };
-                // SAFETY: a value proves AVX-512.
-                Self(unsafe { $blend(less, otherwise.0, then.0) })
-            }
-        }
-    };
-}
-
-avx512_lanes!(F32x16, f32, 16, __m512, __mmask16, activate_f32: {
-    splat: _mm512_set1_ps, load: _mm512_loadu_ps, load_first: _mm512_maskz_loadu_ps,
+register_lanes!(F32x16, f32, 16, __m512, __mmask16, Avx512, "avx512f,avx512bw,avx512dq,avx512vl", {
+    activate: activate_f32, first: first_f32,
+    splat: _mm512_set1_ps, load: _mm512_loadu_ps, load_first: load_first_f32,
     store: _mm512_storeu_ps, store_first: _mm512_mask_storeu_ps, add: _mm512_add_ps,
     sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps, mul_add: _mm512_fmadd_ps,
     max: _mm512_max_ps, min: _mm512_min_ps, round: _mm512_roundscale_ps, scale: _mm512_scalef_ps,
-    less: _mm512_cmp_ps_mask, blend: _mm512_mask_blend_ps, total: _mm512_reduce_add_ps, transposed: transposed_f32,
+    less: _mm512_cmp_ps_mask, blend: blend_f32, total: _mm512_reduce_add_ps, transposed: transposed_f32,
 });
 
-avx512_lanes!(F64x8, f64, 8, __m512d, __mmask8, activate_f64: {
-    splat: _mm512_set1_pd, load: _mm512_loadu_pd, load_first: _mm512_maskz_loadu_pd,
+register_lanes!(F64x8, f64, 8, __m512d, __mmask8, Avx512, "avx512f,avx512bw,avx512dq,avx512vl", {
+    activate: activate_f64, first: first_f64,
+    splat: _mm512_set1_pd, load: _mm512_loadu_pd, load_first: load_first_f64,
     store: _mm512_storeu_pd, store_first: _mm512_mask_storeu_pd, add: _mm512_add_pd,
     sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd, mul_add: _mm512_fmadd_pd,
     max: _mm512_max_pd, min: _mm512_min_pd, round: _mm512_roundscale_pd, scale: _mm512_scalef_pd,
-    less: _mm512_cmp_pd_mask, blend: _mm512_mask_blend_pd, total: _mm512_reduce_add_pd, transposed: transposed_f64,
+    less: _mm512_cmp_pd_mask, blend: blend_f64, total: _mm512_reduce_add_pd, transposed: transposed_f64,
 });
+
+/// The mask of the first lanes, shifted in 32 bits because a shift by its full width would overflow.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[expect(clippy::cast_possible_truncation, reason = "a mask has as many bits as lanes")]
+fn first_f32(count: usize) -> __mmask16 {
+    ((1_u32 << count) - 1) as __mmask16
+}
+
+/// # Safety
+///
+/// `from` is valid for reading as many elements as `mask` has lanes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn load_first_f32(from: *const f32, mask: __mmask16) -> __m512 {
+    // SAFETY: the caller's promise; masked-out lanes are not read.
+    unsafe { _mm512_maskz_loadu_ps(mask, from) }
+}
+
+/// `then` where `mask` is set, `otherwise` elsewhere.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn blend_f32(otherwise: __m512, then: __m512, mask: __mmask16) -> __m512 {
+    _mm512_mask_blend_ps(mask, otherwise, then)
+}
+
+/// The mask of the first lanes, shifted in 32 bits because a shift by its full width would overflow.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+#[expect(clippy::cast_possible_truncation, reason = "a mask has as many bits as lanes")]
+fn first_f64(count: usize) -> __mmask8 {
+    ((1_u32 << count) - 1) as __mmask8
+}
+
+/// # Safety
+///
+/// `from` is valid for reading as many elements as `mask` has lanes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn load_first_f64(from: *const f64, mask: __mmask8) -> __m512d {
+    // SAFETY: the caller's promise; masked-out lanes are not read.
+    unsafe { _mm512_maskz_loadu_pd(mask, from) }
+}
+
+/// `then` where `mask` is set, `otherwise` elsewhere.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn blend_f64(otherwise: __m512d, then: __m512d, mask: __mmask8) -> __m512d {
+    _mm512_mask_blend_pd(mask, otherwise, then)
+}
 
 /// A matrix of sixteen rows, transposed: first within groups of four rows and four columns, then the
 /// groups.

@@ -11,6 +11,8 @@ pub(crate) mod portable;
 pub(crate) mod avx2;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx512;
+#[cfg(target_arch = "x86_64")]
+mod register;
 
 use crate::Activation;
 pub(crate) use crate::element::Element;
