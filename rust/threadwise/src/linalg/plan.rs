@@ -39,7 +39,7 @@ const NEAR: usize = 128 << 10;
 
 /// Bytes from a row of B to the next up to which strips of it are read as fast as slivers: several rows
 /// lie in a page, and the rows of a strip spread over all places of the first-level cache.
-const CLOSE: usize = 2048;
+const CLOSE: usize = 1024;
 
 /// Multiply-adds above which Python's lock is released while they are done: about ten microseconds,
 /// for which another thread's wait is longer than the cost of releasing and taking the lock.
