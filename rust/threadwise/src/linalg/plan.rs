@@ -161,7 +161,7 @@ impl Plan {
         let columns = share.min(FEW_PIECE / depth.max(1)).next_multiple_of(line).max(line);
         let block = (NEAR / (depth.max(1) * size_of::<T>())).max(kernel.few());
         let (pack_right, pack_left) = (false, false);
-        Self { form, threads, pack_right, pack_left, depth: k, rows: m.max(1), columns, block }
+        Self { form, threads, pack_right, pack_left, depth, rows: m.max(1), columns, block }
     }
 }
 
@@ -212,6 +212,17 @@ mod tests {
                 [(5, 1, 1), (2000, 2000, 4)].map(|(m, n, t)| plan(m, k, n, t).depth).into();
             assert_eq!(depths, [depth(k), depth(k)], "k = {k}");
             assert!(depth(k) <= DEPTH, "{} terms at once", depth(k));
+        }
+    }
+
+    #[test]
+    fn long_sums_of_few_rows_are_cut_so_that_a_wish_to_stop_is_heard() {
+        let layout = Layout { right_is_column_major: true, ..ROW_MAJOR };
+        for (m, k, n) in [(1, 100_000_000, 1), (1, 5_000_000, 300), (8, 3_000_000, 64)] {
+            for layout in [layout, ROW_MAJOR] {
+                let plan = Plan::new(&f32::gemm(Isa::Scalar), (m, k, n), layout, 2);
+                assert!(plan.depth <= FEW_DEPTH, "{} terms at once: {plan:?}", plan.depth);
+            }
         }
     }
 

@@ -29,28 +29,17 @@ pub(super) fn multiply<T: Real>(
     if c.is_empty() {
         return Ok(());
     }
-    if n == 1 && m > 1 && c.strides()[0] == 1 && epilogue.bias.is_none() {
-        // A column is a row of the transposed product, which has kernels of its own.
-        return into_rows(
-            b.reversed_axes(),
-            a.reversed_axes(),
-            c.reversed_axes(),
-            epilogue,
-            context,
-        );
-    }
-    if c.strides()[1] == 1 || n == 1 {
+    let by_rows = c.strides()[1] == 1 || n == 1;
+    let by_columns = (c.strides()[0] == 1 || m == 1) && epilogue.bias.is_none();
+    // A column is a row of the transposed product, which has kernels of its own.
+    let is_column = n == 1 && m > 1;
+    if by_columns && (is_column || !by_rows) {
+        // Cᵀ = Bᵀ·Aᵀ, term by term the same sums.
+        let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
         return into_rows(a, b, c, epilogue, context);
     }
-    if (c.strides()[0] == 1 || m == 1) && epilogue.bias.is_none() {
-        // Cᵀ = Bᵀ·Aᵀ, term by term the same sums.
-        return into_rows(
-            b.reversed_axes(),
-            a.reversed_axes(),
-            c.reversed_axes(),
-            epilogue,
-            context,
-        );
+    if by_rows {
+        return into_rows(a, b, c, epilogue, context);
     }
     with_scratch(m * n, |scratch: &mut [T]| {
         // The scratch has this size, so neither view can fail.
