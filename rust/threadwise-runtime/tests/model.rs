@@ -1,5 +1,6 @@
 //! The protocol of the mailbox, in every order in which threads may take its steps: the file itself, on
 //! the atomics of a model checker (loom).
+#![expect(clippy::unwrap_used, reason = "this is a test, though its helpers are not marked so")]
 
 mod sync {
     pub(crate) use loom::hint::spin_loop;
