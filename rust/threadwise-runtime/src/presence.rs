@@ -61,6 +61,12 @@ impl Presence {
         now >= self.until.load(Ordering::Relaxed)
     }
 
+    /// Nothing is known: what is remembered was of other workers.
+    pub(crate) fn forget(&self) {
+        self.strikes.store(0, Ordering::Relaxed);
+        self.until.store(0, Ordering::Relaxed);
+    }
+
     /// Remembers how a call went.
     pub(crate) fn observe(&self, course: Course) {
         if course.is_loss() {
@@ -122,6 +128,9 @@ mod tests {
             presence.observe(GOOD);
         }
         assert!(presence.is_expected(), "and trusted after some that went well");
+        presence.observe(ALONE);
+        presence.forget();
+        assert!(presence.is_expected(), "forgotten");
     }
 
     #[test]

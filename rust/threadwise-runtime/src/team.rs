@@ -64,8 +64,10 @@ impl Work for Job {
 
 static WORKERS: Place<Job> = Place::new();
 
+/// What a child does after `fork`.
 extern "C" fn forget_workers() {
     WORKERS.forget();
+    PRESENCE.forget();
 }
 
 static PRESENCE: Presence = Presence::new();
