@@ -6,13 +6,18 @@
 
 pub mod budget;
 mod cgroup;
+mod cpus;
 mod interrupt;
+pub mod nodes;
+pub mod pin;
 mod placement;
 mod pool;
 mod scratch;
+pub mod stats;
 mod team;
 pub mod topology;
 
+pub use cpus::{BadList, CpuSet};
 pub use interrupt::{Interrupt, Interrupted};
 pub use scratch::with_scratch;
 pub use team::{Checkpoint, for_each};
