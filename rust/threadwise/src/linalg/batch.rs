@@ -103,7 +103,7 @@ fn all<T: Real>(
     let mut groups: Vec<&mut [Item<'_, T>]> = items.chunks_mut(together).collect();
     let (isa, failure) = (context.isa, Mutex::new(None));
     for_each(&mut groups, threads, &context.interrupt, |group, _| {
-        let alone = Context { isa, threads: 1, interrupt: Interrupt::never() };
+        let alone = Context { isa, threads: 1, interrupt: Interrupt::never(), distribution: None };
         for Item { a, b, c } in group.iter_mut() {
             let outcome = product::multiply(a.view(), b.view(), c.view_mut(), epilogue, &alone);
             if let Err(error) = outcome {
