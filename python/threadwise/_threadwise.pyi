@@ -37,7 +37,7 @@ class System(TypedDict):
     threads_source: str | None
     problems: list[str]
 
-def matmul(a: object, b: object, out: object, threads: object, /) -> Any: ...
+def matmul(a: object, b: object, out: object, threads: object, distribution: object, /) -> Any: ...
 def linear(
     x: object,
     weight: object,
@@ -45,6 +45,7 @@ def linear(
     activation: object,
     out: object,
     threads: object,
+    distribution: object,
     /,
 ) -> Any: ...
 def rms_norm(x: object, weight: object, eps: object, out: object, threads: object, /) -> Any: ...

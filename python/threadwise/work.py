@@ -23,8 +23,8 @@ __all__ = [
 class NumaHint:
     """Where the threads of a call should be, on a machine with several memory nodes.
 
-    Made by `local` and `interleaved`, and given to a `WorkDistribution`. On a machine with one node, or
-    where the affinity mask leaves one, a hint does nothing and costs nothing.
+    Made by `local` and `interleaved`, and given to a `WorkDistribution`. On a machine with one
+    node, or where the affinity mask leaves one, a hint does nothing and costs nothing.
 
     Parameters
     ----------
@@ -69,18 +69,18 @@ class NumaHint:
     def local(cls, node: int | None = None, *, pin: bool = False) -> Self:
         """Workers on one node, next to the data that lies there.
 
-        Where a call has more threads than the node has CPUs, the others go to the nearest nodes. New
-        memory comes from the node of the thread that first touches it, so results and scratch memory
-        lie there too.
+        Where a call has more threads than the node has CPUs, the others go to the nearest nodes.
+        New memory comes from the node of the thread that first touches it, so results and scratch
+        memory lie there too.
 
         Parameters
         ----------
         node : int, optional
-            Which one; by default that of the calling thread, at each call. Where this process may use no
-            CPU of it, the call raises `DomainError`, which names those that have some.
+            Which one; by default that of the calling thread, at each call. Where this process may
+            use no CPU of it, the call raises `DomainError`, which names those that have some.
         pin : bool, default False
-            Whether each worker is kept on one CPU, the first of each core before any second, within the
-            affinity mask that it inherited. Where that fails, there is one `RuntimeWarning`.
+            Whether each worker is kept on one CPU, the first of each core before any second, within
+            the affinity mask that it inherited. Where that fails, there is one `RuntimeWarning`.
 
         Returns
         -------
@@ -92,8 +92,8 @@ class NumaHint:
     def interleaved(cls, *, pin: bool = False) -> Self:
         """Workers on all nodes, as many on each, to use the bandwidth of all.
 
-        Pieces of work follow one another from node to node, so each node gets one run of the result,
-        whose pages it touches first.
+        Pieces of work follow one another from node to node, so each node gets one run of the
+        result, whose pages it touches first.
 
         Parameters
         ----------
@@ -111,7 +111,8 @@ class NumaHint:
 class WorkDistribution:
     """How a call's work is cut into pieces that threads share.
 
-    An operation cuts its work by itself; this is for those who know better, and for one's own loops.
+    An operation cuts its work by itself; this is for those who know better, and for one's own
+    loops.
 
     Parameters
     ----------
@@ -120,8 +121,8 @@ class WorkDistribution:
     max_chunk : int, default 4096
         The most, at least `min_chunk`.
     tasks_per_thread : int, default 4
-        Pieces for each thread, if that lies within the bounds: more of them even out better, where some
-        take longer than others.
+        Pieces for each thread, if that lies within the bounds: more of them even out better, where
+        some take longer than others.
     numa : NumaHint, optional
         Where the threads should be, on a machine with several memory nodes.
     cache_line : int, default 64
@@ -131,7 +132,8 @@ class WorkDistribution:
     Raises
     ------
     DomainError
-        If a number is less than 1, `max_chunk` less than `min_chunk`, or `cache_line` no power of two.
+        If a number is less than 1, `max_chunk` less than `min_chunk`, or `cache_line` no power of
+        two.
     DTypeError
         If an argument is of another type.
 
@@ -175,8 +177,8 @@ class WorkDistribution:
         Returns
         -------
         WorkDistribution
-            Four pieces a thread. At most as many rows as make four pieces a thread, from 128 to 1024. At
-            least as many as hold 8192 elements, which is 32 KiB of float32, from 1 to 64.
+            Four pieces a thread. At most as many rows as make four pieces a thread, from 128 to
+            1024. At least as many as hold 8192 elements, which is 32 KiB of float32, from 1 to 64.
 
         Raises
         ------
@@ -187,8 +189,9 @@ class WorkDistribution:
 
         Notes
         -----
-        The least falls as rows get longer, because elements take time and not rows: sixteen long rows
-        are worth sixteen pieces, and a least that grew with `cols` would leave them to one thread.
+        The least falls as rows get longer, because elements take time and not rows: sixteen long
+        rows are worth sixteen pieces, and a least that grew with `cols` would leave them to one
+        thread.
 
         Examples
         --------
@@ -215,8 +218,9 @@ class WorkDistribution:
         Returns
         -------
         WorkDistribution
-            By single heads if need be; at most a thread's even share in a piece. Above 512 positions two
-            pieces a thread, where heads are long enough to take unequal time, else one.
+            By single heads if need be; at most a thread's even share in a piece. Above 512
+            positions two pieces a thread, where heads are long enough to take unequal time, else
+            one.
 
         Raises
         ------
@@ -227,8 +231,8 @@ class WorkDistribution:
 
         Notes
         -----
-        The most is a share and not all heads, which would be no bound: no piece of one sequence is ever
-        longer. So it also holds where the heads of many sequences are cut together.
+        The most is a share and not all heads, which would be no bound: no piece of one sequence is
+        ever longer. So it also holds where the heads of many sequences are cut together.
 
         Examples
         --------
@@ -281,8 +285,8 @@ class WorkDistribution:
         -------
         list of (int, int)
             Where each begins and ends: in order, none empty, from 0 to `total`, and as even as the
-            bounds allow. Each has at most `max_chunk` things, and at least `min_chunk`, but for the last
-            where no cut has both: then the others have just `min_chunk`.
+            bounds allow. Each has at most `max_chunk` things, and at least `min_chunk`, but for the
+            last where no cut has both: then the others have just `min_chunk`.
 
         Raises
         ------
@@ -293,10 +297,11 @@ class WorkDistribution:
 
         Notes
         -----
-        With `itemsize` pieces begin at multiples of ``cache_line // itemsize``, or where that does not
-        divide evenly, of the fewest things that fill whole lines. For that the least is rounded up and
-        the most down. Where no whole number of lines is left between them, the most counts; where it is
-        less than a line, a piece is a line. The last piece ends at `total`, be it within a line.
+        With `itemsize` pieces begin at multiples of ``cache_line // itemsize``, or where that does
+        not divide evenly, of the fewest things that fill whole lines. For that the least is rounded
+        up and the most down. Where no whole number of lines is left between them, the most counts;
+        where it is less than a line, a piece is a line. The last piece ends at `total`, be it
+        within a line.
 
         Examples
         --------

@@ -123,8 +123,8 @@ pub(crate) fn reset_work_stats() {
 pub(crate) fn distribution_argument(
     given: Option<&Object<'_>>,
 ) -> PyResult<Option<WorkDistribution>> {
-    let Some(given) = given else { return Ok(None) };
     static CLASS: PyOnceLock<Py<PyType>> = PyOnceLock::new();
+    let Some(given) = given else { return Ok(None) };
     if !given.is_instance(CLASS.import(given.py(), "threadwise.work", "WorkDistribution")?)? {
         return Err(unexpected("distribution", given, "a WorkDistribution or None"));
     }
@@ -178,11 +178,7 @@ fn hint(name: &str, given: &Object<'_>) -> PyResult<Option<Hint>> {
     hint_of(&policy, node, &pin).map(Some)
 }
 
-fn hint_of(
-    policy: &Object<'_>,
-    node: Option<&Object<'_>>,
-    pin: &Object<'_>,
-) -> PyResult<Hint> {
+fn hint_of(policy: &Object<'_>, node: Option<&Object<'_>>, pin: &Object<'_>) -> PyResult<Hint> {
     const POLICIES: &str = "'local' or 'interleaved'";
     let Ok(name) = policy.extract::<String>() else {
         return Err(unexpected("policy", policy, POLICIES));

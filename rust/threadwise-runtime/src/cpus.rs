@@ -88,7 +88,8 @@ impl fmt::Display for CpuSet {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let mut comma = "";
         for first in self.iter().filter(|&cpu| cpu == 0 || !self.contains(cpu - 1)) {
-            let last = (first..).take_while(|&cpu| self.contains(cpu)).last().unwrap_or(first);
+            let last =
+                (first..Self::MOST).take_while(|&cpu| self.contains(cpu)).last().unwrap_or(first);
             write!(f, "{comma}{first}")?;
             if last > first {
                 write!(f, "-{last}")?;

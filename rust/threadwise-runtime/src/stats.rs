@@ -92,11 +92,13 @@ impl Counters {
 static FIRST: OnceLock<&'static Counters> = OnceLock::new();
 
 /// Counters for a worker that begins. They stay for as long as the process, as workers do.
+#[must_use]
 pub fn register(name: &str) -> &'static Counters {
     add(Some(name.to_owned()))
 }
 
 /// The counters that calling threads share.
+#[must_use]
 pub fn caller() -> &'static Counters {
     static CALLER: AtomicPtr<Counters> = AtomicPtr::new(std::ptr::null_mut());
     // SAFETY: null, or stored below from a reference that is good for ever.

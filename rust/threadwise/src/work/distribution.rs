@@ -151,7 +151,7 @@ impl WorkDistribution {
     #[must_use]
     pub fn extent(&self, total: usize, threads: usize, unit: usize) -> usize {
         let Ranges { short, longer, unit, .. } = self.ranges(total, threads, unit);
-        (short + usize::from(longer > 0)).max(1) * unit
+        (short + usize::from(longer > 0)).max(1).saturating_mul(unit)
     }
 }
 
@@ -175,7 +175,8 @@ impl Iterator for Ranges {
         if self.next == self.count {
             return None;
         }
-        let begin = |i: usize| (i * self.short + i.min(self.longer)).saturating_mul(self.unit);
+        let units = |i: usize| i.saturating_mul(self.short).saturating_add(i.min(self.longer));
+        let begin = |i: usize| units(i).saturating_mul(self.unit);
         let (start, end) = (begin(self.next), begin(self.next + 1));
         self.next += 1;
         let is_last = self.next == self.count;
@@ -307,11 +308,11 @@ mod tests {
     #[test]
     fn the_largest_numbers_are_cut_too() {
         let total = isize::MAX.unsigned_abs();
-        let pieces = of(1, usize::MAX, 3).ranges(total, 1024, 1 << 62);
-        assert!(
-            covered(&pieces.collect::<Vec<_>>(), total),
-            "whole units near the end of addresses"
-        );
+        let pieces: Vec<_> = of(1, usize::MAX, 3).ranges(total, 1024, 1 << 62).collect();
+        assert!(covered(&pieces, total), "whole units near the end of addresses: {pieces:?}");
+        let most = usize::MAX / 3 * 2;
+        let pieces: Vec<_> = of(most, most, 1).ranges(usize::MAX, 1, 1).collect();
+        assert_eq!(pieces, [0..most, most..usize::MAX], "the last is shorter");
     }
 
     proptest! {
