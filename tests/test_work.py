@@ -3,6 +3,7 @@
 import copy
 import dataclasses
 import math
+import os
 import pickle
 from typing import Any
 
@@ -368,6 +369,7 @@ def test_stats_are_printed_as_a_table() -> None:
     ]
 
 
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs os.fork")
 def test_the_child_of_a_fork_begins_with_no_workers() -> None:
     program = """
         import os
@@ -376,7 +378,7 @@ def test_the_child_of_a_fork_begins_with_no_workers() -> None:
         import threadwise as tw
         a = np.ones((600, 600))
         tw.matmul(a, a, threads=3)
-        warnings.simplefilter("ignore", DeprecationWarning)  # of Python, about forks with threads
+        warnings.filterwarnings("ignore", "This process .* is multi-threaded", DeprecationWarning)
         if os.fork() == 0:
             stats = tw.work_stats()
             os._exit(len(stats.workers) - 1 + stats.tasks_created)
