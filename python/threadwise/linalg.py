@@ -41,7 +41,8 @@ def matmul(
     distribution : WorkDistribution, optional
         How the rows of the result are cut into pieces, in whole tiles of the kernel, and where the
         threads should be. Of few rows, it is the columns that are cut; of a result whose columns
-        are contiguous, too. By default the plan chooses.
+        are contiguous, too. Small products of a batch are not cut, but shared out by so many rows.
+        By default the plan chooses.
 
     Returns
     -------
