@@ -2,22 +2,26 @@
 //! team that shares one call's work, and the scratch memory of each thread.
 //!
 //! Nothing here knows of matrices, kernels or Python. `unsafe` is used for lifetimes across threads
-//! and for two system calls; `team` writes its protocol down.
+//! and for system calls; `mailbox` writes down the protocol that threads follow.
 
 pub mod budget;
 mod cgroup;
 mod cpus;
 mod interrupt;
+mod mailbox;
 pub mod nodes;
 pub mod pin;
 mod placement;
-mod pool;
+mod presence;
+mod ranges;
 mod scratch;
 pub mod stats;
+mod sync;
 mod team;
 pub mod topology;
+mod workers;
 
 pub use cpus::{BadList, CpuSet};
 pub use interrupt::{Interrupt, Interrupted};
 pub use scratch::with_scratch;
-pub use team::{Checkpoint, for_each};
+pub use team::{Checkpoint, Readiness, for_each, readiness};

@@ -5,93 +5,79 @@
 //! queued behind its caller, who is busy with the very work the worker should share, and gets its turn
 //! some milliseconds later: too late.
 //!
-//! So for such a wake-up, and only for it, the caller's CPU is taken out of the worker's affinity mask.
-//! The worker puts its mask back when it arrives. The mask is always a part of the caller's own. It
-//! costs the caller two system calls a worker, so where there are many workers, and Linux does look,
-//! it is done for those only that last ran on the caller's CPU or have not come to the last call.
+//! So when a parked worker is woken, and only then, the caller's CPU is taken out of the worker's
+//! affinity mask. The worker puts its mask back when it arrives. The mask is always a part of the
+//! caller's own. It costs the caller two system calls a worker, so where many are called, and Linux
+//! does look, it is done for those only that last ran on the caller's CPU.
 
-use std::cell::RefCell;
 use std::sync::atomic::{AtomicBool, AtomicI32, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 /// A worker's place, as its callers know it.
 #[derive(Debug)]
 pub(crate) struct Seat {
-    #[cfg_attr(not(target_os = "linux"), expect(dead_code, reason = "only Linux is asked"))]
-    thread: i32,
-    /// The CPU on which it last worked, or -1.
+    /// The worker's thread, once it sits; else -1.
+    thread: AtomicI32,
+    /// The CPU on which it parked, or -1.
     cpu: AtomicI32,
-    /// Whether it has been called and has not arrived.
-    is_awaited: AtomicBool,
+    /// Whether `narrowed` is worth a look.
+    is_narrowed: AtomicBool,
     /// The mask to put back, while it is narrowed.
     narrowed: Mutex<Option<system::Mask>>,
 }
 
-/// Workers up to which each is kept off the caller's CPU whenever it is called.
+/// Workers up to which each is kept off the caller's CPU whenever it is woken.
 const SOME: usize = 3;
 
-thread_local! {
-    static SEAT: RefCell<Option<Arc<Seat>>> = const { RefCell::new(None) };
-}
-
 impl Seat {
-    /// Takes a seat for the calling thread, a worker.
-    pub(crate) fn take() -> Arc<Self> {
-        let seat = Arc::new(Self {
-            thread: system::thread(),
+    pub(crate) const fn new() -> Self {
+        Self {
+            thread: AtomicI32::new(-1),
             cpu: AtomicI32::new(-1),
-            is_awaited: AtomicBool::new(false),
+            is_narrowed: AtomicBool::new(false),
             narrowed: Mutex::new(None),
-        });
-        SEAT.set(Some(Arc::clone(&seat)));
-        seat
+        }
     }
 
-    /// Keeps this worker off the CPU `here`, if it is likely to be queued there.
-    fn keep_off(&self, here: i32, are_few: bool) {
-        let is_late = self.is_awaited.swap(true, Ordering::Relaxed);
-        if !are_few && !is_late && self.cpu.load(Ordering::Relaxed) != here {
+    /// By the worker, once: this is its seat.
+    pub(crate) fn take(&self) {
+        self.thread.store(system::thread(), Ordering::Relaxed);
+    }
+
+    /// By a caller, before it wakes this worker, one of `called`: keeps it off the caller's CPU.
+    pub(crate) fn call(&self, called: usize) {
+        let (here, thread) = (system::cpu(), self.thread.load(Ordering::Relaxed));
+        if here < 0 || thread < 0 {
+            return;
+        }
+        if called > SOME && self.cpu.load(Ordering::Relaxed) != here {
             return;
         }
         let mut narrowed = self.narrowed.lock().unwrap_or_else(PoisonError::into_inner);
         let Some(mask) = narrowed.take().or_else(system::mask) else { return };
         if let Some(rest) = system::without(mask, here)
-            && system::set_mask(self.thread, &rest)
+            && system::set_mask(thread, &rest)
         {
             *narrowed = Some(mask);
+            self.is_narrowed.store(true, Ordering::Release);
         }
     }
-}
 
-/// Called before workers are: keeps them off the caller's CPU.
-pub(crate) fn call(seats: &[Arc<Seat>]) {
-    let here = system::cpu();
-    if here >= 0 {
-        for seat in seats {
-            seat.keep_off(here, seats.len() <= SOME);
+    /// By the worker, when it has been woken: puts its mask back.
+    pub(crate) fn arrive(&self) {
+        if !self.is_narrowed.swap(false, Ordering::Acquire) {
+            return;
         }
-    }
-}
-
-/// Called by a worker when it arrives: puts its mask back.
-pub(crate) fn arrive() {
-    SEAT.with_borrow(|seat| {
-        let Some(seat) = seat else { return };
-        seat.is_awaited.store(false, Ordering::Relaxed);
-        let mask = seat.narrowed.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let mask = self.narrowed.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(mask) = mask {
             system::set_mask(0, &mask);
         }
-    });
-}
+    }
 
-/// Called by a worker when it leaves: notes where it is.
-pub(crate) fn leave() {
-    SEAT.with_borrow(|seat| {
-        if let Some(seat) = seat {
-            seat.cpu.store(system::cpu(), Ordering::Relaxed);
-        }
-    });
+    /// By the worker, before it parks: notes where it is.
+    pub(crate) fn leave(&self) {
+        self.cpu.store(system::cpu(), Ordering::Relaxed);
+    }
 }
 
 #[cfg(target_os = "linux")]
@@ -162,7 +148,7 @@ mod system {
 
 #[cfg(all(test, target_os = "linux"))]
 mod tests {
-    use std::sync::mpsc;
+    use std::sync::{Arc, mpsc};
 
     use super::*;
 
@@ -175,20 +161,25 @@ mod tests {
 
     #[test]
     fn a_worker_is_kept_off_its_callers_cpu_until_it_arrives() {
-        let (send_seat, seats) = mpsc::channel();
+        let seat = Arc::new(Seat::new());
+        let (sit, seated) = mpsc::channel();
         let (wake, woken) = mpsc::channel::<()>();
-        let worker = std::thread::spawn(move || {
-            send_seat.send(Seat::take()).unwrap();
-            woken.recv().unwrap();
-            let asleep = system::mask().unwrap();
-            arrive();
-            (cpus(&asleep), cpus(&system::mask().unwrap()))
+        let worker = std::thread::spawn({
+            let seat = Arc::clone(&seat);
+            move || {
+                seat.take();
+                sit.send(()).unwrap();
+                woken.recv().unwrap();
+                let asleep = system::mask().unwrap();
+                seat.arrive();
+                (cpus(&asleep), cpus(&system::mask().unwrap()))
+            }
         });
-        let seat = seats.recv().unwrap();
+        seated.recv().unwrap();
         let all = cpus(&system::mask().unwrap());
         // Called twice before it arrives, as a late worker is.
-        call(&[Arc::clone(&seat)]);
-        call(&[seat]);
+        seat.call(1);
+        seat.call(1);
         wake.send(()).unwrap();
         let (asleep, awake) = worker.join().unwrap();
         assert_eq!(awake, all, "the mask is back as it was");

@@ -1,118 +1,93 @@
 //! One call's work shared between the caller and whoever of the workers arrives in time.
 //!
-//! # Protocol
+//! The caller offers a [`Job`] to some workers and starts to work at once; workers that see it join in.
+//! Items are given out by [`Ranges`], each once. When the caller finds no item left it takes the job
+//! back from workers that have not come, and waits only for those that have. A worker that comes late,
+//! because it slept or was busy with another call, finds nothing. So a call never waits for a worker
+//! that does nothing for it, and one whose workers do not come takes hardly longer than the plain loop.
 //!
-//! The caller publishes a [`Job`] and starts to work at once; workers that wake up join in. Items are
-//! given out by a counter, each once. When the caller finds no item left it *closes* the job: from then
-//! on nobody may join, and it waits only for those who had. A worker that comes late, because it slept
-//! or was busy with another call, finds the job closed and leaves without having touched the call's
-//! data. So a call never waits for a worker that does nothing for it.
-//!
-//! The job's state is one word: the highest bit says closed, the others count members.
-//!
-//! * A worker *joins* by a compare-and-swap that adds 1 to a state that is not closed (acquire: it then
-//!   sees what the caller wrote before publishing). It *leaves* by subtracting 1 (release: what it
-//!   wrote happens before the caller goes on), and unparks the caller if it was the last and the job is
-//!   closed.
-//! * The caller closes by setting the bit, and waits until the count is zero (acquire).
-//!
-//! The job outlives the call, because late workers still look at its state; the *work* in it is a
-//! pointer into the caller's stack, which is followed only between joining and leaving. The caller does
-//! not return, not even by a panic, before the job is closed and empty.
+//! The job is on the caller's stack and points into it. `mailbox` is the protocol by which workers may
+//! follow it; the caller does not return, not even by a panic, before it has dismissed its crew.
 
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
-use std::thread::{self, Thread};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use crate::interrupt::{Interrupt, Interrupted};
-use crate::{placement, pool};
-
-const CLOSED: usize = 1 << (usize::BITS - 1);
-
-/// Spins before the caller parks while it waits for members, some microseconds.
-const SPINS: u32 = 2000;
+use crate::presence::{Course, Presence};
+use crate::ranges::Ranges;
+use crate::workers::{Place, Work};
 
 struct Job {
-    state: AtomicUsize,
     /// Calls what `work` points to.
-    call: unsafe fn(*const ()),
-    /// The caller's closure, type and lifetime erased: see the protocol.
+    call: unsafe fn(*const (), usize),
+    /// The caller's closure, type and lifetime erased: see `mailbox`.
     work: *const (),
-    caller: Thread,
+    /// Members so far: the caller is the first.
+    members: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
-// SAFETY: `work` points to something `Sync` (`Job::new` takes nothing else), and the protocol says
-// when it may be followed; the other fields are `Send` and `Sync` themselves.
-unsafe impl Send for Job {}
-// SAFETY: as above.
-unsafe impl Sync for Job {}
-
 impl Job {
-    fn new<F: Fn() + Sync>(work: &F) -> Self {
+    fn new<F: Fn(usize) + Sync>(work: &F) -> Self {
         /// # Safety
         ///
         /// `work` points to a live `F`.
-        unsafe fn call<F: Fn()>(work: *const ()) {
+        unsafe fn call<F: Fn(usize)>(work: *const (), member: usize) {
             // SAFETY: the caller's promise.
             let work = unsafe { &*work.cast::<F>() };
-            work();
+            work(member);
         }
         Self {
-            state: AtomicUsize::new(0),
             call: call::<F>,
             work: std::ptr::from_ref(work).cast(),
-            caller: thread::current(),
+            members: AtomicUsize::new(1),
             panic: Mutex::new(None),
         }
     }
+}
 
-    /// What a worker does with a job.
-    fn help(&self) {
-        let mut state = self.state.load(Ordering::Relaxed);
-        loop {
-            if state & CLOSED != 0 {
-                return;
-            }
-            let joined = self.state.compare_exchange_weak(
-                state,
-                state + 1,
-                Ordering::Acquire,
-                Ordering::Relaxed,
-            );
-            match joined {
-                Ok(_) => break,
-                Err(now) => state = now,
-            }
-        }
-        // SAFETY: this worker has joined, so the caller waits for it and its closure is alive.
-        let work = || unsafe { (self.call)(self.work) };
+impl Work for Job {
+    fn help(&self, _worker: usize) {
+        let member = self.members.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: a worker helps with a job that it has taken and not finished, so its caller has not
+        // returned and the closure, which is `Sync`, is alive.
+        let work = || unsafe { (self.call)(self.work, member) };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
             *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
         }
-        // The caller may return as soon as the count is zero, so what is needed of it is taken first.
-        let caller = self.caller.clone();
-        if self.state.fetch_sub(1, Ordering::Release) == CLOSED + 1 {
-            caller.unpark();
-        }
     }
+}
 
-    /// Closes the job and waits until its members have left.
-    fn close(&self) {
-        self.state.fetch_or(CLOSED, Ordering::Relaxed);
-        let mut spins = 0;
-        while self.state.load(Ordering::Acquire) != CLOSED {
-            if spins < SPINS {
-                spins += 1;
-                std::hint::spin_loop();
-            } else {
-                thread::park();
-            }
-        }
+static WORKERS: Place<Job> = Place::new();
+
+extern "C" fn forget_workers() {
+    WORKERS.forget();
+}
+
+static PRESENCE: Presence = Presence::new();
+
+/// How many threads could help a call now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readiness {
+    /// Workers that are awake and looking for work.
+    pub ready: usize,
+    /// Workers that would have to be woken, or made.
+    pub parked: usize,
+}
+
+/// Who could help a call of up to `threads` threads that began now. None could, where the call is
+/// itself part of another's work, or workers were lately called in vain.
+#[must_use]
+pub fn readiness(threads: usize) -> Readiness {
+    if threads <= 1 || AT_WORK.get() || !PRESENCE.is_expected() {
+        return Readiness { ready: 0, parked: 0 };
     }
+    let (ready, parked) = WORKERS.get(forget_workers).readiness(threads - 1);
+    Readiness { ready, parked }
 }
 
 thread_local! {
@@ -179,8 +154,9 @@ impl Checkpoint<'_> {
 /// Calls `work` for each item, on the calling thread and up to `threads - 1` workers. With `threads`
 /// equal to 1, with at most one item, and from inside another call's work, it is the plain loop.
 ///
-/// The order in which items are worked on is not fixed; results must not depend on it. Work that takes
-/// long asks its [`Checkpoint`] now and then, and returns early if that is reached.
+/// The order in which items are worked on is not fixed; results must not depend on it. Adjacent items
+/// tend to be worked on by one thread, one after the other. Work that takes long asks its [`Checkpoint`]
+/// now and then, and returns early if that is reached.
 ///
 /// # Errors
 ///
@@ -195,11 +171,11 @@ pub fn for_each<T: Send>(
     interrupt: &Interrupt<'_>,
     work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
 ) -> Result<(), Interrupted> {
-    let count = items.len();
-    let threads = threads.min(count);
     let stop = AtomicBool::new(false);
     let here = Checkpoint { stop: &stop, interrupt: Some(interrupt) };
-    if threads <= 1 || AT_WORK.get() {
+    let threads = threads.min(items.len());
+    let alone = threads <= 1 || AT_WORK.get() || !PRESENCE.is_expected();
+    if alone || items.len() > Ranges::MOST {
         for item in items {
             work(item, here);
             if here.reached() {
@@ -209,53 +185,46 @@ pub fn for_each<T: Send>(
         return Ok(());
     }
 
-    let next = AtomicUsize::new(0);
+    let ranges = Ranges::new(items.len(), threads);
     let items = Items(items.as_mut_ptr());
-    let take_one = |checkpoint: Checkpoint<'_>| {
-        let i = next.fetch_add(1, Ordering::Relaxed);
-        if i >= count || stop.load(Ordering::Relaxed) {
-            return false;
-        }
-        // SAFETY: i < count, and the counter gives each index out once.
-        work(unsafe { items.take(i) }, checkpoint);
-        true
-    };
-    let worker = || {
+    let take_part = |member: usize, checkpoint: Checkpoint<'_>| {
         let _mark = AtWork::begin();
-        while take_one(Checkpoint { stop: &stop, interrupt: None }) {}
-    };
-    let job = Arc::new(Job::new(&worker));
-    pool::spawn(threads - 1, {
-        let job = Arc::clone(&job);
-        move || {
-            placement::arrive();
-            job.help();
-            placement::leave();
+        while !checkpoint.reached() {
+            let Some(given) = ranges.next(member) else { break };
+            // SAFETY: the ranges give out numbers of items, each once.
+            work(unsafe { items.take(given.item) }, checkpoint);
         }
-    });
+    };
+    let for_workers =
+        |member: usize| take_part(member, Checkpoint { stop: &stop, interrupt: None });
+    let mut job = Job::new(&for_workers);
 
-    let mine = catch_unwind(AssertUnwindSafe(|| {
-        let _mark = AtWork::begin();
-        while take_one(here) && !here.reached() {}
-    }));
-    let interrupted = stop.load(Ordering::Relaxed);
+    let begin = Instant::now();
+    // SAFETY: the crew is dismissed below, before `job` and what it points to end.
+    let crew = unsafe { WORKERS.get(forget_workers).call(threads - 1, &raw mut job) };
+    let mine = catch_unwind(AssertUnwindSafe(|| take_part(0, here)));
     // After a panic, too, nobody begins another item.
     if mine.is_err() {
         stop.store(true, Ordering::Relaxed);
     }
-    job.close();
-    let theirs = job.panic.lock().unwrap_or_else(PoisonError::into_inner).take();
+    let called = crew.len();
+    let busy = begin.elapsed();
+    let came = crew.dismiss(|| _ = here.reached());
+    let wait = if came > 0 { begin.elapsed().saturating_sub(busy) } else { Duration::ZERO };
+    if called > 0 {
+        PRESENCE.observe(Course { busy, wait, came });
+    }
+    let theirs = job.panic.get_mut().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(panic) = mine.err().or(theirs) {
         resume_unwind(panic);
     }
-    if interrupted { Err(Interrupted) } else { Ok(()) }
+    if stop.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
 }
 
 #[cfg(test)]
 mod tests {
     use std::collections::HashSet;
-    use std::sync::Barrier;
-    use std::thread::ThreadId;
+    use std::thread::{self, ThreadId};
     use std::time::Duration;
 
     use super::*;
@@ -275,12 +244,16 @@ mod tests {
         }
     }
 
-    /// Threads that took part when each of `threads` items waits for all the others.
+    /// Threads that took part when each of `threads` items waits for all the others, if they come.
     fn participants(threads: usize) -> HashSet<ThreadId> {
-        let barrier = Barrier::new(threads);
+        let (begun, patience) = (AtomicUsize::new(0), Duration::from_millis(200));
         let mut items = vec![None; threads];
         run(&mut items, threads, |item| {
-            barrier.wait();
+            begun.fetch_add(1, Ordering::SeqCst);
+            let begin = Instant::now();
+            while begun.load(Ordering::SeqCst) < threads && begin.elapsed() < patience {
+                thread::yield_now();
+            }
             *item = Some(thread::current().id());
         });
         items.into_iter().flatten().collect()
@@ -289,9 +262,14 @@ mod tests {
     #[test]
     fn as_many_threads_take_part_as_were_asked_for_and_the_caller_is_one() {
         for threads in [2, 3, 4] {
-            let ids = participants(threads);
-            assert_eq!(ids.len(), threads, "each thread held one item");
-            assert!(ids.contains(&thread::current().id()), "the caller works too");
+            // Workers may be other tests' for a moment.
+            let complete = (0..50).any(|_| {
+                let ids = participants(threads);
+                assert!(ids.len() <= threads, "no more than were asked for");
+                assert!(ids.contains(&thread::current().id()), "the caller works too");
+                ids.len() == threads
+            });
+            assert!(complete, "{threads} threads never worked together");
         }
     }
 

@@ -1,0 +1,262 @@
+//! The worker threads: made when they are first needed, parked when nobody calls.
+//!
+//! After a job a worker keeps looking at its mailbox for some tens of microseconds, because the next
+//! call often comes at once and waking a parked thread costs as much; then it parks, and uses no
+//! time. Where there are more threads than CPUs it parks at once: to spin would take the CPU from
+//! those that work.
+//!
+//! Threads do not survive `fork`, but memory does. A child forgets the workers it inherited and makes
+//! its own when it first needs them.
+
+use std::ptr;
+use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
+use std::sync::{Mutex, Once, OnceLock, PoisonError};
+use std::thread::{self, Thread};
+use std::time::{Duration, Instant};
+
+use smallvec::SmallVec;
+
+use crate::mailbox::{Mailbox, Offer, Posture};
+use crate::placement::Seat;
+use crate::{budget, topology};
+
+/// How long a worker looks at its mailbox before it parks.
+pub(crate) const SPIN: Duration = Duration::from_micros(40);
+
+/// Looks at the mailbox between two looks at the clock.
+const LOOKS: u32 = 16;
+
+/// Spins of a caller before it parks while it waits for workers: some tens of microseconds.
+const SPINS: u32 = 1000;
+
+/// What workers do. They follow the pointer between taking and finishing, as `mailbox` has it.
+pub(crate) trait Work {
+    /// Called by a worker, with its number.
+    fn help(&self, worker: usize);
+}
+
+pub(crate) struct Worker<J> {
+    mailbox: Mailbox<J>,
+    thread: OnceLock<Thread>,
+    seat: Seat,
+}
+
+/// The workers of one process.
+pub(crate) struct Workers<J: 'static> {
+    list: [OnceLock<&'static Worker<J>>; budget::MOST],
+    count: AtomicUsize,
+    /// Held while threads are made.
+    making: Mutex<()>,
+    /// Whether there is a CPU for each of them and their caller.
+    have_cpus: AtomicBool,
+}
+
+impl<J: Work + 'static> Workers<J> {
+    const fn new() -> Self {
+        Self {
+            list: [const { OnceLock::new() }; budget::MOST],
+            count: AtomicUsize::new(0),
+            making: Mutex::new(()),
+            have_cpus: AtomicBool::new(true),
+        }
+    }
+
+    /// Makes workers until there are `count`. Where the system refuses a thread, there are fewer.
+    #[cold]
+    fn make(&'static self, count: usize) {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        let cpus = topology::affinity();
+        for number in self.count.load(Ordering::Relaxed)..count.min(budget::MOST) {
+            self.have_cpus.store(number + 2 <= cpus, Ordering::Relaxed);
+            let worker: &'static Worker<J> = Box::leak(Box::new(Worker {
+                mailbox: Mailbox::new(),
+                thread: OnceLock::new(),
+                seat: Seat::new(),
+            }));
+            let life = move || self.live(worker, number);
+            let made = thread::Builder::new().name(format!("threadwise-{number}")).spawn(life);
+            let Ok(handle) = made else { return };
+            let _ = worker.thread.set(handle.thread().clone());
+            let _ = self.list[number].set(worker);
+            self.count.store(number + 1, Ordering::Release);
+        }
+    }
+
+    fn live(&self, worker: &Worker<J>, number: usize) {
+        worker.seat.take();
+        loop {
+            if let Some(job) = worker.mailbox.take() {
+                // SAFETY: taken and not finished, so its caller keeps the job alive.
+                let job = unsafe { &*job };
+                job.help(number);
+                worker.mailbox.finish();
+                self.watch(worker);
+            } else {
+                worker.seat.leave();
+                worker.mailbox.rest();
+                worker.seat.arrive();
+            }
+        }
+    }
+
+    /// Looks at the mailbox until a job comes or time is up.
+    fn watch(&self, worker: &Worker<J>) {
+        if !self.have_cpus.load(Ordering::Relaxed) {
+            return;
+        }
+        let begin = Instant::now();
+        while begin.elapsed() < SPIN {
+            for _ in 0..LOOKS {
+                if worker.mailbox.is_called() {
+                    return;
+                }
+                std::hint::spin_loop();
+            }
+        }
+    }
+
+    fn all(&self, at_most: usize) -> impl Iterator<Item = &'static Worker<J>> {
+        let count = self.count.load(Ordering::Acquire).min(at_most);
+        self.list[..count].iter().filter_map(|worker| worker.get().copied())
+    }
+
+    /// How many of the first `count` workers look at their mailboxes now, and how many could be woken
+    /// or made.
+    pub(crate) fn readiness(&self, count: usize) -> (usize, usize) {
+        let (mut ready, mut parked) = (0, 0);
+        for worker in self.all(count) {
+            match worker.mailbox.posture() {
+                Posture::Ready => ready += 1,
+                Posture::Parked => parked += 1,
+                Posture::Away => (),
+            }
+        }
+        (ready, parked + count.saturating_sub(self.count.load(Ordering::Relaxed)))
+    }
+
+    /// Offers the job to up to `count` workers that are nobody else's, first to those that are awake.
+    ///
+    /// # Safety
+    ///
+    /// The job lives, and is not borrowed mutably, until the crew is dismissed or dropped.
+    pub(crate) unsafe fn call(&'static self, count: usize, job: *mut J) -> Crew<J> {
+        if self.count.load(Ordering::Acquire) < count {
+            self.make(count);
+        }
+        let mut crew = Crew { job, workers: SmallVec::new() };
+        let mut sleepers: SmallVec<[&'static Worker<J>; 8]> = SmallVec::new();
+        for worker in self.all(budget::MOST) {
+            if crew.workers.len() + sleepers.len() == count {
+                break;
+            }
+            match worker.mailbox.posture() {
+                Posture::Parked => sleepers.push(worker),
+                Posture::Away => (),
+                Posture::Ready => match worker.mailbox.offer(job) {
+                    Offer::Refused => (),
+                    Offer::Made => crew.workers.push(worker),
+                    Offer::MadeToSleeper => crew.wake(worker, count),
+                },
+            }
+        }
+        for worker in sleepers {
+            match worker.mailbox.offer(job) {
+                Offer::Refused => (),
+                Offer::Made => crew.workers.push(worker),
+                Offer::MadeToSleeper => crew.wake(worker, count),
+            }
+        }
+        crew
+    }
+}
+
+/// The workers that were offered a job.
+pub(crate) struct Crew<J: 'static> {
+    job: *mut J,
+    workers: SmallVec<[&'static Worker<J>; 8]>,
+}
+
+impl<J> Crew<J> {
+    fn wake(&mut self, worker: &'static Worker<J>, are: usize) {
+        worker.seat.call(are);
+        if let Some(thread) = worker.thread.get() {
+            thread.unpark();
+        }
+        self.workers.push(worker);
+    }
+
+    /// How many were offered the job.
+    pub(crate) fn len(&self) -> usize {
+        self.workers.len()
+    }
+
+    /// Takes the job back from those who have not come, waits for those who have, and says how many
+    /// these were. `ask` is called now and then while it waits.
+    pub(crate) fn dismiss(mut self, ask: impl FnMut()) -> usize {
+        self.send_away(ask)
+    }
+
+    fn send_away(&mut self, mut ask: impl FnMut()) -> usize {
+        let job = self.job;
+        // All are asked before any is waited for, so that nobody begins any more.
+        self.workers.retain(|worker| !worker.mailbox.retract(job));
+        let came = self.workers.len();
+        for worker in self.workers.drain(..) {
+            worker.mailbox.settle(SPINS, &mut ask);
+        }
+        came
+    }
+}
+
+impl<J> Drop for Crew<J> {
+    fn drop(&mut self) {
+        self.send_away(|| ());
+    }
+}
+
+/// A process's workers, kept where a child after `fork` finds none.
+pub(crate) struct Place<J: 'static>(AtomicPtr<Workers<J>>);
+
+impl<J: Work + 'static> Place<J> {
+    pub(crate) const fn new() -> Self {
+        Self(AtomicPtr::new(ptr::null_mut()))
+    }
+
+    /// Those of this process. `forget` is called in children after `fork`, and calls
+    /// [`Place::forget`].
+    pub(crate) fn get(&self, forget: extern "C" fn()) -> &'static Workers<J> {
+        let seen = self.0.load(Ordering::Acquire);
+        // SAFETY: null or made by `make`, complete before it was published, and never freed.
+        if let Some(workers) = unsafe { seen.as_ref() } { workers } else { self.make(forget) }
+    }
+
+    #[cold]
+    fn make(&self, forget: extern "C" fn()) -> &'static Workers<J> {
+        static AT_FORK: Once = Once::new();
+        AT_FORK.call_once(|| {
+            #[cfg(unix)]
+            // SAFETY: the function may run in a child of several threads: it only stores a null.
+            let _ = unsafe { libc::pthread_atfork(None, None, Some(forget)) };
+            #[cfg(not(unix))]
+            let _ = forget;
+        });
+        let made = Box::into_raw(Box::new(Workers::new()));
+        let published =
+            self.0.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
+        let winner = match published {
+            Ok(_) => made,
+            Err(winner) => {
+                // SAFETY: made above and not published, so this is the only pointer to it.
+                drop(unsafe { Box::from_raw(made) });
+                winner
+            }
+        };
+        // SAFETY: published, so complete and never freed.
+        unsafe { &*winner }
+    }
+
+    /// In a child after `fork`: there are none.
+    pub(crate) fn forget(&self) {
+        self.0.store(ptr::null_mut(), Ordering::Release);
+    }
+}

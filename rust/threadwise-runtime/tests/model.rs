@@ -1,0 +1,181 @@
+//! The protocol of the mailbox, in every order in which threads may take its steps: the file itself, on
+//! the atomics of a model checker (loom).
+#![expect(clippy::unwrap_used, reason = "this is a test, though its helpers are not marked so")]
+
+mod sync {
+    pub(crate) use loom::hint::spin_loop;
+    pub(crate) use loom::sync::Mutex;
+    pub(crate) use loom::sync::atomic::{AtomicPtr, Ordering};
+
+    use std::cell::RefCell;
+    use std::time::Duration;
+
+    use loom::sync::{Arc, Condvar};
+
+    /// A thread that can be unparked. (The checker's own forgets an unpark that comes while the thread
+    /// waits for something else.)
+    #[derive(Clone, Debug)]
+    pub(crate) struct Thread(Arc<(Mutex<bool>, Condvar)>);
+
+    loom::thread_local! {
+        static CURRENT: RefCell<Thread> = RefCell::new(Thread::new());
+    }
+
+    impl Thread {
+        pub(crate) fn new() -> Self {
+            Self(Arc::new((Mutex::new(false), Condvar::new())))
+        }
+
+        /// Makes this the calling thread's own.
+        pub(crate) fn enter(self) {
+            CURRENT.with(|current| current.replace(self));
+        }
+
+        pub(crate) fn unpark(&self) {
+            *self.0.0.lock().unwrap() = true;
+            self.0.1.notify_one();
+        }
+    }
+
+    pub(crate) fn current() -> Thread {
+        CURRENT.with(|current| current.borrow().clone())
+    }
+
+    pub(crate) fn park() {
+        let thread = current();
+        let mut is_unparked = thread.0.0.lock().unwrap();
+        while !*is_unparked {
+            is_unparked = thread.0.1.wait(is_unparked).unwrap();
+        }
+        *is_unparked = false;
+    }
+
+    /// Time does not pass in a model: the protocol must do without the time-out.
+    pub(crate) fn park_timeout(_: Duration) {
+        park();
+    }
+}
+
+#[path = "../src/mailbox.rs"]
+#[expect(dead_code, reason = "the model takes the steps of the protocol, not its conveniences")]
+mod mailbox;
+
+use loom::cell::UnsafeCell;
+use loom::sync::Arc;
+use loom::thread;
+use mailbox::{Mailbox, Offer};
+use sync::Thread;
+
+/// A job on its caller's stack: the worker adds one to it. Access by two threads at once, or without
+/// an order between them, fails the model.
+struct Job {
+    count: UnsafeCell<u32>,
+    is_last: bool,
+}
+
+impl Job {
+    fn new(is_last: bool) -> Self {
+        Self { count: UnsafeCell::new(0), is_last }
+    }
+
+    /// By the caller, when the job is its own again.
+    fn expect(&self, count: u32) {
+        // SAFETY: the model checker proves that nobody else has it now.
+        let actual = self.count.with(|count| unsafe { *count });
+        assert_eq!(actual, count, "done once if it was taken, else untouched");
+    }
+}
+
+/// A worker's life: it takes jobs, up to the last one, and rests.
+fn serve(mailbox: &Mailbox<Job>) {
+    loop {
+        let Some(job) = mailbox.take() else {
+            mailbox.rest();
+            // For the checker: it may not go on for ever while nobody else moves.
+            thread::yield_now();
+            continue;
+        };
+        // SAFETY: taken and not finished, so its caller keeps it alive.
+        let job = unsafe { &*job };
+        // SAFETY: the model checker proves that nobody else has it now.
+        job.count.with_mut(|count| unsafe { *count += 1 });
+        let is_last = job.is_last;
+        mailbox.finish();
+        if is_last {
+            return;
+        }
+    }
+}
+
+/// Offers a job; says whether it was not refused.
+fn offer(mailbox: &Mailbox<Job>, worker: &Thread, job: *mut Job) -> bool {
+    match mailbox.offer(job) {
+        Offer::Refused => return false,
+        Offer::MadeToSleeper => worker.unpark(),
+        Offer::Made => {}
+    }
+    true
+}
+
+/// A call: offers a job, and gives it up or waits for it.
+fn call(mailbox: &Mailbox<Job>, worker: &Thread, spins: u32) {
+    let mut job = Job::new(false);
+    let at = &raw mut job;
+    if offer(mailbox, worker, at) {
+        let was_taken = !mailbox.retract(at);
+        if was_taken {
+            mailbox.settle(spins, || ());
+        }
+        job.expect(u32::from(was_taken));
+    }
+}
+
+/// Runs `callers` threads against one worker, the first of them with `calls` calls, in every order with
+/// at most so many preemptions.
+fn check(callers: usize, calls: usize, spins: u32, preemptions: usize) {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(preemptions);
+    model.check(move || {
+        let mailbox = Arc::new(Mailbox::new());
+        let handle = Thread::new();
+        let worker = {
+            let (mailbox, handle) = (Arc::clone(&mailbox), handle.clone());
+            thread::spawn(move || {
+                handle.enter();
+                serve(&mailbox);
+            })
+        };
+        let others: Vec<_> = (1..callers)
+            .map(|_| {
+                let (mailbox, handle) = (Arc::clone(&mailbox), handle.clone());
+                thread::spawn(move || call(&mailbox, &handle, spins))
+            })
+            .collect();
+        for _ in 0..calls {
+            call(&mailbox, &handle, spins);
+        }
+        for other in others {
+            other.join().unwrap();
+        }
+        let mut last = Job::new(true);
+        assert!(offer(&mailbox, &handle, &raw mut last), "nobody else is left");
+        mailbox.settle(spins, || ());
+        last.expect(1);
+        worker.join().unwrap();
+    });
+}
+
+#[test]
+fn one_caller_who_parks_while_it_waits() {
+    check(1, 2, 0, 4);
+}
+
+#[test]
+fn one_caller_who_spins() {
+    check(1, 2, 1, 4);
+}
+
+#[test]
+fn two_callers_at_once() {
+    check(2, 1, 0, 3);
+}
