@@ -6,14 +6,24 @@ threads win. Results have the same bits for every number of threads.
 Start with `matmul` and `linear`; `threads` limits what they use, `info` says what they run on.
 """
 
-from threadwise import errors, linalg, nn
+from threadwise import errors, linalg, nn, work
 from threadwise._budget import get_num_threads, set_num_threads, threads
 from threadwise._info import Info, __version__, info
 from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import linear, matmul
+from threadwise.work import (
+    NumaHint,
+    WorkDistribution,
+    WorkStats,
+    reset_work_stats,
+    work_stats,
+)
 
 __all__ = [
     "Info",
+    "NumaHint",
+    "WorkDistribution",
+    "WorkStats",
     "__version__",
     "errors",
     "get_num_threads",
@@ -22,8 +32,11 @@ __all__ = [
     "linear",
     "matmul",
     "nn",
+    "reset_work_stats",
     "set_num_threads",
     "threads",
+    "work",
+    "work_stats",
 ]
 
 _register()

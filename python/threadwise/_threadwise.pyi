@@ -3,14 +3,22 @@
 from typing import Any, TypedDict, type_check_only
 
 __all__ = [
+    "distribution",
+    "distribution_chunk",
+    "distribution_for_attention",
+    "distribution_for_matmul",
+    "distribution_ranges",
     "get_num_threads",
     "linear",
     "matmul",
+    "numa_hint",
+    "reset_work_stats",
     "rms_norm",
     "set_num_threads",
     "swap_context",
     "system",
     "version",
+    "work_stats",
 ]
 
 version: str
@@ -29,7 +37,7 @@ class System(TypedDict):
     threads_source: str | None
     problems: list[str]
 
-def matmul(a: object, b: object, out: object, threads: object, /) -> Any: ...
+def matmul(a: object, b: object, out: object, threads: object, distribution: object, /) -> Any: ...
 def linear(
     x: object,
     weight: object,
@@ -37,6 +45,7 @@ def linear(
     activation: object,
     out: object,
     threads: object,
+    distribution: object,
     /,
 ) -> Any: ...
 def rms_norm(x: object, weight: object, eps: object, out: object, threads: object, /) -> Any: ...
@@ -44,3 +53,24 @@ def get_num_threads() -> int: ...
 def set_num_threads(threads: object, /) -> None: ...
 def swap_context(threads: object, /) -> int | None: ...
 def system() -> System: ...
+def distribution(
+    min_chunk: object,
+    max_chunk: object,
+    tasks_per_thread: object,
+    numa: object,
+    cache_line: object,
+    /,
+) -> tuple[int, int, int, int]: ...
+def distribution_for_matmul(
+    rows: object, cols: object, threads: object, /
+) -> tuple[int, int, int, int]: ...
+def distribution_for_attention(
+    heads: object, seq: object, threads: object, /
+) -> tuple[int, int, int, int]: ...
+def distribution_chunk(distribution: object, total: object, threads: object, /) -> int: ...
+def distribution_ranges(
+    distribution: object, total: object, threads: object, itemsize: object, /
+) -> list[tuple[int, int]]: ...
+def numa_hint(policy: object, node: object, pin: object, /) -> tuple[str, int | None, bool]: ...
+def work_stats() -> list[tuple[str, int, int, int, float, float]]: ...
+def reset_work_stats() -> None: ...

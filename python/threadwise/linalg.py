@@ -5,6 +5,7 @@ from typing import Any, Literal, TypeAlias
 from threadwise._threadwise import linear as _linear
 from threadwise._threadwise import matmul as _matmul
 from threadwise._types import FloatArray, FloatArrayLike
+from threadwise.work import WorkDistribution
 
 __all__ = ["Activation", "linear", "matmul"]
 
@@ -19,6 +20,7 @@ def matmul(
     out: FloatArray | None = None,
     *,
     threads: int | None = None,
+    distribution: WorkDistribution | None = None,
 ) -> Any:
     r"""Multiply matrices: ``a @ b``, with NumPy's rules and on all cores.
 
@@ -36,13 +38,19 @@ def matmul(
     threads : int, optional
         How many threads may take part, from 1 to 1024, the calling one included. By default what
         `threadwise.get_num_threads` says. 1 is the plain loop.
+    distribution : WorkDistribution, optional
+        How the rows of the result are cut into pieces, in whole tiles of the kernel, and where the
+        threads should be. Of few rows, it is the columns that are cut; of a result whose columns
+        are contiguous, too. Small products of a batch are not cut, but shared out by so many rows.
+        By default the plan chooses.
 
     Returns
     -------
     ndarray, shape (..., m, n), or a scalar
         `out`, or a new array that owns its memory. The axes of one-axis operands are missing, as in
         NumPy, and the product of two such operands is a scalar. float64 if either operand is,
-        else float32. The bits do not depend on the number of threads.
+        else float32. The bits depend neither on the number of threads nor on
+        `distribution`.
 
     Raises
     ------
@@ -50,12 +58,13 @@ def matmul(
         If the operands' shapes do not fit each other, or `out` has another shape than the result.
     DTypeError
         If an operand is not of float32 or float64 in the machine's byte order. Nothing is cast
-        silently, but for float32 beside float64.
+        silently, but for float32 beside float64. If `distribution` is no `WorkDistribution`.
     LayoutError
         If an operand is misaligned; if `out` is read-only, misaligned, overlaps an operand or is in
         use by another call.
     DomainError
-        If `threads`, or an environment variable of threadwise, makes no sense.
+        If `threads`, or an environment variable of threadwise, makes no sense, or `distribution`
+        names a memory node on which this process may use no CPU.
     MemoryError
         If there is no memory for the result or for packed operands.
     KeyboardInterrupt
@@ -98,7 +107,7 @@ def matmul(
     array([[ 5., 14.],
            [14., 50.]], dtype=float32)
     """
-    return _matmul(a, b, out, threads)
+    return _matmul(a, b, out, threads, distribution)
 
 
 def linear(
@@ -109,6 +118,7 @@ def linear(
     activation: Activation | None = None,
     out: FloatArray | None = None,
     threads: int | None = None,
+    distribution: WorkDistribution | None = None,
 ) -> Any:
     r"""Apply a layer: ``activation(x @ weight.T + bias)`` in one pass.
 
@@ -133,12 +143,16 @@ def linear(
     threads : int, optional
         How many threads may take part, from 1 to 1024, the calling one included. By default what
         `threadwise.get_num_threads` says. 1 is the plain loop.
+    distribution : WorkDistribution, optional
+        How the rows of the result are cut into pieces, in whole tiles of the kernel, and where the
+        threads should be. Of few rows, it is the columns that are cut; of a result whose columns
+        are contiguous, too. By default the plan chooses.
 
     Returns
     -------
     ndarray, shape (..., out_features)
         `out`, or a new array that owns its memory. float64 if any argument is, else float32. The
-        bits do not depend on the number of threads.
+        bits depend neither on the number of threads nor on `distribution`.
 
     Raises
     ------
@@ -146,13 +160,14 @@ def linear(
         If `weight` has not two axes, the features of `x`, `weight` and `bias` do not match, or
         `out` has another shape than the result.
     DTypeError
-        If an array is not of float32 or float64 in the machine's byte order, or `activation` is not
-        a string.
+        If an array is not of float32 or float64 in the machine's byte order, `activation` is not a
+        string, or `distribution` no `WorkDistribution`.
     LayoutError
         If an argument is misaligned; if `out` is read-only, misaligned, overlaps an argument or is
         in use by another call.
     DomainError
-        If `activation` or `threads`, or an environment variable of threadwise, makes no sense.
+        If `activation` or `threads`, or an environment variable of threadwise, makes no sense, or
+        `distribution` names a memory node on which this process may use no CPU.
     MemoryError
         If there is no memory for the result or for packed operands.
     KeyboardInterrupt
@@ -182,4 +197,4 @@ def linear(
     >>> tw.linear(x, weight, np.array([0.5, 0.0, 0.0]), activation="relu")
     array([[1.5, 0. , 0. ]])
     """
-    return _linear(x, weight, bias, activation, out, threads)
+    return _linear(x, weight, bias, activation, out, threads, distribution)

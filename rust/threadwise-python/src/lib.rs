@@ -7,6 +7,7 @@ mod memory;
 mod nn;
 mod seam;
 mod threads;
+mod work;
 
 use pyo3::pymodule;
 
@@ -20,6 +21,11 @@ mod _threadwise {
     use crate::nn::rms_norm;
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
+    #[pymodule_export]
+    use crate::work::{
+        distribution, distribution_chunk, distribution_for_attention, distribution_for_matmul,
+        distribution_ranges, numa_hint, reset_work_stats, work_stats,
+    };
     /// The version, as Cargo writes it.
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name")]

@@ -5,38 +5,53 @@ use numpy::{PyArray2, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::intern;
 use pyo3::prelude::*;
 use threadwise::linalg::WORTH_DETACHING;
+use threadwise::work::WorkDistribution;
 use threadwise::{Activation, linalg};
 
 use crate::seam::{
     Borrowed, DTypeError, DomainError, Kind, Number, Operand, compute, place, plain_kind, raise,
     result,
 };
+use crate::work::{distribution_argument, warn_if_unpinned};
 
 type Object<'py> = Bound<'py, PyAny>;
 
 /// Documented in `threadwise.linalg.matmul`.
 #[pyfunction]
-#[pyo3(signature = (a, b, out, threads, /))]
+#[pyo3(signature = (a, b, out, threads, distribution, /))]
 pub(crate) fn matmul<'py>(
     py: Python<'py>,
     a: &Object<'py>,
     b: &Object<'py>,
     out: Option<&Object<'py>>,
     threads: Option<&Object<'py>>,
+    distribution: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
+    let distribution = distribution_argument(distribution)?;
+    let shares = Shares { threads, distribution };
     let found = match plain_kind(a) {
-        Some(Kind::F32) => matrices::<f32>(py, a, b, out, threads)?,
-        Some(Kind::F64) => matrices::<f64>(py, a, b, out, threads)?,
+        Some(Kind::F32) => matrices::<f32>(py, a, b, out, shares)?,
+        Some(Kind::F64) => matrices::<f64>(py, a, b, out, shares)?,
         None => None,
     };
-    if let Some(c) = found {
-        return Ok(c);
-    }
-    let (a, b) = (Operand::new("a", a)?, Operand::new("b", b)?);
-    match a.kind.max(b.kind) {
-        Kind::F32 => matmul_of::<f32>(py, &a, &b, out, threads),
-        Kind::F64 => matmul_of::<f64>(py, &a, &b, out, threads),
-    }
+    let c = if let Some(c) = found {
+        c
+    } else {
+        let (a, b) = (Operand::new("a", a)?, Operand::new("b", b)?);
+        match a.kind.max(b.kind) {
+            Kind::F32 => matmul_of::<f32>(py, &a, &b, out, shares)?,
+            Kind::F64 => matmul_of::<f64>(py, &a, &b, out, shares)?,
+        }
+    };
+    warn_if_unpinned(py, distribution)?;
+    Ok(c)
+}
+
+/// How the caller wants work to be shared.
+#[derive(Clone, Copy)]
+struct Shares<'a, 'py> {
+    threads: Option<&'a Object<'py>>,
+    distribution: Option<WorkDistribution>,
 }
 
 /// The product of two plain matrices of the same type: for small ones the general way would take
@@ -47,7 +62,7 @@ fn matrices<'py, T: Number>(
     a: &Object<'py>,
     b: &Object<'py>,
     out: Option<&Object<'py>>,
-    threads: Option<&Object<'py>>,
+    Shares { threads, distribution }: Shares<'_, 'py>,
 ) -> PyResult<Option<Object<'py>>> {
     let (Some(a), Some(b)) = (plain_matrix::<T>(a), plain_matrix::<T>(b)) else { return Ok(None) };
     let (&[m, k], &[b_k, n]) = (a.shape(), b.shape()) else { return Ok(None) };
@@ -74,7 +89,9 @@ fn matrices<'py, T: Number>(
     };
     let Ok(mut lent) = place.try_readwrite() else { return Ok(None) };
     let (a, b, c) = (a.as_array(), b.as_array(), lent.as_array_mut());
-    compute(py, threads, work, move |context| linalg::multiply(a, b, c, context))?;
+    compute(py, threads, work, move |context| {
+        linalg::multiply(a, b, c, &context.distributed(distribution))
+    })?;
     drop(lent);
     Ok(Some(place.into_any()))
 }
@@ -102,14 +119,16 @@ fn matmul_of<'py, T: Number>(
     a: &Operand<'py>,
     b: &Operand<'py>,
     out: Option<&Object<'py>>,
-    threads: Option<&Object<'py>>,
+    Shares { threads, distribution }: Shares<'_, 'py>,
 ) -> PyResult<Object<'py>> {
     let shape = linalg::matmul_shape(a.shape(), b.shape()).map_err(raise)?;
     let work = a.shape().last().map_or(1, |&k| k).saturating_mul(shape.iter().product());
     let (a, b) = (a.borrow::<T>()?, b.borrow::<T>()?);
     let (place, mut c) = place::<T>(py, &shape, out, &[&a, &b])?;
     let (a, b, view) = (a.view(), b.view(), c.as_array_mut());
-    compute(py, threads, work, move |context| linalg::matmul(a, b, view, context))?;
+    compute(py, threads, work, move |context| {
+        linalg::matmul(a, b, view, &context.distributed(distribution))
+    })?;
     drop(c);
     if out.is_none() && shape.is_empty() {
         // As in NumPy: an array without axes is given as a number.
@@ -120,7 +139,8 @@ fn matmul_of<'py, T: Number>(
 
 /// Documented in `threadwise.linalg.linear`.
 #[pyfunction]
-#[pyo3(signature = (x, weight, bias, activation, out, threads, /))]
+#[expect(clippy::too_many_arguments, reason = "an operation has as many arguments as it has")]
+#[pyo3(signature = (x, weight, bias, activation, out, threads, distribution, /))]
 pub(crate) fn linear<'py>(
     py: Python<'py>,
     x: &Object<'py>,
@@ -129,16 +149,21 @@ pub(crate) fn linear<'py>(
     activation: Option<&Object<'py>>,
     out: Option<&Object<'py>>,
     threads: Option<&Object<'py>>,
+    distribution: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
+    let distribution = distribution_argument(distribution)?;
     let (x, weight) = (Operand::new("x", x)?, Operand::new("weight", weight)?);
     let bias = bias.map(|bias| Operand::new("bias", bias)).transpose()?;
     let activation = activation.map(activation_argument).transpose()?;
     let kind = x.kind.max(weight.kind).max(bias.as_ref().map_or(Kind::F32, |bias| bias.kind));
     let call = Layer { x, weight, bias, activation };
-    match kind {
-        Kind::F32 => linear_of::<f32>(py, &call, out, threads),
-        Kind::F64 => linear_of::<f64>(py, &call, out, threads),
-    }
+    let shares = Shares { threads, distribution };
+    let y = match kind {
+        Kind::F32 => linear_of::<f32>(py, &call, out, shares)?,
+        Kind::F64 => linear_of::<f64>(py, &call, out, shares)?,
+    };
+    warn_if_unpinned(py, distribution)?;
+    Ok(y)
 }
 
 struct Layer<'py> {
@@ -152,7 +177,7 @@ fn linear_of<'py, T: Number>(
     py: Python<'py>,
     Layer { x, weight, bias, activation }: &Layer<'py>,
     out: Option<&Object<'py>>,
-    threads: Option<&Object<'py>>,
+    Shares { threads, distribution }: Shares<'_, 'py>,
 ) -> PyResult<Object<'py>> {
     let bias_shape = bias.as_ref().map(Operand::shape);
     let shape = linalg::linear_shape(x.shape(), weight.shape(), bias_shape).map_err(raise)?;
@@ -167,7 +192,8 @@ fn linear_of<'py, T: Number>(
     let bias = bias.as_ref().and_then(|bias| bias.as_slice());
     let (x, weight, view, activation) = (x.view(), weight.view(), y.as_array_mut(), *activation);
     compute(py, threads, work, move |context| {
-        linalg::linear(x, weight, bias, activation, view, context)
+        let context = context.distributed(distribution);
+        linalg::linear(x, weight, bias, activation, view, &context)
     })?;
     Ok(place)
 }

@@ -291,7 +291,8 @@ pub(crate) fn compute<T: Send>(
     let asked = threads_argument(threads)?;
     if multiply_adds < WORTH_DETACHING {
         budget::check_environment().map_err(raise)?;
-        return work(&Context { isa, threads: 1, interrupt: Interrupt::never() }).map_err(raise);
+        let (threads, interrupt, distribution) = (1, Interrupt::never(), None);
+        return work(&Context { isa, threads, interrupt, distribution }).map_err(raise);
     }
     let threads = match asked {
         Some(threads) => threads.get(),
@@ -313,7 +314,7 @@ pub(crate) fn compute<T: Send>(
         // Python runs signal handlers on the main thread only; others need not ask.
         let interrupt =
             if topology::is_main_thread() { Interrupt::when(&check) } else { Interrupt::never() };
-        work(&Context { isa, threads, interrupt })
+        work(&Context { isa, threads, interrupt, distribution: None })
     });
     match signal.into_inner().unwrap_or_else(PoisonError::into_inner) {
         Some(raised) => Err(raised),
@@ -331,7 +332,11 @@ pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
         | Error::Broadcast { .. }
         | Error::Out { .. }
         | Error::TooLarge(_) => ShapeError::new_err(sentence),
-        Error::Domain { .. } | Error::Isa(_) | Error::Threads(_) => DomainError::new_err(sentence),
+        Error::Domain { .. }
+        | Error::Count { .. }
+        | Error::Isa(_)
+        | Error::Node(_)
+        | Error::Threads(_) => DomainError::new_err(sentence),
         Error::Memory(_) => PyMemoryError::new_err(sentence),
         // An interruption comes with the signal handler's exception, which `compute` raises.
         _ => PyRuntimeError::new_err(sentence),

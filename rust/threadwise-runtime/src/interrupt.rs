@@ -18,6 +18,7 @@ impl std::error::Error for Interrupted {}
 
 /// A question that the calling thread asks between pieces of work, at most every 50 ms: should it
 /// stop? The check may be costly (Python's takes the interpreter's lock).
+#[derive(Clone)]
 pub struct Interrupt<'a> {
     check: Option<&'a dyn Fn() -> bool>,
     asked: Cell<Option<Instant>>,

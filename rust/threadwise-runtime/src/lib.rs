@@ -6,17 +6,22 @@
 
 pub mod budget;
 mod cgroup;
+mod cpus;
 mod interrupt;
 mod mailbox;
+pub mod nodes;
+pub mod pin;
 mod placement;
 mod presence;
 mod ranges;
 mod scratch;
+pub mod stats;
 mod sync;
 mod team;
 pub mod topology;
 mod workers;
 
+pub use cpus::{BadList, CpuSet};
 pub use interrupt::{Interrupt, Interrupted};
 pub use scratch::with_scratch;
 pub use team::{Checkpoint, Readiness, for_each, readiness};

@@ -1,5 +1,9 @@
 //! What the machine and the operating system let this process run on.
 
+use std::io;
+
+use crate::cpus::CpuSet;
+
 /// CPUs that the calling thread may run on now, from its affinity mask where the system has one.
 #[must_use]
 pub fn affinity() -> usize {
@@ -8,19 +12,86 @@ pub fn affinity() -> usize {
 
 #[cfg(target_os = "linux")]
 fn affinity_mask() -> Option<usize> {
-    // A mask of the C library holds 1024 CPUs; larger machines refuse it, and `None` is answered.
-    // SAFETY: the mask is plain bits, for which all zeros is a value.
-    let mut mask: libc::cpu_set_t = unsafe { std::mem::zeroed() };
-    // SAFETY: the mask is ours and as large as we say; 0 is the calling thread.
-    let status = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut mask) };
-    // SAFETY: the call has filled the mask.
+    let mask = system_mask()?;
+    // SAFETY: the call only reads the mask.
     let count = unsafe { libc::CPU_COUNT(&mask) };
-    (status == 0 && count > 0).then(|| count.unsigned_abs() as usize)
+    (count > 0).then(|| count.unsigned_abs() as usize)
 }
 
 #[cfg(not(target_os = "linux"))]
 fn affinity_mask() -> Option<usize> {
     None
+}
+
+#[cfg(target_os = "linux")]
+fn empty_mask() -> libc::cpu_set_t {
+    // SAFETY: the mask is plain bits, for which all zeros is a value.
+    unsafe { std::mem::zeroed() }
+}
+
+#[cfg(target_os = "linux")]
+fn system_mask() -> Option<libc::cpu_set_t> {
+    // A mask of the C library holds 1024 CPUs; larger machines refuse it, and `None` is answered.
+    let mut mask = empty_mask();
+    // SAFETY: the mask is ours and as large as we say; 0 is the calling thread.
+    let status = unsafe { libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut mask) };
+    (status == 0).then_some(mask)
+}
+
+/// Those CPUs themselves, where the system has masks.
+#[must_use]
+pub fn allowed() -> Option<CpuSet> {
+    #[cfg(target_os = "linux")]
+    {
+        let mask = system_mask()?;
+        // SAFETY: a mask has room for this number.
+        let is_in = |&cpu: &usize| unsafe { libc::CPU_ISSET(cpu, &mask) };
+        Some((0..CpuSet::MOST).filter(is_in).collect()).filter(|set: &CpuSet| !set.is_empty())
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        None
+    }
+}
+
+/// Lets the calling thread run on these CPUs only.
+///
+/// # Errors
+///
+/// If the system refuses it, or has no masks.
+pub(crate) fn allow(cpus: &CpuSet) -> io::Result<()> {
+    #[cfg(target_os = "linux")]
+    {
+        let mut mask = empty_mask();
+        for cpu in cpus.iter() {
+            // SAFETY: a mask has room for this number.
+            unsafe { libc::CPU_SET(cpu, &mut mask) };
+        }
+        // SAFETY: the mask is as large as we say; 0 is the calling thread.
+        let status =
+            unsafe { libc::sched_setaffinity(0, size_of::<libc::cpu_set_t>(), &raw const mask) };
+        if status == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        let _ = cpus;
+        Err(io::ErrorKind::Unsupported.into())
+    }
+}
+
+/// The CPU that the calling thread is on, where the system says so.
+#[must_use]
+pub fn cpu() -> Option<usize> {
+    #[cfg(target_os = "linux")]
+    {
+        // SAFETY: the call has no preconditions.
+        let cpu = unsafe { libc::sched_getcpu() };
+        usize::try_from(cpu).ok()
+    }
+    #[cfg(not(target_os = "linux"))]
+    {
+        None
+    }
 }
 
 /// CPUs that are switched on.

@@ -6,6 +6,7 @@ use threadwise_kernels::Isa;
 use threadwise_runtime::{Interrupt, budget};
 
 use crate::Error;
+use crate::work::WorkDistribution;
 
 /// The instruction set, the number of threads and the way to be stopped.
 pub struct Context<'a> {
@@ -15,6 +16,17 @@ pub struct Context<'a> {
     pub threads: usize,
     /// Asked between pieces of work.
     pub interrupt: Interrupt<'a>,
+    /// How the caller wants work to be cut, where it does not leave that to the operation.
+    pub distribution: Option<WorkDistribution>,
+}
+
+impl Context<'_> {
+    /// The same, with work cut as the caller wants it.
+    #[must_use]
+    pub fn distributed(&self, distribution: Option<WorkDistribution>) -> Context<'_> {
+        let Self { isa, threads, ref interrupt, .. } = *self;
+        Context { isa, threads, interrupt: interrupt.clone(), distribution }
+    }
 }
 
 impl fmt::Debug for Context<'_> {
@@ -31,6 +43,11 @@ impl Context<'static> {
     /// If an environment variable of threadwise has a value that makes no sense.
     pub fn new() -> Result<Self, Error> {
         let (threads, _) = budget::threads()?;
-        Ok(Self { isa: Isa::current()?, threads, interrupt: Interrupt::never() })
+        Ok(Self {
+            isa: Isa::current()?,
+            threads,
+            interrupt: Interrupt::never(),
+            distribution: None,
+        })
     }
 }

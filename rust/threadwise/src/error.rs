@@ -5,6 +5,7 @@ use std::fmt;
 use threadwise_kernels::UnknownIsa;
 use threadwise_runtime::Interrupted;
 use threadwise_runtime::budget::BadVariable;
+use threadwise_runtime::nodes::NoCpus;
 
 /// Why an operation did nothing, or did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -61,6 +62,17 @@ pub enum Error {
         expected: &'static str,
     },
 
+    /// A whole number makes no sense.
+    #[error("{name} is {actual}, expected {expected}")]
+    Count {
+        /// The argument, as the caller calls it.
+        name: &'static str,
+        /// Its value.
+        actual: usize,
+        /// What it should be.
+        expected: String,
+    },
+
     /// The result would have more elements than memory has addresses.
     #[error("the result would have shape {0}, which is more than memory can hold")]
     TooLarge(Shape),
@@ -76,6 +88,10 @@ pub enum Error {
     /// An environment variable holds no number of threads.
     #[error(transparent)]
     Threads(#[from] BadVariable),
+
+    /// A hint names a memory node that this process has no CPU on.
+    #[error(transparent)]
+    Node(#[from] NoCpus),
 
     /// The caller asked to stop; the result is incomplete.
     #[error(transparent)]

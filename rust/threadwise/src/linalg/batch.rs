@@ -10,6 +10,7 @@ use super::plan::WORTH_A_THREAD;
 use super::{Real, product, shapes};
 use crate::Context;
 use crate::error::{Error, Shape};
+use crate::work::WorkDistribution;
 
 /// One product of a batch.
 struct Item<'a, T> {
@@ -100,10 +101,15 @@ fn all<T: Real>(
     }
     let threads = context.threads.min(each.saturating_mul(items.len()) / WORTH_A_THREAD).max(1);
     let together = (WORTH_A_THREAD / 4 / each).clamp(1, items.len().div_ceil(threads));
+    let rows = items.first().map_or(1, |item| item.c.nrows());
+    let together = match context.distribution {
+        Some(wanted) => products(wanted, items.len(), rows, threads),
+        None => together,
+    };
     let mut groups: Vec<&mut [Item<'_, T>]> = items.chunks_mut(together).collect();
     let (isa, failure) = (context.isa, Mutex::new(None));
     for_each(&mut groups, threads, &context.interrupt, |group, _| {
-        let alone = Context { isa, threads: 1, interrupt: Interrupt::never() };
+        let alone = Context { isa, threads: 1, interrupt: Interrupt::never(), distribution: None };
         for Item { a, b, c } in group.iter_mut() {
             let outcome = product::multiply(a.view(), b.view(), c.view_mut(), epilogue, &alone);
             if let Err(error) = outcome {
@@ -112,6 +118,11 @@ fn all<T: Real>(
         }
     })?;
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// How many products of `rows` rows make a piece, as the caller wants rows to be cut.
+fn products(wanted: WorkDistribution, count: usize, rows: usize, threads: usize) -> usize {
+    wanted.extent(count.saturating_mul(rows), threads, rows) / rows
 }
 
 fn matrix<T>(view: ArrayViewD<'_, T>) -> Result<ArrayView2<'_, T>, Error> {
@@ -127,4 +138,19 @@ fn matrix_mut<T>(view: ArrayViewMutD<'_, T>) -> Result<ArrayViewMut2<'_, T>, Err
 /// What ndarray refuses after shapes were found to fit: extents beyond what it can address.
 fn unfit(shape: &[usize]) -> Error {
     Error::TooLarge(Shape::from(shape))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn small_products_are_shared_out_by_as_many_rows_as_the_caller_wants() {
+        let of = |min, max, tasks| WorkDistribution::new(min, max, tasks, None, 64).unwrap();
+        assert_eq!(products(of(1, 1000, 4), 96, 10, 2), 12, "four pieces for each of two threads");
+        assert_eq!(products(of(1, 1000, 2), 96, 10, 2), 24, "two");
+        assert_eq!(products(of(1, 55, 2), 96, 10, 2), 5, "at most 55 rows");
+        assert_eq!(products(of(350, 1000, 4), 96, 10, 2), 48, "at least 350 rows");
+        assert_eq!(products(of(1, 5, 4), 96, 10, 2), 1, "a product is not cut");
+    }
 }

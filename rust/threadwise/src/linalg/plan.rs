@@ -8,6 +8,7 @@ use std::mem::size_of;
 use threadwise_kernels::gemm::Kernel;
 
 use super::Real;
+use crate::work::WorkDistribution;
 
 /// Terms that are summed in registers before the sum meets the result: as many as let a sliver of B
 /// and a block of A share the second-level cache.
@@ -181,6 +182,25 @@ fn even(count: usize, limit: usize, unit: usize) -> usize {
     units.div_ceil(units.div_ceil(most)) * unit
 }
 
+impl Plan {
+    /// The same, with pieces as the caller wants them: so many rows of C, or where rows are few, columns.
+    pub(super) fn cut_by<T: Real>(
+        self,
+        distribution: Option<WorkDistribution>,
+        kernel: &Kernel<T>,
+        (m, n): (usize, usize),
+    ) -> Self {
+        let Some(distribution) = distribution else { return self };
+        let (height, width) = (kernel.rows(), kernel.columns());
+        if self.form == Form::Tiles {
+            let rows = distribution.extent(m, self.threads, height);
+            return Self { rows, block: self.block.min(rows), ..self };
+        }
+        let most = (FEW_PIECE / self.depth.max(1)).next_multiple_of(width).max(width);
+        Self { columns: distribution.extent(n, self.threads, width).min(most), ..self }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use threadwise_kernels::{Element, Isa};
@@ -196,6 +216,27 @@ mod tests {
 
     fn plan(m: usize, k: usize, n: usize, threads: usize) -> Plan {
         Plan::new(&f32::gemm(Isa::Scalar), (m, k, n), ROW_MAJOR, threads)
+    }
+
+    #[test]
+    fn there_are_as_many_pieces_as_the_caller_wants() {
+        let kernel = f32::gemm(Isa::Scalar);
+        let (height, width) = (kernel.rows(), kernel.columns());
+        let (m, n) = (96 * height, 64 * width);
+        for (min, max, tasks, pieces) in
+            [(1, m, 1, 2), (1, m, 4, 8), (1, m, 24, 48), (1, 2 * height, 1, 48), (m / 3, m, 9, 3)]
+        {
+            let wanted = WorkDistribution::new(min, max, tasks, None, 64).unwrap();
+            let plan = plan(m, 512, n, 2).cut_by(Some(wanted), &kernel, (m, n));
+            assert_eq!(m.div_ceil(plan.rows), pieces, "rows: {wanted:?}");
+            assert_eq!(wanted.ranges(m, 2, height).len(), pieces, "as they are counted there");
+            assert_eq!(plan.block % height, 0, "{plan:?}");
+            assert!(plan.block <= plan.rows, "{plan:?}");
+        }
+        let wanted = WorkDistribution::new(width, 16 * width, 2, None, 64).unwrap();
+        let few = plan(2, 65_536, n, 2).cut_by(Some(wanted), &kernel, (2, n));
+        assert_eq!((few.rows, n.div_ceil(few.columns)), (2, 4), "columns, of few rows: {few:?}");
+        assert_eq!(plan(m, 512, n, 2).cut_by(None, &kernel, (m, n)), plan(m, 512, n, 2), "none");
     }
 
     #[test]

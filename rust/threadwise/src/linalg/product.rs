@@ -95,6 +95,7 @@ fn into_rows<T: Real>(
         left_is_row_major: a.strides()[1] == 1 || k == 1,
     };
     let plan = Plan::new(&kernel, (m, k, n), layout, context.threads);
+    let plan = plan.cut_by(context.distribution, &kernel, (m, n));
     let operands = Operands { a, b, epilogue };
     if m <= plan.rows && n <= plan.columns {
         let mut whole = [Piece { row: 0, column: 0, c }];

@@ -9,7 +9,12 @@ use super::{Real, linear, matmul, matmul_shape, zeros};
 use crate::{Activation, Context, Error};
 
 fn context(threads: usize) -> Context<'static> {
-    Context { isa: Isa::current().unwrap(), threads, interrupt: Interrupt::never() }
+    Context {
+        isa: Isa::current().unwrap(),
+        threads,
+        interrupt: Interrupt::never(),
+        distribution: None,
+    }
 }
 
 fn array<T: Real>(shape: &[usize], seed: f64) -> ArrayD<T> {

@@ -130,7 +130,7 @@ mod tests {
 
     fn normalized(x: ArrayViewD<'_, f32>, weight: &[f32], threads: usize) -> ArrayD<f32> {
         let isa = Isa::current().unwrap();
-        let context = Context { isa, threads, interrupt: Interrupt::never() };
+        let context = Context { isa, threads, interrupt: Interrupt::never(), distribution: None };
         let mut out = ArrayD::from_elem(x.raw_dim(), f32::NAN);
         rms_norm(x, weight, 1e-5, out.view_mut(), &context).unwrap();
         out
