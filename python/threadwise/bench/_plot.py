@@ -1,0 +1,137 @@
+"""The heat map of a record: a row a shape, a column a dtype and peer."""
+
+from collections.abc import Sequence
+from math import log2
+from pathlib import Path
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from threadwise.bench._grid import GRID
+from threadwise.bench._record import Entry, libraries
+from threadwise.bench._report import LOSS, NAMES
+
+__all__ = ["draw"]
+
+_SHORT = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f16", "int8": "int8"}
+_SPAN = 3.0
+"""Powers of two on both sides of 1 that colors tell apart: from 1/8 to 8."""
+# Orange to purple: told apart without red and green, and pale around 1 in grey too.
+_COLORS = "PuOr"
+_ROW, _COLUMN, _NAMES, _MARGIN = 0.2, 0.62, 2.75, 0.9
+"""Inches."""
+
+
+def draw(entries: Sequence[Entry], path: Path) -> None:
+    """Draw the heat map of `entries` into the file `path`, of the kind that its ending says.
+
+    Raises
+    ------
+    ValueError
+        If there is nothing to compare in them, or matplotlib does not know the ending.
+    """
+    found = libraries(entries)
+    times = {(entry.dtype, entry.name, entry.library): entry.median for entry in entries}
+    peers = [library for library in found if library != "threadwise"]
+    dtypes = list(dict.fromkeys(entry.dtype for entry in entries))
+    columns = [(dtype, peer) for dtype in dtypes for peer in peers]
+    order = [*GRID, "others"]
+    shapes = sorted(
+        dict.fromkeys((entry.group, entry.name) for entry in entries),
+        key=lambda shape: order.index(shape[0]) if shape[0] in order else len(order),
+    )
+    if "threadwise" not in found or not columns:
+        message = "a picture compares threadwise with others, and the record has only one of them"
+        raise ValueError(message)
+    groups = list(dict.fromkeys(group for group, _ in shapes))
+    figure, axes = _sheet(len(shapes), len(groups), columns)
+    y, last = 0.0, ""
+    for group, name in shapes:
+        if group != last:
+            axes.text(-0.12, y + 0.78, group, weight="bold", ha="right", va="bottom", fontsize=9)
+            y, last = y + 1, group
+        axes.text(-0.12, y + 0.5, name.replace(" x ", "×"), ha="right", va="center", fontsize=8)
+        for x, (dtype, peer) in enumerate(columns):
+            ours, theirs = times.get((dtype, name, "threadwise")), times.get((dtype, name, peer))
+            _cell(axes, x, y, theirs / ours if ours and theirs else None)
+        y += 1
+    _heads(axes, columns, y)
+    _title(figure, found)
+    figure.savefig(path, dpi=110)
+
+
+def _sheet(
+    rows: int, groups: int, columns: Sequence[tuple[str, str]]
+) -> tuple[Figure, Axes]:
+    height, width = (rows + groups) * _ROW, len(columns) * _COLUMN
+    figure = Figure(figsize=(_NAMES + width + 0.3, height + 2 * _MARGIN + 0.5))
+    axes = figure.add_axes(
+        (
+            _NAMES / figure.get_figwidth(),
+            0.35 / figure.get_figheight(),
+            width / figure.get_figwidth(),
+            height / figure.get_figheight(),
+        )
+    )
+    axes.set(xlim=(0, len(columns)), ylim=(rows + groups, 0))
+    axes.axis("off")
+    return figure, axes
+
+
+def _cell(axes: Axes, x: int, y: float, ratio: float | None) -> None:
+    if ratio is None:
+        axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center", fontsize=8, color="0.5")
+        return
+    place = Normalize(-_SPAN, _SPAN, clip=True)(log2(ratio))
+    face = mpl.colormaps[_COLORS](0.08 + 0.84 * place)
+    axes.add_patch(Rectangle((x, y), 1, 1, facecolor=face, edgecolor="white", linewidth=1))
+    lost = ratio < LOSS
+    if lost:
+        box = Rectangle((x + 0.04, y + 0.08), 0.92, 0.84, fill=False, edgecolor="black", lw=1.3)
+        axes.add_patch(box)
+    text = f"{ratio:.2f}" if ratio < 9.995 else f"{ratio:.1f}" if ratio < 99.95 else f"{ratio:.0f}"
+    bright = 0.299 * face[0] + 0.587 * face[1] + 0.114 * face[2]
+    axes.text(
+        *(x + 0.5, y + 0.53, text + (" ▼" if lost else "")),
+        ha="center",
+        va="center",
+        fontsize=8,
+        color="white" if bright < 0.5 else "black",
+        weight="bold" if lost else "normal",
+    )
+
+
+def _heads(axes: Axes, columns: Sequence[tuple[str, str]], bottom: float) -> None:
+    peers = len({peer for _, peer in columns})
+    for x, (dtype, peer) in enumerate(columns):
+        axes.text(x + 0.5, -0.15, NAMES.get(peer, peer), ha="center", va="bottom", fontsize=8)
+        if x % peers == 0:
+            name = _SHORT.get(dtype, dtype)
+            axes.text(x + peers / 2, -1.15, name, ha="center", va="bottom", fontsize=10, weight="bold")
+        if x % peers == 0 and x:
+            axes.plot([x, x], [-1.9, bottom], color="black", lw=0.8, clip_on=False)
+
+
+def _title(figure: Figure, found: dict[str, Entry]) -> None:
+    ours = found["threadwise"]
+    versions = ", ".join(
+        f"{NAMES.get(name, name)} {entry.version} ({entry.threads or '?'} threads)"
+        for name, entry in found.items()
+    )
+    lines = [
+        f"{ours.machine}, {ours.cores} CPUs, {ours.date}",
+        versions,
+        "Time of the other library / time of threadwise: above 1 (purple) threadwise is faster;",
+        f"below {LOSS}, in a frame with ▼ (orange), it is slower. –: not timed.",
+    ]
+    top = 1 - 0.3 / figure.get_figheight()
+    figure.text(0.02, top, "Products of matrices", fontsize=13, weight="bold", va="center")
+    figure.text(
+        *(0.02, top - 0.18 / figure.get_figheight(), "\n".join(lines)),
+        fontsize=8,
+        va="top",
+        linespacing=1.35,
+    )
