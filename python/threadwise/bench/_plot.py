@@ -1,5 +1,6 @@
 """The heat map of a record: a row a shape, a column a dtype and peer."""
 
+import io
 from collections.abc import Sequence
 from math import log2
 from pathlib import Path
@@ -9,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from PIL import Image
 
 from threadwise.bench._grid import GRID
 from threadwise.bench._record import Entry, libraries
@@ -21,8 +23,8 @@ _SPAN = 3.0
 """Powers of two on both sides of 1 that colors tell apart: from 1/8 to 8."""
 # Orange to purple: told apart without red and green, and pale around 1 in grey too.
 _COLORS = "PuOr"
-_ROW, _COLUMN, _NAMES, _MARGIN = 0.2, 0.62, 2.75, 0.9
-"""Inches."""
+_ROW, _COLUMN, _NAMES, _TOP, _BOTTOM, _LEAST = 0.2, 0.62, 2.75, 2.2, 0.2, 7.0
+"""Inches: of a cell, of the names on the left, of what is above and below, the least width of all."""
 
 
 def draw(entries: Sequence[Entry], path: Path) -> None:
@@ -46,8 +48,8 @@ def draw(entries: Sequence[Entry], path: Path) -> None:
     if "threadwise" not in found or not columns:
         message = "a picture compares threadwise with others, and the record has only one of them"
         raise ValueError(message)
-    groups = list(dict.fromkeys(group for group, _ in shapes))
-    figure, axes = _sheet(len(shapes), len(groups), columns)
+    groups = {group for group, _ in shapes}
+    figure, axes = _sheet(len(shapes) + len(groups), len(columns))
     y, last = 0.0, ""
     for group, name in shapes:
         if group != last:
@@ -60,25 +62,34 @@ def draw(entries: Sequence[Entry], path: Path) -> None:
         y += 1
     _heads(axes, columns, y)
     _title(figure, found)
-    figure.savefig(path, dpi=110)
+    _save(figure, path)
 
 
-def _sheet(
-    rows: int, groups: int, columns: Sequence[tuple[str, str]]
-) -> tuple[Figure, Axes]:
-    height, width = (rows + groups) * _ROW, len(columns) * _COLUMN
-    figure = Figure(figsize=(_NAMES + width + 0.3, height + 2 * _MARGIN + 0.5))
-    axes = figure.add_axes(
-        (
-            _NAMES / figure.get_figwidth(),
-            0.35 / figure.get_figheight(),
-            width / figure.get_figwidth(),
-            height / figure.get_figheight(),
-        )
-    )
-    axes.set(xlim=(0, len(columns)), ylim=(rows + groups, 0))
+def _save(figure: Figure, path: Path) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix != ".png":
+        figure.savefig(path)
+        return
+    with io.BytesIO() as drawn:
+        figure.savefig(drawn, format="png", dpi=105)
+        # A palette says all that cells and letters have, in a quarter of the bytes.
+        Image.open(drawn).convert("RGB").quantize(96).save(path, optimize=True)
+
+
+def _sheet(rows: int, columns: int) -> tuple[Figure, Axes]:
+    height, width = rows * _ROW, columns * _COLUMN
+    figure = Figure(figsize=(max(_NAMES + width + 0.3, _LEAST), _BOTTOM + height + _TOP))
+    return figure, _place(figure, _NAMES, _BOTTOM, columns, rows)
+
+
+def _place(figure: Figure, left: float, bottom: float, columns: int, rows: int) -> Axes:
+    """Return axes whose unit is a cell, `left` and `bottom` inches from the corner."""
+    width, height = figure.get_size_inches()
+    box = (left / width, bottom / height, columns * _COLUMN / width, rows * _ROW / height)
+    axes = figure.add_axes(box)
+    axes.set(xlim=(0, columns), ylim=(rows, 0))
     axes.axis("off")
-    return figure, axes
+    return axes
 
 
 def _cell(axes: Axes, x: int, y: float, ratio: float | None) -> None:
@@ -124,14 +135,14 @@ def _title(figure: Figure, found: dict[str, Entry]) -> None:
     lines = [
         f"{ours.machine}, {ours.cores} CPUs, {ours.date}",
         versions,
-        "Time of the other library / time of threadwise: above 1 (purple) threadwise is faster;",
-        f"below {LOSS}, in a frame with ▼ (orange), it is slower. –: not timed.",
+        "Numbers: time of the other library / time of threadwise. Above 1 (purple): threadwise is faster.",
+        f"Below {LOSS}, in a frame with ▼ (orange): threadwise is slower. A dash: not timed.",
     ]
-    top = 1 - 0.3 / figure.get_figheight()
-    figure.text(0.02, top, "Products of matrices", fontsize=13, weight="bold", va="center")
-    figure.text(
-        *(0.02, top - 0.18 / figure.get_figheight(), "\n".join(lines)),
-        fontsize=8,
-        va="top",
-        linespacing=1.35,
-    )
+    height = figure.get_figheight()
+    figure.text(0.02, 1 - 0.28 / height, "Products of matrices", fontsize=13, weight="bold")
+    place = {"fontsize": 8, "va": "top", "linespacing": 1.4}
+    figure.text(0.02, 1 - 0.38 / height, "\n".join(lines), **place)
+    key = (1 / 8, 1 / 4, 1 / 2, 0.8, 1.0, 1.25, 2.0, 4.0, 8.0)
+    axes = _place(figure, 0.02 * figure.get_figwidth(), height - 1.35, len(key), 1)
+    for x, ratio in enumerate(key):
+        _cell(axes, x, 0, ratio)
