@@ -1,6 +1,6 @@
 """The record of products, and what the documentation shows of it. See README.md.
 
-Usage: python benches/matmul.py [--publish | --redraw] [options of python -m threadwise.bench matmul]
+Usage: python benches/matmul.py [--publish | --redraw] [--python torch=PATH] [--rounds R]
 """
 
 import argparse
@@ -21,7 +21,7 @@ README = ROOT / "README.md"
 MARKS = ("<!-- measured: benches/matmul.py writes this -->", "<!-- measured: end -->")
 SHOWN = (
     *("4 x 4 x 4", "32 x 32 x 32", "512 x 512 x 512", "1024 x 1024 x 1024", "64 x 784 x 128"),
-    *("1 x 4096 x 4096", "4 x 4096 x 4096", "1000 x 3 x 1000"),
+    *("1 x 4096 x 4096", "4 x 4096 x 4096", "1000 x 3 x 1000", "(64,32,32) @ (64,32,32)"),
 )
 
 
@@ -39,8 +39,9 @@ def measured(entries: Sequence[Entry]) -> str:
         f"{NAMES.get(peer, peer)} {found[peer].version.split('+')[0]}" for peer in peers
     )
     lines = [
-        f"{ours.machine} with {ours.cores} CPUs, {versions}, {ours.date}; medians, each library alone",
-        "in its process, in turns. The ratio is its time over threadwise's: above 1, threadwise is faster.",
+        f"{ours.machine} with {ours.cores} CPUs, {versions}, {ours.date}; medians, each",
+        "library alone in its process, in turns. The ratio is its time over threadwise's: above 1,",
+        "threadwise is faster.",
         "",
         "| float32, m×k×n | threadwise |" + "".join(f" {NAMES[p]} | ratio |" for p in peers),
         "| --- | ---: |" + " ---: | ---: |" * len(peers),
@@ -49,7 +50,7 @@ def measured(entries: Sequence[Entry]) -> str:
         (entry.name, entry.library): entry.median for entry in entries if entry.dtype == "float32"
     }
     for name in SHOWN:
-        base = times[name, "threadwise"]
+        base = times.get((name, "threadwise"))
         if base is None:
             continue
         line = f"| {name.replace(' x ', '×')} | {duration(base)} |"
@@ -81,7 +82,9 @@ def publish() -> int:
 
 def main() -> int:
     """Measure the whole grid, record it, and publish the record if asked to."""
-    parser = argparse.ArgumentParser(description="Record products of matrices, in benches/record.")
+    parser = argparse.ArgumentParser(
+        description="Record products of matrices in benches/record: all shapes, all dtypes."
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--publish",
@@ -91,10 +94,20 @@ def main() -> int:
     which.add_argument(
         "--redraw", action="store_true", help="only that, from the newest record, without measuring"
     )
-    options, rest = parser.parse_known_args()
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="PEER=PATH",
+        help="the Python that has a peer, if not this one: torch=/opt/torch/bin/python",
+    )
+    parser.add_argument("--rounds", default="5", metavar="R", help="turns of each library (5)")
+    options = parser.parse_args()
     if options.redraw:
         return publish()
-    code = bench(["matmul", *rest, "--csv", str(RECORD / _record.file_name())])
+    pythons = [word for python in options.python for word in ("--python", python)]
+    file = str(RECORD / _record.file_name())
+    code = bench(["matmul", "--rounds", options.rounds, *pythons, "--csv", file])
     return publish() if code == 0 and options.publish else code
 
 

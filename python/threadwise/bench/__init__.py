@@ -1,4 +1,4 @@
-"""Timing against other libraries: ``python -m threadwise.bench``, ``threadwise demo``, ``benches/``.
+"""Timing against other libraries: ``python -m threadwise.bench`` and ``threadwise demo``.
 
 A program to run, not an interface: its names may change.
 """

@@ -10,7 +10,9 @@ from threadwise.errors import ThreadwiseError
 __all__ = ["main"]
 
 
-def main(arguments: Sequence[str] | None = None, *, program: str = "python -m threadwise.bench") -> int:
+def main(
+    arguments: Sequence[str] | None = None, *, program: str = "python -m threadwise.bench"
+) -> int:
     """Run the bench that the arguments name, and return the exit code."""
     parser = argparse.ArgumentParser(prog=program, description="Time threadwise.")
     benches = parser.add_subparsers(required=True, metavar="BENCH")

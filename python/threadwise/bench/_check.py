@@ -1,6 +1,6 @@
 """Whether a library's answer is a product, as closely as its dtype allows."""
 
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ RESULTS: dict[DType, str] = {
 }
 """The dtype of a product, by that of its operands."""
 
-_SHORT: dict[Literal["bfloat16", "float16"], tuple[float, float]] = {
+_SHORT: dict[DType, tuple[float, float]] = {
     "bfloat16": (2.0**-8, 2.0**-133),
     "float16": (2.0**-11, 2.0**-24),
 }
@@ -40,11 +40,12 @@ def error(
 
     Notes
     -----
-    Rounding explains :math:`e = \gamma_{k + k/384 + 1} \sum_k |a_{ik} b_{kj}|`: k terms in any order,
-    summed in passes, and one spare for the rounding of the result [1]_. The reference is NumPy's
-    product in float64, so where `result` is float64, the reference may be as far off itself. The
-    sums of bfloat16 and float16 are float32's, which are then rounded once: :math:`(1 + u) e + u
-    |c_{ij}|`, and half the smallest number. Integers have no error: float64 holds each partial sum.
+    Rounding explains :math:`e = \gamma_{k + k/384 + 1} \sum_k |a_{ik} b_{kj}|`: k terms in any
+    order, summed in passes, and one spare for the rounding of the result [1]_. The reference is
+    NumPy's product in float64, so where `result` is float64, the reference may be as far off
+    itself. The sums of bfloat16 and float16 are float32's, which are then rounded once:
+    :math:`(1 + u) e + u |c_{ij}|`, and half the smallest number. Integers have no error, and
+    float64 holds each of their partial sums.
 
     References
     ----------
@@ -64,7 +65,7 @@ def error(
     unit = 2.0**-53 if case.dtype == "float64" else 2.0**-24
     units = (case.k + case.k // 384 + 1) * unit * (2 if case.dtype == "float64" else 1)
     bound = units / (1 - units) * (np.abs(left) @ np.abs(right))
-    if case.dtype == "bfloat16" or case.dtype == "float16":
+    if case.dtype in _SHORT:
         last, smallest = _SHORT[case.dtype]
         bound = (1 + last) * bound + last * np.abs(exact) + smallest / 2
     return float(np.max(off / bound, initial=0.0))

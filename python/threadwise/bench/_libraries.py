@@ -1,7 +1,7 @@
 """The libraries that are timed: how each holds operands, and what its user would call.
 
-Nothing here imports threadwise itself before it is asked to: the workers of other libraries run this
-file too, perhaps in a Python where threadwise is not installed.
+Nothing here imports threadwise itself before it is asked to: the workers of other libraries run
+this file too, perhaps in a Python where threadwise is not installed.
 """
 
 from collections.abc import Callable

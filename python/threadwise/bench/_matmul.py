@@ -22,8 +22,8 @@ __all__ = ["add_options", "run"]
 DESCRIPTION = """\
 Time products of matrices: threadwise against NumPy, and against PyTorch where it is installed.
 
-Every result is checked before it is timed. Each library runs alone in a process of its own, in turns.
-The last lines say what it comes to, and name each shape at which threadwise is slower."""
+Every result is checked before it is timed. Each library runs alone in a process of its own, in
+turns. The last lines say what it comes to, and name each shape at which threadwise is slower."""
 
 EXAMPLES = """\
 examples:
@@ -52,12 +52,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     add("--peers", type=_peers, default=PEERS, metavar="LIST", help="of numpy,torch (both)")
     add(
-        *("--python",),
+        "--python",
         action="append",
         default=[],
         type=_python,
         metavar="PEER=PATH",
-        help="the Python in which a peer is installed, if not this one: torch=/opt/torch/bin/python",
+        help="the Python that has a peer, if not this one: torch=/opt/torch/bin/python",
     )
     add(
         "--threads",
@@ -187,7 +187,9 @@ def _members(text: str, known: Sequence[str]) -> Sequence[str]:
 def _python(text: str) -> tuple[str, str]:
     peer, _, path = text.partition("=")
     if peer not in PEERS or not Path(path).is_file():
-        message = f"{text!r} is not PEER=PATH, with a peer of {', '.join(PEERS)} and a Python's file"
+        message = (
+            f"{text!r} is not PEER=PATH, with a peer of {', '.join(PEERS)} and a Python's file"
+        )
         raise argparse.ArgumentTypeError(message)
     return peer, path
 

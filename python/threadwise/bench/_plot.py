@@ -16,7 +16,7 @@ from threadwise.bench._grid import GRID
 from threadwise.bench._record import Entry, libraries
 from threadwise.bench._report import LOSS, NAMES
 
-__all__ = ["draw"]
+__all__ = ["draw", "heat_map"]
 
 _SHORT = {"float32": "f32", "float64": "f64", "bfloat16": "bf16", "float16": "f16", "int8": "int8"}
 _SPAN = 3.0
@@ -24,7 +24,7 @@ _SPAN = 3.0
 # Orange to purple: told apart without red and green, and pale around 1 in grey too.
 _COLORS = "PuOr"
 _ROW, _COLUMN, _NAMES, _TOP, _BOTTOM, _LEAST = 0.2, 0.62, 2.75, 2.2, 0.2, 7.0
-"""Inches: of a cell, of the names on the left, of what is above and below, the least width of all."""
+"""Inches: of a cell, of the names on its left, of what is above and below, the least width."""
 
 
 def draw(entries: Sequence[Entry], path: Path) -> None:
@@ -35,6 +35,19 @@ def draw(entries: Sequence[Entry], path: Path) -> None:
     ValueError
         If there is nothing to compare in them, or matplotlib does not know the ending.
     """
+    figure = heat_map(entries)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if path.suffix != ".png":
+        figure.savefig(path)
+        return
+    with io.BytesIO() as drawn:
+        figure.savefig(drawn, format="png", dpi=105)
+        # A palette says all that cells and letters have, in a quarter of the bytes.
+        Image.open(drawn).convert("RGB").quantize(96).save(path, optimize=True)
+
+
+def heat_map(entries: Sequence[Entry]) -> Figure:
+    """Return the heat map of `entries`; `ValueError` if there is nothing to compare in them."""
     found = libraries(entries)
     times = {(entry.dtype, entry.name, entry.library): entry.median for entry in entries}
     peers = [library for library in found if library != "threadwise"]
@@ -62,18 +75,7 @@ def draw(entries: Sequence[Entry], path: Path) -> None:
         y += 1
     _heads(axes, columns, y)
     _title(figure, found)
-    _save(figure, path)
-
-
-def _save(figure: Figure, path: Path) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    if path.suffix != ".png":
-        figure.savefig(path)
-        return
-    with io.BytesIO() as drawn:
-        figure.savefig(drawn, format="png", dpi=105)
-        # A palette says all that cells and letters have, in a quarter of the bytes.
-        Image.open(drawn).convert("RGB").quantize(96).save(path, optimize=True)
+    return figure
 
 
 def _sheet(rows: int, columns: int) -> tuple[Figure, Axes]:
@@ -121,7 +123,9 @@ def _heads(axes: Axes, columns: Sequence[tuple[str, str]], bottom: float) -> Non
         axes.text(x + 0.5, -0.15, NAMES.get(peer, peer), ha="center", va="bottom", fontsize=8)
         if x % peers == 0:
             name = _SHORT.get(dtype, dtype)
-            axes.text(x + peers / 2, -1.15, name, ha="center", va="bottom", fontsize=10, weight="bold")
+            axes.text(
+                x + peers / 2, -1.15, name, ha="center", va="bottom", fontsize=10, weight="bold"
+            )
         if x % peers == 0 and x:
             axes.plot([x, x], [-1.9, bottom], color="black", lw=0.8, clip_on=False)
 
@@ -135,13 +139,13 @@ def _title(figure: Figure, found: dict[str, Entry]) -> None:
     lines = [
         f"{ours.machine}, {ours.cores} CPUs, {ours.date}",
         versions,
-        "Numbers: time of the other library / time of threadwise. Above 1 (purple): threadwise is faster.",
+        "Time of the other library / time of threadwise. Above 1 (purple): threadwise is faster.",
         f"Below {LOSS}, in a frame with ▼ (orange): threadwise is slower. A dash: not timed.",
     ]
     height = figure.get_figheight()
     figure.text(0.02, 1 - 0.28 / height, "Products of matrices", fontsize=13, weight="bold")
-    place = {"fontsize": 8, "va": "top", "linespacing": 1.4}
-    figure.text(0.02, 1 - 0.38 / height, "\n".join(lines), **place)
+    top = 1 - 0.38 / height
+    figure.text(0.02, top, "\n".join(lines), fontsize=8, va="top", linespacing=1.4)
     key = (1 / 8, 1 / 4, 1 / 2, 0.8, 1.0, 1.25, 2.0, 4.0, 8.0)
     axes = _place(figure, 0.02 * figure.get_figwidth(), height - 1.35, len(key), 1)
     for x, ratio in enumerate(key):

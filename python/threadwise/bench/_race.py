@@ -33,11 +33,11 @@ _THREADS = (
 )
 
 _BOUND = {"OMP_PROC_BIND": "true"}
-"""As PyTorch's tuning guide has it. Unbound, its threads sometimes wake up on one CPU and wait for each
-other through whole time slices, so that a product of microseconds takes five milliseconds."""
+"""As PyTorch's tuning guide has it. Unbound, its threads sometimes wake up on one CPU and wait for
+each other through whole time slices: a product of microseconds then takes five milliseconds."""
 
-# In the Python of another library, threadwise may not be installed, or be built for another one. So there
-# the package is a name for its folder, whose bench imports nothing else of it.
+# In the Python of another library, threadwise may not be installed, or be built for another one. So
+# there the package is a name for its folder, whose bench imports nothing else of it.
 _START = """
 import sys, types
 package = sys.modules["threadwise"] = types.ModuleType("threadwise")

@@ -102,20 +102,27 @@ def _rows(outcomes: Iterable[Outcome], busy_cpus: str) -> Iterator[Mapping[str, 
             "dtype": case.dtype,
             "group": group_of(case),
             "name": str(case),
-            **{"m": case.m, "k": case.k, "n": case.n, "products": case.products},
+            "m": case.m,
+            "k": case.k,
+            "n": case.n,
+            "products": case.products,
         }
         for result in outcome.results.values():
             seconds = result.seconds
-            yield everywhere | here | {
-                "library": result.library,
-                "version": result.version,
-                "threads": result.threads,
-                "median_seconds": f"{seconds.median:.4g}",
-                "low": f"{seconds.low:.4g}",
-                "high": f"{seconds.high:.4g}",
-                "gflops": f"{result.gflops:.4g}",
-                "note": "" if result.correct else "wrong",
-            }
+            yield (
+                everywhere
+                | here
+                | {
+                    "library": result.library,
+                    "version": result.version,
+                    "threads": result.threads,
+                    "median_seconds": f"{seconds.median:.4g}",
+                    "low": f"{seconds.low:.4g}",
+                    "high": f"{seconds.high:.4g}",
+                    "gflops": f"{result.gflops:.4g}",
+                    "note": "" if result.correct else "wrong",
+                }
+            )
         for library, note in outcome.notes.items():
             yield everywhere | here | {"library": library, "note": note}
 

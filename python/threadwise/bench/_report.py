@@ -16,8 +16,8 @@ NAMES = {"threadwise": "threadwise", "numpy": "NumPy", "torch": "PyTorch"}
 
 EXPLANATION = """\
 Each library runs alone in its own process, in turns. Every result was checked against a product in
-float64 before it was timed. Times are medians, ± half the distance between the quartiles. The ratio is
-the time of the fastest other library over threadwise's: above 1, threadwise is faster; "<" marks
+float64 before it was timed. Times are medians, ± half the distance between the quartiles. The ratio
+is the time of the fastest other library over threadwise's: above 1, threadwise is faster; "<" marks
 less than 0.97. A dash: not timed, with the reason among the notes."""
 
 

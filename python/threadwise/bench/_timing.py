@@ -59,8 +59,8 @@ def sample(
     Returns
     -------
     list of float
-        Seconds a call, one number a sample, each of them the mean of as many calls as fit. Of a slow
-        function, the one time that it took.
+        Seconds a call, one number a sample, each of them the mean of as many calls as fit. Of a
+        slow function, the one time that it took.
 
     Notes
     -----
@@ -105,7 +105,7 @@ def sample_after(
     before()
     function(*arguments)
     end = perf_counter() + budget
-    seconds = []
+    seconds: list[float] = []
     while not seconds or (perf_counter() < end and len(seconds) < 1000):
         before()
         begin = perf_counter()

@@ -1,7 +1,7 @@
 """What other libraries cost us in one process: our calls right after theirs, against ours alone.
 
-After a call, the threads of a BLAS or of OpenMP go on spinning for a while, on the CPUs that the next
-call of another library needs. Programs that use both live with that; this says how much it is.
+After a call, the threads of a BLAS or of OpenMP go on spinning for a while, on the CPUs that the
+next call of another library needs. Programs that use both live with that; this says how much it is.
 """
 
 from collections.abc import Sequence
@@ -52,8 +52,8 @@ def conclusion(outcomes: Sequence[Outcome], labels: Sequence[str]) -> str:
         if ratios:
             mean = exp(fsum(map(log, ratios)) / len(ratios))
             lines.append(
-                f"{label}: {mean:.2f} times the time alone (geometric mean of {len(ratios)} shapes), "
-                f"at worst {max(ratios):.2f} times"
+                f"{label}: {mean:.2f} times the time alone (geometric mean of {len(ratios)} "
+                f"shapes), at worst {max(ratios):.2f} times"
             )
     return "\n".join(lines) or "nothing could be compared"
 

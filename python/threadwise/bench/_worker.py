@@ -103,8 +103,8 @@ class _Bench:
         off = None
         if request["check"]:
             result = function(*self._operands)
-            wide = (self._timed.widened(array) for array in (*self._operands, result))
-            off = error(case, *wide, self._timed.dtype(result))
+            left, right, wide = map(self._timed.widened, (*self._operands, result))
+            off = error(case, left, right, wide, self._timed.dtype(result))
             time.sleep(REST)  # the check uses NumPy, whichever library is timed
         budget = request["budget"]
         if self._alternate:
