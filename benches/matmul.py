@@ -71,9 +71,8 @@ def published(page: str, text: str) -> str:
     return re.sub(pattern, lambda found: f"{found[1]}{text}\n{found[2]}", page, flags=re.DOTALL)
 
 
-def publish() -> int:
-    """Draw the newest record and put its table into the README; return the exit code."""
-    record = newest()
+def publish(record: Path) -> int:
+    """Draw `record` and put its table into the README; return the exit code."""
     page = README.read_text("utf-8")
     README.write_text(published(page, measured(_record.read(record))), "utf-8")
     print(f"written: {README}")
@@ -104,11 +103,11 @@ def main() -> int:
     parser.add_argument("--rounds", default="5", metavar="R", help="turns of each library (5)")
     options = parser.parse_args()
     if options.redraw:
-        return publish()
+        return publish(newest())
     pythons = [word for python in options.python for word in ("--python", python)]
-    file = str(RECORD / _record.file_name())
-    code = bench(["matmul", "--rounds", options.rounds, *pythons, "--csv", file])
-    return publish() if code == 0 and options.publish else code
+    record = RECORD / _record.file_name()
+    code = bench(["matmul", "--rounds", options.rounds, *pythons, "--csv", str(record)])
+    return publish(record) if code == 0 and options.publish else code
 
 
 if __name__ == "__main__":

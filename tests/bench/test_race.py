@@ -129,6 +129,18 @@ def test_a_worker_answers_each_line(monkeypatch: pytest.MonkeyPatch, capsys: Any
     assert slow["note"] == "about 0 s a call"
 
 
+def test_the_answer_that_is_checked_is_the_sample_of_a_slow_call(
+    monkeypatch: pytest.MonkeyPatch, capsys: Any
+) -> None:
+    request = {"case": {"m": 2, "k": 3, "n": 4}, "budget": 0.001, "count": 2, "limit": 9.0}
+    monkeypatch.setattr(sys, "stdin", [json.dumps(request | {"check": True})])
+    monkeypatch.setattr(_worker, "SLOW", 0.0)
+    _worker.main("numpy")
+    _, answer = map(json.loads, capsys.readouterr().out.splitlines())
+    assert len(answer["seconds"]) == 1
+    assert answer["error"] <= 1
+
+
 def test_a_race_times_each_library_in_each_case() -> None:
     cases = [TINY, Case(operation="linear", m=1, k=8, n=8), Case(m=2, k=3, n=2, left=(2,))]
     with Race([OURS, NUMPY], threads=1) as race:

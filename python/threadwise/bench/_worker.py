@@ -13,7 +13,7 @@ from typing import Any, TypedDict, cast
 from threadwise.bench._cases import DTYPES, Case, DType
 from threadwise.bench._check import error
 from threadwise.bench._libraries import Name, NumPy, RefusedError, open_library
-from threadwise.bench._timing import sample, sample_after
+from threadwise.bench._timing import SLOW, sample, sample_after
 
 __all__ = ["Answer", "Hello", "Request", "main"]
 
@@ -100,14 +100,18 @@ class _Bench:
             self._before = _before(self._beside, case)
             self._case = case
         function = self._timed.product(case)
-        off = None
+        off, took = None, 0.0
         if request["check"]:
+            begin = time.perf_counter()
             result = function(*self._operands)
+            took = time.perf_counter() - begin
             left, right, wide = map(self._timed.widened, (*self._operands, result))
             off = error(case, left, right, wide, self._timed.dtype(result))
             time.sleep(REST)  # the check uses NumPy, whichever library is timed
         budget = request["budget"]
-        if self._alternate:
+        if took > SLOW:
+            seconds = [took]
+        elif self._alternate:
             seconds = sample_after(self._before, function, *self._operands, budget=budget)
         else:
             seconds = sample(function, *self._operands, budget=budget, count=request["count"])
