@@ -41,9 +41,9 @@ def draw(entries: Sequence[Entry], path: Path) -> None:
         figure.savefig(path)
         return
     with io.BytesIO() as drawn:
-        figure.savefig(drawn, format="png", dpi=105)
+        figure.savefig(drawn, format="png", dpi=98)
         # A palette says all that cells and letters have, in a quarter of the bytes.
-        Image.open(drawn).convert("RGB").quantize(96).save(path, optimize=True)
+        Image.open(drawn).convert("RGB").quantize(256).save(path, optimize=True)
 
 
 def heat_map(entries: Sequence[Entry]) -> Figure:
@@ -98,7 +98,8 @@ def _cell(axes: Axes, x: int, y: float, ratio: float | None) -> None:
     if ratio is None:
         axes.text(x + 0.5, y + 0.5, "–", ha="center", va="center", fontsize=8, color="0.5")
         return
-    place = Normalize(-_SPAN, _SPAN, clip=True)(log2(ratio))
+    # In steps, so that all colors have a place in the palette of a file.
+    place = Normalize(-_SPAN, _SPAN, clip=True)(round(log2(ratio) * 5) / 5)
     face = mpl.colormaps[_COLORS](0.08 + 0.84 * place)
     axes.add_patch(Rectangle((x, y), 1, 1, facecolor=face, edgecolor="white", linewidth=1))
     lost = ratio < LOSS

@@ -149,6 +149,7 @@ class Race:
                 self.notes += [
                     note if note.startswith("PyTorch") else f"{worker.label}: {note}"
                     for note in worker.hello["notes"]
+                    if worker is started[0] or note not in started[0].hello["notes"]
                 ]
             self.workers = [worker for worker in started if worker.hello["version"] is not None]
             self._stack = stack.pop_all()

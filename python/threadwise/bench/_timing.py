@@ -95,15 +95,19 @@ def sample_after(
     function : callable
     *arguments : object
     budget : float
-        About how many seconds to take for all calls together.
+        About how many seconds to take for all calls together, after `WARM_UP`.
 
     Returns
     -------
     list of float
         Seconds a call: at least one number and at most a thousand.
     """
+    warm = perf_counter() + WARM_UP
     before()
     function(*arguments)
+    while perf_counter() < warm:
+        before()
+        function(*arguments)
     end = perf_counter() + budget
     seconds: list[float] = []
     while not seconds or (perf_counter() < end and len(seconds) < 1000):
