@@ -2,7 +2,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
-RUST := $(shell find rust -name '*.rs' -o -name Cargo.toml) Cargo.toml Cargo.lock
+RUST := $(shell find rust -path rust/threadwise-benches -prune -o -name '*.rs' -print -o -name Cargo.toml -print) Cargo.toml Cargo.lock
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-rust test-python lint bench docs wheel clean
 
@@ -31,8 +31,8 @@ lint: $(VENV)/built $(VENV)/lint ## format, clippy, ruff, mypy, stubs
 	$(BIN)/mypy
 	MYPYPATH=python $(BIN)/python -m mypy.stubtest threadwise._threadwise
 
-bench: $(VENV)/built ## time it against NumPy; rows go to benches/record
-	$(BIN)/python benches/matmul.py --record
+bench: $(VENV)/built ## time it; rows go to benches/record; BENCH="--publish" for README and docs too
+	$(BIN)/python benches/matmul.py $(BENCH)
 	cargo bench --locked -p threadwise-benches
 
 docs: $(VENV)/built $(VENV)/docs ## the documentation, into docs/_build

@@ -1,109 +1,114 @@
-"""Products of matrices: threadwise against NumPy. See README.md.
+"""The record of products, and what the documentation shows of it. See README.md.
 
-Usage: python benches/matmul.py [--record | [--threads N] [--only TEXT]]
+Usage: python benches/matmul.py [--publish | --redraw] [--python torch=PATH] [--rounds R]
 """
 
 import argparse
-import csv
-import datetime as dt
-import os
-import platform
 import re
-from collections.abc import Iterable
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
-import threadwise as tw
-from threadwise.bench._cases import Case
-from threadwise.bench._load import busy, caution
-from threadwise.bench._race import Result, race
-from threadwise.bench._table import EXPLANATION, HEADER, conclusion, row
-from threadwise.cli.demo import cases as demo_cases
+from threadwise.bench import _record
+from threadwise.bench.__main__ import main as bench
+from threadwise.bench._record import Entry
+from threadwise.bench._report import NAMES
+from threadwise.bench._table import duration
 
-RECORD = Path(__file__).parent / "record"
-COLUMNS = (
-    *("date", "machine", "cores", "python", "library", "version", "threads"),
-    *("operation", "dtype", "m", "k", "n"),
-    *("median_seconds", "low", "high", "gflops", "busy_cpus"),
-)
-ODD_SHAPES = (
-    (17, 31, 13),
-    (64, 784, 128),
-    (256, 784, 128),
-    (333, 777, 555),
-    (1000, 3, 1000),
-    (10000, 16, 16),
+ROOT = Path(__file__).parents[1]
+RECORD = ROOT / "benches" / "record"
+PICTURE = ROOT / "docs" / "img" / "matmul.png"
+README = ROOT / "README.md"
+MARKS = ("<!-- measured: benches/matmul.py writes this -->", "<!-- measured: end -->")
+SHOWN = (
+    *("4 x 4 x 4", "32 x 32 x 32", "512 x 512 x 512", "1024 x 1024 x 1024", "64 x 784 x 128"),
+    *("1 x 4096 x 4096", "4 x 4096 x 4096", "1000 x 3 x 1000", "(64,32,32) @ (64,32,32)"),
 )
 
 
-def cases() -> list[Case]:
-    """Return the demo's cases and odder shapes, then all of them in float64."""
-    single = demo_cases() + [Case(m=m, k=k, n=n) for m, k, n in ODD_SHAPES]
-    double = [
-        Case(operation=case.operation, dtype="float64", m=case.m, k=case.k, n=case.n)
-        for case in single
+def newest() -> Path:
+    """Return the record that the documentation shows: the one of the last day."""
+    return max(RECORD.glob("*.csv"))
+
+
+def measured(entries: Sequence[Entry]) -> str:
+    """Return what the README says of a record: the machine, then a table."""
+    found = _record.libraries(entries)
+    peers = [library for library in found if library != "threadwise"]
+    ours = found["threadwise"]
+    versions = ", ".join(
+        f"{NAMES.get(peer, peer)} {found[peer].version.split('+')[0]}" for peer in peers
+    )
+    lines = [
+        f"{ours.machine} with {ours.cores} CPUs, {versions}, {ours.date}; medians, each",
+        "library alone in its process, in turns. The ratio is its time over threadwise's: above 1,",
+        "threadwise is faster.",
+        "",
+        "| float32, m×k×n | threadwise |" + "".join(f" {NAMES[p]} | ratio |" for p in peers),
+        "| --- | ---: |" + " ---: | ---: |" * len(peers),
     ]
-    return single + double
+    times = {
+        (entry.name, entry.library): entry.median for entry in entries if entry.dtype == "float32"
+    }
+    for name in SHOWN:
+        base = times.get((name, "threadwise"))
+        if base is None:
+            continue
+        line = f"| {name.replace(' x ', '×')} | {duration(base)} |"
+        for peer in peers:
+            time = times.get((name, peer))
+            line += " - | - |" if time is None else f" {duration(time)} | {time / base:.2f} |"
+        lines.append(line)
+    return "\n".join(lines)
 
 
-def machine() -> str:
-    """Return the model of the CPU."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
-    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return named[1].strip() if named else platform.processor() or platform.machine()
+def published(page: str, text: str) -> str:
+    """Return `page` with `text` between its marks."""
+    begin, end = MARKS
+    if page.count(begin) != 1 or page.count(end) != 1:
+        message = f"the page must have {begin} and {end} once each"
+        raise ValueError(message)
+    pattern = f"({re.escape(begin)}\n).*?({re.escape(end)})"
+    return re.sub(pattern, lambda found: f"{found[1]}{text}\n{found[2]}", page, flags=re.DOTALL)
 
 
-def rows(results: Iterable[Result], others: float | None) -> Iterable[dict[str, Any]]:
-    """Return the rows of the record, by `COLUMNS`."""
-    for result in results:
-        case, seconds = result.case, result.seconds
-        values = (
-            *(dt.datetime.now(dt.UTC).date(), machine(), os.cpu_count()),
-            *(platform.python_version(), result.library, result.version, result.threads),
-            *(case.operation, case.dtype, case.m, case.k, case.n),
-            *(f"{value:.4g}" for value in (seconds.median, seconds.low, seconds.high)),
-            *(f"{result.gflops:.4g}", "" if others is None else f"{others:.2f}"),
-        )
-        yield dict(zip(COLUMNS, values, strict=True))
+def publish(record: Path) -> int:
+    """Draw `record` and put its table into the README; return the exit code."""
+    page = README.read_text("utf-8")
+    README.write_text(published(page, measured(_record.read(record))), "utf-8")
+    print(f"written: {README}")
+    return bench(["draw", str(record), str(PICTURE)])
 
 
-def record(results: Iterable[Result], others: float | None, folder: Path = RECORD) -> Path:
-    """Write the results, replacing those of the same day and machine."""
-    name = re.sub(r"[^a-z0-9]+", "-", f"{machine()} {os.cpu_count()} cores".lower()).strip("-")
-    path = folder / f"{dt.datetime.now(dt.UTC).date()}-{name}.csv"
-    folder.mkdir(exist_ok=True)
-    unfinished = path.with_suffix(".part")
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(rows(results, others))
-    return unfinished.replace(path)
-
-
-def main() -> None:
-    """Time, print, and record if asked to."""
-    parser = argparse.ArgumentParser(description="Time products: threadwise against NumPy.")
-    parser.add_argument("--record", action="store_true", help="write a table to benches/record")
-    parser.add_argument("--threads", type=int, help="threads of each library, not its default")
-    parser.add_argument("--only", default="", help='cases whose line contains this: "float64"')
+def main() -> int:
+    """Measure the whole grid, record it, and publish the record if asked to."""
+    parser = argparse.ArgumentParser(
+        description="Record products of matrices in benches/record: all shapes, all dtypes."
+    )
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--publish",
+        action="store_true",
+        help="then draw docs/img/matmul.png and write the table of README.md",
+    )
+    which.add_argument(
+        "--redraw", action="store_true", help="only that, from the newest record, without measuring"
+    )
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        metavar="PEER=PATH",
+        help="the Python that has a peer, if not this one: torch=/opt/torch/bin/python",
+    )
+    parser.add_argument("--rounds", default="5", metavar="R", help="turns of each library (5)")
     options = parser.parse_args()
-    if options.record and (options.only or options.threads):
-        parser.error("a record has all cases and default threads: leave out --only and --threads")
-
-    others, pairs = busy(), []
-    print(f"{EXPLANATION}\n\n{HEADER}", flush=True)
-    chosen = [c for c in cases() if options.only in f"{c.operation} {c.dtype} {c}"]
-    for pair in race(chosen, threads=options.threads):
-        print(row(pair), flush=True)
-        pairs.append(pair)
-    print(f"\n{conclusion(pairs)}{caution(others)}\n\n{tw.info()}")
-    if not all(result.correct for pair in pairs for result in pair.values()):
-        raise SystemExit(1)
-    if options.record:
-        path = record((result for pair in pairs for result in pair.values()), others)
-        print(f"\nrecorded in {path}")
+    if options.redraw:
+        return publish(newest())
+    pythons = [word for python in options.python for word in ("--python", python)]
+    record = RECORD / _record.file_name()
+    code = bench(["matmul", "--rounds", options.rounds, *pythons, "--csv", str(record)])
+    return publish(record) if code == 0 and options.publish else code
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

@@ -1,1 +1,4 @@
-"""Timing against other libraries. Private: ``threadwise demo`` and ``benches/`` are its faces."""
+"""Timing against other libraries: ``python -m threadwise.bench`` and ``threadwise demo``.
+
+A program to run, not an interface: its names may change.
+"""

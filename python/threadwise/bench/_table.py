@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
-from threadwise.bench._cases import Library
 from threadwise.bench._race import Result
 
 __all__ = ["EXPLANATION", "HEADER", "conclusion", "row"]
 
-Pair = Mapping[Library, Result]
+Pair = Mapping[str, Result]
 
 EXPLANATION = """\
 Each library runs alone in its own process, in turns, because NumPy's threads spin for a while after

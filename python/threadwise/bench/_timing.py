@@ -6,10 +6,13 @@ from statistics import quantiles
 from time import perf_counter
 from timeit import Timer
 
-__all__ = ["Summary", "sample", "summarize"]
+__all__ = ["SLOW", "Summary", "sample", "sample_after", "summarize"]
 
 WARM_UP = 0.03
 """Seconds of calls before those that count: a processor at rest needs them to reach its speed."""
+
+SLOW = 0.3
+"""Seconds a call from which on one call is a sample, and the first is as good as any."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,14 +51,16 @@ def sample(
     *arguments : object
     budget : float
         About how many seconds to take, after `WARM_UP`. A function that takes longer than its
-        share of that is called `count` times nonetheless, and twice before.
+        share of that is called `count` times nonetheless, and twice before; one that takes longer
+        than `SLOW`, once.
     count : int, default 5
         How many samples.
 
     Returns
     -------
     list of float
-        Seconds a call, one number a sample, each of them the mean of as many calls as fit.
+        Seconds a call, one number a sample, each of them the mean of as many calls as fit. Of a
+        slow function, the one time that it took.
 
     Notes
     -----
@@ -64,7 +69,9 @@ def sample(
     names = {f"a{i}": argument for i, argument in enumerate(arguments)}
     timer = Timer(f"f({', '.join(names)})", globals={"f": function, **names})
     warm = perf_counter() + WARM_UP
-    timer.timeit(1)  # the first call allocates and starts threads
+    first = timer.timeit(1)  # it allocates and starts threads
+    if first > SLOW:
+        return [first]
     while perf_counter() < warm:
         timer.timeit(1)
     share = budget / (count + 1)
@@ -74,3 +81,38 @@ def sample(
         took = timer.timeit(calls)
     calls = max(1, round(calls * share / took))
     return [timer.timeit(calls) / calls for _ in range(count)]
+
+
+def sample_after(
+    before: Callable[[], object], function: Callable[..., object], *arguments: object, budget: float
+) -> list[float]:
+    """Time ``function(*arguments)`` right after ``before()``, again and again.
+
+    Parameters
+    ----------
+    before : callable
+        What is called before each call, and does not count.
+    function : callable
+    *arguments : object
+    budget : float
+        About how many seconds to take for all calls together, after `WARM_UP`.
+
+    Returns
+    -------
+    list of float
+        Seconds a call: at least one number and at most a thousand.
+    """
+    warm = perf_counter() + WARM_UP
+    before()
+    function(*arguments)
+    while perf_counter() < warm:
+        before()
+        function(*arguments)
+    end = perf_counter() + budget
+    seconds: list[float] = []
+    while not seconds or (perf_counter() < end and len(seconds) < 1000):
+        before()
+        begin = perf_counter()
+        function(*arguments)
+        seconds.append(perf_counter() - begin)
+    return seconds

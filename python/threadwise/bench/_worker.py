@@ -1,4 +1,4 @@
-"""One library in a process of its own: ``python -m threadwise.bench._worker LIBRARY``.
+"""One library in a process of its own: ``main(LIBRARY)``, in a Python that `_race` starts.
 
 The first line that it writes says what it is. Then, for each line that it reads, a case and how
 long to take, it writes one with what it measured. Both are JSON. It ends when its input does.
@@ -7,13 +7,13 @@ long to take, it writes one with what it measured. Both are JSON. It ends when i
 import json
 import sys
 import time
-from typing import TypedDict, cast
+from collections.abc import Callable
+from typing import Any, TypedDict, cast
 
-import numpy as np
-
-import threadwise as tw
-from threadwise.bench._cases import LIBRARIES, Case, Library, call, error, operands
-from threadwise.bench._timing import sample
+from threadwise.bench._cases import DTYPES, Case, DType
+from threadwise.bench._check import error
+from threadwise.bench._libraries import Name, NumPy, RefusedError, open_library
+from threadwise.bench._timing import SLOW, sample, sample_after
 
 __all__ = ["Answer", "Hello", "Request", "main"]
 
@@ -25,18 +25,22 @@ take the CPU from whoever is timed next."""
 class Hello(TypedDict):
     """The first line."""
 
-    library: str
-    version: str
+    version: str | None
+    """Nothing if the library is not there; then `notes` says why."""
     threads: int | None
+    dtypes: list[DType]
+    notes: list[str]
 
 
 class Request(TypedDict):
     """A case as its fields, and how long to take."""
 
-    case: dict[str, str | int]
+    case: dict[str, Any]
     budget: float
     count: int
     check: bool
+    limit: float
+    """Seconds a call from which on a case is not begun."""
 
 
 class Answer(TypedDict):
@@ -44,44 +48,117 @@ class Answer(TypedDict):
 
     seconds: list[float]
     error: float | None
+    note: str
+    """Why there are no seconds, if there are none."""
 
 
-def main(library: Library) -> None:
-    """Answer requests until there are none."""
-    _write(_hello(library))
-    held = None
+def main(library: Name, beside: Name | None = None, *, alternate: bool = False) -> None:
+    """Answer requests until there are none.
+
+    Parameters
+    ----------
+    library : {"threadwise", "numpy", "torch"}
+        What is timed.
+    beside : str, optional
+        A library that makes the same product before each call that is timed.
+    alternate : bool, default False
+        Time single calls even if there is nothing beside them.
+    """
+    try:
+        timed = open_library(library)
+        other = open_library(beside) if beside else None
+        _write(_hello(timed))
+    except RefusedError as refusal:
+        _write(Hello(version=None, threads=None, dtypes=[], notes=[str(refusal)]))
+        return
+    bench = _Bench(timed, other, alternate=alternate or other is not None)
     for line in sys.stdin:
-        request = cast("Request", json.loads(line))
-        case = Case(**request["case"])  # type: ignore[arg-type] # what the asker's fields are
-        if held is None or held[0] != case:
-            held = case, operands(case)
-        left, right = held[1]
-        function = call(library, case)
-        off = error(case, left, right, function(left, right)) if request["check"] else None
+        _write(bench.answer(cast("Request", json.loads(line))))
+
+
+class _Bench:
+    """A library, the case it is at, and how fast it has been so far."""
+
+    def __init__(self, timed: NumPy, beside: NumPy | None, *, alternate: bool) -> None:
+        self._timed, self._beside, self._alternate = timed, beside, alternate
+        self._case: Case | None = None
+        self._pace: dict[DType, tuple[int, float]] = {}
+
+    def answer(self, request: Request) -> Answer:
+        case = Case(**request["case"])
+        try:
+            about = self._estimate(case)
+            if about > request["limit"]:
+                return Answer(seconds=[], error=None, note=f"about {about:.0f} s a call")
+            return self._measure(case, request)
+        except self._timed.refusals as refusal:
+            return Answer(seconds=[], error=None, note=_line(refusal))
+
+    def _measure(self, case: Case, request: Request) -> Answer:
+        if self._case != case:
+            self._operands = self._timed.operands(case)
+            self._before = _before(self._beside, case)
+            self._case = case
+        function = self._timed.product(case)
+        off, took = None, 0.0
         if request["check"]:
+            begin = time.perf_counter()
+            result = function(*self._operands)
+            took = time.perf_counter() - begin
+            left, right, wide = map(self._timed.widened, (*self._operands, result))
+            off = error(case, left, right, wide, self._timed.dtype(result))
             time.sleep(REST)  # the check uses NumPy, whichever library is timed
-        seconds = sample(function, left, right, budget=request["budget"], count=request["count"])
+        budget = request["budget"]
+        if took > SLOW:
+            seconds = [took]
+        elif self._alternate:
+            seconds = sample_after(self._before, function, *self._operands, budget=budget)
+        else:
+            seconds = sample(function, *self._operands, budget=budget, count=request["count"])
         time.sleep(REST)
-        _write(Answer(seconds=seconds, error=off))
+        if case.flops >= self._pace[case.dtype][0]:
+            self._pace[case.dtype] = case.flops, min(seconds)
+        return Answer(seconds=seconds, error=off, note="")
+
+    def _estimate(self, case: Case) -> float:
+        """Return how long a call will take, at the pace of the largest case so far."""
+        if case.dtype not in self._pace:
+            small = Case(dtype=case.dtype, m=64, k=64, n=64)
+            function, operands = self._timed.product(small), self._timed.operands(small)
+            self._pace[case.dtype] = (
+                small.flops,
+                min(sample(function, *operands, budget=0, count=1)),
+            )
+        flops, seconds = self._pace[case.dtype]
+        return seconds / flops * case.flops
+
+
+def _before(beside: NumPy | None, case: Case) -> Callable[[], object]:
+    if beside is None:
+        return lambda: None
+    function, operands = beside.product(case), beside.operands(case)
+    return lambda: function(*operands)
+
+
+def _hello(library: NumPy) -> Hello:
+    """Say which dtypes the library takes, by trying."""
+    dtypes: list[DType] = []
+    notes = []
+    for dtype in DTYPES:
+        one = Case(dtype=dtype, m=1, k=1, n=1)
+        try:
+            library.product(one)(*library.operands(one))
+        except library.refusals as refusal:
+            notes.append(f"{dtype} is left out: {_line(refusal)}")
+        else:
+            dtypes.append(dtype)
+    return Hello(version=library.version, threads=library.threads(), dtypes=dtypes, notes=notes)
+
+
+def _line(error: Exception) -> str:
+    return str(error).split("\n", 1)[0]
 
 
 def _write(line: Hello | Answer) -> None:
     sys.stdout.write(json.dumps(line) + "\n")
     sys.stdout.flush()
-
-
-def _hello(library: Library) -> Hello:
-    found = tw.info()
-    if library == "threadwise":
-        return Hello(library=library, version=found.version, threads=found.threads)
-    others = [pool.threads for pool in found.pools or () if pool.library != "threadwise"]
-    return Hello(library=library, version=np.__version__, threads=next(iter(others), None))
-
-
-if __name__ == "__main__":
-    if len(sys.argv) != 2 or sys.argv[1] not in LIBRARIES:
-        sys.exit(f"usage: python -m threadwise.bench._worker {{{','.join(LIBRARIES)}}}")
-    try:
-        main(sys.argv[1])
-    except KeyboardInterrupt:
-        sys.exit(130)  # the one who asked says what there is to say

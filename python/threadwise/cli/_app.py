@@ -4,6 +4,7 @@ from typing import Annotated
 
 import typer
 
+from threadwise.cli.bench import bench
 from threadwise.cli.demo import demo
 from threadwise.cli.doctor import doctor
 
@@ -16,6 +17,9 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+# It has a parser of its own, which works without typer.
+_forwarded = {"allow_extra_args": True, "ignore_unknown_options": True}
+app.command(add_help_option=False, context_settings=_forwarded)(bench)
 app.command()(demo)
 app.command()(doctor)
 

@@ -34,15 +34,16 @@ def run(cases: Sequence["Case"], *, rounds: int = 5, budget: float = 0.12) -> bo
 
     import threadwise as tw
     from threadwise.bench._load import busy, caution
-    from threadwise.bench._race import race
+    from threadwise.bench._race import Entrant, Pace, Race
     from threadwise.bench._table import EXPLANATION, HEADER, conclusion, row
 
     tw.get_num_threads()  # raises where the environment makes no sense
     print(f"threadwise {tw.__version__} and NumPy {np.__version__}, multiplying matrices\n")
     print(f"{EXPLANATION}\n\n{HEADER}", flush=True)
     others, pairs = busy(), []
-    for pair in race(cases, rounds=rounds, budget=budget):
-        print(row(pair), flush=True)
-        pairs.append(pair)
+    with Race([Entrant(library="threadwise"), Entrant(library="numpy")]) as race:
+        for outcome in race.run(cases, Pace(rounds=rounds, budget=budget)):
+            print(row(outcome.results), flush=True)
+            pairs.append(outcome.results)
     print(f"\n{conclusion(pairs)}{caution(others)}\n\n{tw.info()}")
     return all(result.correct for pair in pairs for result in pair.values())

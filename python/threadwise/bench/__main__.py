@@ -1,0 +1,33 @@
+"""``python -m threadwise.bench``: a bench a command."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+
+from threadwise.bench import _draw, _matmul
+from threadwise.errors import ThreadwiseError
+
+__all__ = ["main"]
+
+
+def main(
+    arguments: Sequence[str] | None = None, *, program: str = "python -m threadwise.bench"
+) -> int:
+    """Run the bench that the arguments name, and return the exit code."""
+    parser = argparse.ArgumentParser(prog=program, description="Time threadwise.")
+    benches = parser.add_subparsers(required=True, metavar="BENCH")
+    _matmul.add_options(benches.add_parser("matmul", help="products of matrices"))
+    _draw.add_options(benches.add_parser("draw", help="a heat map of a record, without measuring"))
+    options = parser.parse_args(arguments)
+    try:
+        code: int = options.run(options)
+    except ThreadwiseError as error:
+        print(f"{program}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

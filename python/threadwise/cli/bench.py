@@ -1,0 +1,15 @@
+"""``threadwise bench``."""
+
+import typer
+
+__all__ = ["bench"]
+
+
+def bench(context: typer.Context) -> None:
+    """Time products, next to NumPy and PyTorch.
+
+    All arguments are those of `python -m threadwise.bench`, whose --help explains them.
+    """
+    from threadwise.bench.__main__ import main
+
+    raise typer.Exit(main(context.args, program="threadwise bench"))
