@@ -10,10 +10,11 @@ from threadwise import errors, linalg, nn
 from threadwise._budget import get_num_threads, set_num_threads, threads
 from threadwise._info import Info, __version__, info
 from threadwise._threadpoolctl import register as _register
-from threadwise.linalg import linear, matmul
+from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 __all__ = [
     "Info",
+    "PackedWeight",
     "__version__",
     "errors",
     "get_num_threads",
@@ -22,6 +23,7 @@ __all__ = [
     "linear",
     "matmul",
     "nn",
+    "pack",
     "set_num_threads",
     "threads",
 ]

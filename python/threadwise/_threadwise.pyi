@@ -1,11 +1,17 @@
 # The binary. Private: the public functions, with their documentation, are in Python.
 
-from typing import Any, TypedDict, type_check_only
+from typing import Any, TypedDict, final, type_check_only
+
+import numpy as np
+
+from threadwise._types import FloatArray
 
 __all__ = [
+    "PackedWeight",
     "get_num_threads",
     "linear",
     "matmul",
+    "pack",
     "rms_norm",
     "set_num_threads",
     "swap_context",
@@ -29,6 +35,20 @@ class System(TypedDict):
     threads_source: str | None
     problems: list[str]
 
+@final
+class PackedWeight:
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def nbytes(self) -> int: ...
+    def unpack(self) -> FloatArray: ...
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray: ...
+    def __reduce__(self) -> tuple[Any, tuple[FloatArray]]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+def pack(weight: object, threads: object, /) -> PackedWeight: ...
 def matmul(a: object, b: object, out: object, threads: object, /) -> Any: ...
 def linear(
     x: object,

@@ -7,6 +7,7 @@ use pyo3::prelude::*;
 use threadwise::linalg::WORTH_DETACHING;
 use threadwise::{Activation, linalg};
 
+use crate::packed::{self, PackedWeight};
 use crate::seam::{
     Borrowed, DTypeError, DomainError, Kind, Number, Operand, compute, place, plain_kind, raise,
     result,
@@ -31,6 +32,9 @@ pub(crate) fn matmul<'py>(
     };
     if let Some(c) = found {
         return Ok(c);
+    }
+    if let Ok(weight) = b.cast::<PackedWeight>() {
+        return packed::linear(py, &Operand::new("a", a)?, weight, None, None, out, threads);
     }
     let (a, b) = (Operand::new("a", a)?, Operand::new("b", b)?);
     match a.kind.max(b.kind) {
@@ -130,9 +134,13 @@ pub(crate) fn linear<'py>(
     out: Option<&Object<'py>>,
     threads: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
-    let (x, weight) = (Operand::new("x", x)?, Operand::new("weight", weight)?);
+    let x = Operand::new("x", x)?;
     let bias = bias.map(|bias| Operand::new("bias", bias)).transpose()?;
     let activation = activation.map(activation_argument).transpose()?;
+    if let Ok(weight) = weight.cast::<PackedWeight>() {
+        return packed::linear(py, &x, weight, bias.as_ref(), activation, out, threads);
+    }
+    let weight = Operand::new("weight", weight)?;
     let kind = x.kind.max(weight.kind).max(bias.as_ref().map_or(Kind::F32, |bias| bias.kind));
     let call = Layer { x, weight, bias, activation };
     match kind {

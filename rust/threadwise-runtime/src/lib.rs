@@ -7,6 +7,7 @@
 pub mod budget;
 mod cgroup;
 mod interrupt;
+mod owned;
 mod placement;
 mod pool;
 mod scratch;
@@ -14,5 +15,6 @@ mod team;
 pub mod topology;
 
 pub use interrupt::{Interrupt, Interrupted};
+pub use owned::Owned;
 pub use scratch::with_scratch;
 pub use team::{Checkpoint, for_each};
