@@ -10,7 +10,7 @@ from threadwise import errors, linalg, nn, work
 from threadwise._budget import get_num_threads, set_num_threads, threads
 from threadwise._info import Info, __version__, info
 from threadwise._threadpoolctl import register as _register
-from threadwise.linalg import linear, matmul
+from threadwise.linalg import PackedWeight, linear, matmul, pack
 from threadwise.work import (
     NumaHint,
     WorkDistribution,
@@ -22,6 +22,7 @@ from threadwise.work import (
 __all__ = [
     "Info",
     "NumaHint",
+    "PackedWeight",
     "WorkDistribution",
     "WorkStats",
     "__version__",
@@ -32,6 +33,7 @@ __all__ = [
     "linear",
     "matmul",
     "nn",
+    "pack",
     "reset_work_stats",
     "set_num_threads",
     "threads",

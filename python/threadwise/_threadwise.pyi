@@ -1,8 +1,13 @@
 # The binary. Private: the public functions, with their documentation, are in Python.
 
-from typing import Any, TypedDict, type_check_only
+from typing import Any, TypedDict, final, type_check_only
+
+import numpy as np
+
+from threadwise._types import FloatArray
 
 __all__ = [
+    "PackedWeight",
     "distribution",
     "distribution_chunk",
     "distribution_for_attention",
@@ -12,6 +17,7 @@ __all__ = [
     "linear",
     "matmul",
     "numa_hint",
+    "pack",
     "reset_work_stats",
     "rms_norm",
     "set_num_threads",
@@ -37,6 +43,20 @@ class System(TypedDict):
     threads_source: str | None
     problems: list[str]
 
+@final
+class PackedWeight:
+    @property
+    def shape(self) -> tuple[int, int]: ...
+    @property
+    def dtype(self) -> np.dtype[Any]: ...
+    @property
+    def nbytes(self) -> int: ...
+    def unpack(self) -> FloatArray: ...
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray: ...
+    def __reduce__(self) -> tuple[Any, tuple[FloatArray]]: ...
+    def __eq__(self, other: object, /) -> bool: ...
+
+def pack(weight: object, threads: object, /) -> PackedWeight: ...
 def matmul(a: object, b: object, out: object, threads: object, distribution: object, /) -> Any: ...
 def linear(
     x: object,

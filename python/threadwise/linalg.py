@@ -2,12 +2,14 @@
 
 from typing import Any, Literal, TypeAlias
 
+from threadwise._threadwise import PackedWeight
 from threadwise._threadwise import linear as _linear
 from threadwise._threadwise import matmul as _matmul
+from threadwise._threadwise import pack as _pack
 from threadwise._types import FloatArray, FloatArrayLike
 from threadwise.work import WorkDistribution
 
-__all__ = ["Activation", "linear", "matmul"]
+__all__ = ["Activation", "PackedWeight", "linear", "matmul", "pack"]
 
 Activation: TypeAlias = Literal["relu", "gelu", "gelu_tanh", "silu"]
 """The names of the activations that `linear` applies."""
@@ -15,7 +17,7 @@ Activation: TypeAlias = Literal["relu", "gelu", "gelu_tanh", "silu"]
 
 def matmul(
     a: FloatArrayLike,
-    b: FloatArrayLike,
+    b: FloatArrayLike | PackedWeight,
     /,
     out: FloatArray | None = None,
     *,
@@ -31,7 +33,9 @@ def matmul(
     a : ndarray of float32 or float64, shape (..., m, k) or (k,)
         Any strides, also read-only. Other objects are converted by `numpy.asarray` first.
     b : ndarray of float32 or float64, shape (..., k, n) or (k,)
-        The same. Axes before the last two are broadcast against those of `a`.
+        The same. Axes before the last two are broadcast against those of `a`. Or what `pack` made
+        of a weight: the product is then that with the transposed weight, ``a @ weight.T``, of shape
+        (..., out_features).
     out : ndarray, optional
         Where the result goes: of exactly its shape and dtype, writable, sharing no memory with `a`
         or `b`. Fastest where its rows or its columns are contiguous.
@@ -82,14 +86,15 @@ def matmul(
     elements that do not lie in whole steps of their size, are copied.
 
     Each element is a sum in an order that depends on shapes and layouts alone: along k, in passes
-    of at most 384 terms, or, where rows are few, each lane of a vector by itself and then the
-    lanes; fused where the CPU fuses. The error is at most
-    :math:`\gamma_{k+k/384} \sum_k |a_{ik} b_{kj}|` [1]_.
+    of at most 384 terms, or, where rows or columns are few, in one pass, or each lane of a vector
+    by itself and then the lanes; fused where the CPU fuses. Where k is long and the result small,
+    chunks of k of at least 2048 terms are summed apart and then added in their order. The error is
+    at most :math:`\gamma_{k+k/384} \sum_k |a_{ik} b_{kj}|` [1]_.
 
     Products above half a million multiply-adds run without Python's lock; no other thread may write
-    to the arrays meanwhile. Memory for packed operands, at most some 3 MiB a thread, is kept for
-    the next call. An `out` with neither contiguous rows nor contiguous columns is filled from a
-    copy of its size.
+    to the arrays meanwhile. Memory for packed operands, at most some 3 MiB a thread and 16 MiB for
+    all together, is kept for the next call. An `out` with neither contiguous rows nor contiguous
+    columns is filled from a copy of its size.
 
     References
     ----------
@@ -112,7 +117,7 @@ def matmul(
 
 def linear(
     x: FloatArrayLike,
-    weight: FloatArrayLike,
+    weight: FloatArrayLike | PackedWeight,
     bias: FloatArrayLike | None = None,
     *,
     activation: Activation | None = None,
@@ -128,8 +133,9 @@ def linear(
     ----------
     x : ndarray of float32 or float64, shape (..., in_features)
         Any strides, also read-only. Other objects are converted by `numpy.asarray` first.
-    weight : ndarray of float32 or float64, shape (out_features, in_features)
-        The same.
+    weight : ndarray of float32 or float64, shape (out_features, in_features), or PackedWeight
+        The same, or what `pack` made of it. A packed weight is not converted: no other argument may
+        be wider than it.
     bias : ndarray of float32 or float64, shape (out_features,), optional
         Added to each row of the product.
     activation : {None, "relu", "gelu", "gelu_tanh", "silu"}, optional
@@ -177,6 +183,7 @@ def linear(
     See Also
     --------
     matmul : the product alone.
+    pack : copy a weight once for many calls.
 
     Notes
     -----
@@ -198,3 +205,75 @@ def linear(
     array([[1.5, 0. , 0. ]])
     """
     return _linear(x, weight, bias, activation, out, threads, distribution)
+
+
+def pack(weight: FloatArrayLike, *, threads: int | None = None) -> PackedWeight:
+    """Copy a layer's weight into the order in which products read it, once for all of them.
+
+    `linear` and `matmul` take the result in place of the weight. They then need not pack it
+    themselves, as they do in every call of more than a few rows.
+
+    Parameters
+    ----------
+    weight : ndarray of float32 or float64, shape (out_features, in_features)
+        Any strides, also read-only. Other objects are converted by `numpy.asarray` first. It is
+        copied, so it may change or go away afterwards.
+    threads : int, optional
+        How many threads may copy, from 1 to 1024, the calling one included. By default what
+        `threadwise.get_num_threads` says.
+
+    Returns
+    -------
+    PackedWeight
+        It never changes, owns its memory, and may be used by any number of threads at the same
+        time. It has `shape`, `dtype`, `nbytes` and `unpack()`, which returns the weight bit for
+        bit, as `numpy.asarray` does. Two are equal if their shapes, dtypes and elements are. It
+        can be pickled.
+
+    Raises
+    ------
+    ShapeError
+        If `weight` has not two axes.
+    DTypeError
+        If `weight` is not of float32 or float64 in the machine's byte order.
+    LayoutError
+        If `weight` is misaligned, or is being written to by another call.
+    DomainError
+        If `threads`, or an environment variable of threadwise, makes no sense.
+    MemoryError
+        If there is no memory for the copy.
+    KeyboardInterrupt
+        If Ctrl-C is pressed meanwhile.
+
+    See Also
+    --------
+    linear : the layer.
+
+    Notes
+    -----
+    The copy takes the memory of the weight, rounded up to whole tiles: out_features to the next
+    multiple of 64 (float32) or 32 (float64) where vectors have 512 bits, of 16 or 8 where they have
+    256, and of 8 or 4 elsewhere.
+
+    The error bound is that of `matmul`. The sums may be taken in another order than with the weight
+    as it lies, so bits may differ between the two; they do not depend on the number of threads.
+
+    References
+    ----------
+    .. [1] K. Goto, R. van de Geijn, *Anatomy of High-Performance Matrix Multiplication*, ACM TOMS
+       34(3), 2008: the order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import threadwise as tw
+    >>> weight = np.array([[3.0, 1.0], [1.0, 1.0], [0.0, 1.0]])
+    >>> packed = tw.pack(weight)
+    >>> packed.shape
+    (3, 2)
+    >>> tw.linear(np.array([[1.0, -2.0]]), packed, activation="relu")
+    array([[1., 0., 0.]])
+    >>> tw.matmul(np.array([1.0, -2.0]), packed)
+    array([ 1., -1., -2.])
+    """
+    return _pack(weight, threads)

@@ -14,6 +14,7 @@ PUBLIC = {
         "Info",
         "NumaHint",
         "WorkDistribution",
+        "PackedWeight",
         "WorkStats",
         "__version__",
         "errors",
@@ -24,12 +25,13 @@ PUBLIC = {
         "matmul",
         "nn",
         "reset_work_stats",
+        "pack",
         "set_num_threads",
         "threads",
         "work",
         "work_stats",
     },
-    tw.linalg: {"Activation", "linear", "matmul"},
+    tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
     tw.nn: {"rms_norm"},
     tw.work: {
         "NumaHint",
@@ -50,18 +52,19 @@ CALLABLE: dict[str, Callable[..., object]] = {
     "linear": tw.linear,
     "matmul": tw.matmul,
     "reset_work_stats": tw.reset_work_stats,
+    "pack": tw.pack,
     "set_num_threads": tw.set_num_threads,
     "threads": tw.threads,
     "work_stats": tw.work_stats,
 }
 
-FOUND = {"Info", "WorkStats"}
+FOUND = {"Info", "PackedWeight", "WorkStats"}
 """What functions answer with, which nobody else makes."""
 
 SURE = {"info", "reset_work_stats", "work_stats"}
 """What cannot go wrong."""
 
-OPERATIONS = [tw.linear, tw.matmul, tw.nn.rms_norm]
+OPERATIONS = [tw.linear, tw.matmul, tw.nn.rms_norm, tw.pack]
 
 
 @pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__)

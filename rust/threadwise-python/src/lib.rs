@@ -5,6 +5,7 @@ mod info;
 mod linalg;
 mod memory;
 mod nn;
+mod packed;
 mod seam;
 mod threads;
 mod work;
@@ -19,6 +20,8 @@ mod _threadwise {
     use crate::linalg::{linear, matmul};
     #[pymodule_export]
     use crate::nn::rms_norm;
+    #[pymodule_export]
+    use crate::packed::{PackedWeight, pack};
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]

@@ -8,6 +8,7 @@ use threadwise::linalg::WORTH_DETACHING;
 use threadwise::work::WorkDistribution;
 use threadwise::{Activation, linalg};
 
+use crate::packed::{self, PackedWeight};
 use crate::seam::{
     Borrowed, DTypeError, DomainError, Kind, Number, Operand, compute, place, plain_kind, raise,
     result,
@@ -36,6 +37,8 @@ pub(crate) fn matmul<'py>(
     };
     let c = if let Some(c) = found {
         c
+    } else if let Ok(weight) = b.cast::<PackedWeight>() {
+        packed::linear(py, &Operand::new("a", a)?, weight, None, None, out, shares)?
     } else {
         let (a, b) = (Operand::new("a", a)?, Operand::new("b", b)?);
         match a.kind.max(b.kind) {
@@ -49,9 +52,9 @@ pub(crate) fn matmul<'py>(
 
 /// How the caller wants work to be shared.
 #[derive(Clone, Copy)]
-struct Shares<'a, 'py> {
-    threads: Option<&'a Object<'py>>,
-    distribution: Option<WorkDistribution>,
+pub(crate) struct Shares<'a, 'py> {
+    pub(crate) threads: Option<&'a Object<'py>>,
+    pub(crate) distribution: Option<WorkDistribution>,
 }
 
 /// The product of two plain matrices of the same type: for small ones the general way would take
@@ -152,12 +155,18 @@ pub(crate) fn linear<'py>(
     distribution: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
     let distribution = distribution_argument(distribution)?;
-    let (x, weight) = (Operand::new("x", x)?, Operand::new("weight", weight)?);
+    let shares = Shares { threads, distribution };
+    let x = Operand::new("x", x)?;
     let bias = bias.map(|bias| Operand::new("bias", bias)).transpose()?;
     let activation = activation.map(activation_argument).transpose()?;
+    if let Ok(weight) = weight.cast::<PackedWeight>() {
+        let y = packed::linear(py, &x, weight, bias.as_ref(), activation, out, shares)?;
+        warn_if_unpinned(py, distribution)?;
+        return Ok(y);
+    }
+    let weight = Operand::new("weight", weight)?;
     let kind = x.kind.max(weight.kind).max(bias.as_ref().map_or(Kind::F32, |bias| bias.kind));
     let call = Layer { x, weight, bias, activation };
-    let shares = Shares { threads, distribution };
     let y = match kind {
         Kind::F32 => linear_of::<f32>(py, &call, out, shares)?,
         Kind::F64 => linear_of::<f64>(py, &call, out, shares)?,

@@ -70,6 +70,10 @@ impl<'py> Operand<'py> {
         Ok(Self { name, kind, array })
     }
 
+    pub(crate) fn name(&self) -> &'static str {
+        self.name
+    }
+
     pub(crate) fn shape(&self) -> &[usize] {
         self.array.shape()
     }

@@ -10,6 +10,7 @@ mod cpus;
 mod interrupt;
 mod mailbox;
 pub mod nodes;
+mod owned;
 pub mod pin;
 mod placement;
 mod presence;
@@ -23,5 +24,6 @@ mod workers;
 
 pub use cpus::{BadList, CpuSet};
 pub use interrupt::{Interrupt, Interrupted};
+pub use owned::Owned;
 pub use scratch::with_scratch;
 pub use team::{Checkpoint, Readiness, for_each, readiness};

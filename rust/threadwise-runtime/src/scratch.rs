@@ -50,7 +50,7 @@ pub fn with_scratch<T: Pod, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> 
 }
 
 /// Anonymous memory of at least `bytes`, in huge pages where it fills one.
-fn map(bytes: usize) -> io::Result<MmapMut> {
+pub(crate) fn map(bytes: usize) -> io::Result<MmapMut> {
     const HUGE: usize = 2 << 20;
     let unit = if bytes >= HUGE / 2 { HUGE } else { 64 << 10 };
     let buffer = MmapMut::map_anon(bytes.next_multiple_of(unit))?;

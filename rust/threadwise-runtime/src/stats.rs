@@ -97,15 +97,19 @@ pub fn register(name: &str) -> &'static Counters {
     add(Some(name.to_owned()))
 }
 
+static CALLER: AtomicPtr<Counters> = AtomicPtr::new(std::ptr::null_mut());
+
+/// In a child after `fork`: nothing has been counted.
+pub(crate) fn forget() {
+    CALLER.store(std::ptr::null_mut(), Ordering::Release);
+}
+
 /// The counters that calling threads share.
 #[must_use]
 pub fn caller() -> &'static Counters {
-    static CALLER: AtomicPtr<Counters> = AtomicPtr::new(std::ptr::null_mut());
     // SAFETY: null, or stored below from a reference that is good for ever.
     let known = unsafe { CALLER.load(Ordering::Acquire).as_ref() };
-    if let Some(counters) = known
-        && counters.process == process::id()
-    {
+    if let Some(counters) = known {
         return counters;
     }
     // Two threads may come here at once; both sets are counted.

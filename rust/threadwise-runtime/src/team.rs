@@ -19,11 +19,12 @@ use std::time::{Duration, Instant};
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::presence::{Course, Presence};
 use crate::ranges::Ranges;
+use crate::stats::{self, Counters};
 use crate::workers::{Place, Work};
 
 struct Job {
     /// Calls what `work` points to.
-    call: unsafe fn(*const (), usize),
+    call: unsafe fn(*const (), usize, &Counters),
     /// The caller's closure, type and lifetime erased: see `mailbox`.
     work: *const (),
     /// Members so far: the caller is the first.
@@ -32,14 +33,17 @@ struct Job {
 }
 
 impl Job {
-    fn new<F: Fn(usize) + Sync>(work: &F) -> Self {
+    fn new<F: Fn(usize, &Counters) + Sync>(work: &F) -> Self {
         /// # Safety
         ///
         /// `work` points to a live `F`.
-        unsafe fn call<F: Fn(usize)>(work: *const (), member: usize) {
+        unsafe fn call<F>(work: *const (), member: usize, counters: &Counters)
+        where
+            F: Fn(usize, &Counters),
+        {
             // SAFETY: the caller's promise.
             let work = unsafe { &*work.cast::<F>() };
-            work(member);
+            work(member, counters);
         }
         Self {
             call: call::<F>,
@@ -51,11 +55,11 @@ impl Job {
 }
 
 impl Work for Job {
-    fn help(&self, _worker: usize) {
+    fn help(&self, counters: &Counters) {
         let member = self.members.fetch_add(1, Ordering::Relaxed);
         // SAFETY: a worker helps with a job that it has taken and not finished, so its caller has not
         // returned and the closure, which is `Sync`, is alive.
-        let work = || unsafe { (self.call)(self.work, member) };
+        let work = || unsafe { (self.call)(self.work, member, counters) };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
             *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
         }
@@ -68,6 +72,7 @@ static WORKERS: Place<Job> = Place::new();
 extern "C" fn forget_workers() {
     WORKERS.forget();
     PRESENCE.forget();
+    stats::forget();
 }
 
 static PRESENCE: Presence = Presence::new();
@@ -134,6 +139,26 @@ impl<T> Items<T> {
     }
 }
 
+/// What one member of a call did, counted when it is through, even by a panic.
+struct Tally<'a> {
+    counters: &'a Counters,
+    home: u64,
+    stolen: u64,
+}
+
+impl Tally<'_> {
+    fn count(&mut self, is_stolen: bool) {
+        *(if is_stolen { &mut self.stolen } else { &mut self.home }) += 1;
+    }
+}
+
+impl Drop for Tally<'_> {
+    fn drop(&mut self) {
+        self.counters.home(self.home);
+        self.counters.stolen(self.stolen);
+    }
+}
+
 /// How a piece of work learns that it should stop.
 #[derive(Clone, Copy, Debug)]
 pub struct Checkpoint<'a> {
@@ -187,30 +212,38 @@ pub fn for_each<T: Send>(
         return Ok(());
     }
 
-    let ranges = Ranges::new(items.len(), threads);
+    let count = items.len();
+    let ranges = Ranges::new(count, threads);
     let items = Items(items.as_mut_ptr());
-    let take_part = |member: usize, checkpoint: Checkpoint<'_>| {
+    let take_part = |member: usize, counters: &Counters, checkpoint: Checkpoint<'_>| {
         let _mark = AtWork::begin();
+        let mut tally = Tally { counters, home: 0, stolen: 0 };
         while !checkpoint.reached() {
             let Some(given) = ranges.next(member) else { break };
+            tally.count(given.is_stolen);
             // SAFETY: the ranges give out numbers of items, each once.
             work(unsafe { items.take(given.item) }, checkpoint);
         }
     };
-    let for_workers =
-        |member: usize| take_part(member, Checkpoint { stop: &stop, interrupt: None });
+    let for_workers = |member: usize, counters: &Counters| {
+        take_part(member, counters, Checkpoint { stop: &stop, interrupt: None });
+    };
     let mut job = Job::new(&for_workers);
 
+    let workers = WORKERS.get(forget_workers);
+    let counters = stats::caller();
     let begin = Instant::now();
     // SAFETY: the crew is dismissed below, before `job` and what it points to end.
-    let crew = unsafe { WORKERS.get(forget_workers).call(threads - 1, &raw mut job) };
-    let mine = catch_unwind(AssertUnwindSafe(|| take_part(0, here)));
+    let crew = unsafe { workers.call(threads - 1, &raw mut job) };
+    let mine = catch_unwind(AssertUnwindSafe(|| take_part(0, counters, here)));
     // After a panic, too, nobody begins another item.
     if mine.is_err() {
         stop.store(true, Ordering::Relaxed);
     }
     let called = crew.len();
     let busy = begin.elapsed();
+    counters.created(count as u64);
+    counters.busy(busy);
     let came = crew.dismiss(|| _ = here.reached());
     let wait = if came > 0 { begin.elapsed().saturating_sub(busy) } else { Duration::ZERO };
     if called > 0 {

@@ -18,6 +18,7 @@ use smallvec::SmallVec;
 
 use crate::mailbox::{Mailbox, Offer, Posture};
 use crate::placement::Seat;
+use crate::stats::{self, Counters};
 use crate::{budget, topology};
 
 /// How long a worker looks at its mailbox before it parks.
@@ -31,8 +32,8 @@ const SPINS: u32 = 1000;
 
 /// What workers do. They follow the pointer between taking and finishing, as `mailbox` has it.
 pub(crate) trait Work {
-    /// Called by a worker, with its number.
-    fn help(&self, worker: usize);
+    /// Called by a worker, which counts what it does.
+    fn help(&self, counters: &Counters);
 }
 
 pub(crate) struct Worker<J> {
@@ -74,7 +75,7 @@ impl<J: Work + 'static> Workers<J> {
                 seat: Seat::new(),
             }));
             let life = move || self.live(worker, number);
-            let made = thread::Builder::new().name(format!("threadwise-{number}")).spawn(life);
+            let made = thread::Builder::new().name(name(number)).spawn(life);
             let Ok(handle) = made else { return };
             let _ = worker.thread.set(handle.thread().clone());
             let _ = self.list[number].set(worker);
@@ -84,11 +85,14 @@ impl<J: Work + 'static> Workers<J> {
 
     fn live(&self, worker: &Worker<J>, number: usize) {
         worker.seat.take();
+        let counters = stats::register(&name(number));
         loop {
             if let Some(job) = worker.mailbox.take() {
                 // SAFETY: taken and not finished, so its caller keeps the job alive.
                 let job = unsafe { &*job };
-                job.help(number);
+                let begin = Instant::now();
+                job.help(counters);
+                counters.busy(begin.elapsed());
                 worker.mailbox.finish();
                 self.watch(worker);
             } else {
@@ -168,6 +172,11 @@ impl<J: Work + 'static> Workers<J> {
         }
         crew
     }
+}
+
+/// A worker's name, for people who look at a list of threads.
+fn name(number: usize) -> String {
+    format!("threadwise-{number}")
 }
 
 /// The workers that were offered a job.

@@ -9,7 +9,8 @@
 //! **Bits.** Each element of C is Σₖ aₖ·bₖ in the order of k, from zero, one rounding a term where
 //! the CPU fuses: whatever the tile, the packing or the partition of C. (Dots, for few rows, sum each
 //! lane of a vector by itself and then the lanes.) An element therefore depends on its row of A, its
-//! column of B, which of the two ways is taken and where the caller cuts k, and on nothing else.
+//! column of B, which of the two ways is taken and where the caller cuts k, and on nothing else. (A dot
+//! product alone in its tile, the last column of one row, is four such sums, added at the end.)
 //!
 //! `block` is the loop over tiles, `tile` the inner kernel, `pack` the copies that make B's columns
 //! and A's rows contiguous, `few` the kernels for products of few rows.
@@ -18,6 +19,7 @@ mod block;
 mod few;
 mod pack;
 mod tile;
+mod vectors;
 
 #[cfg(test)]
 mod tests;
@@ -28,10 +30,10 @@ use crate::simd::Lanes;
 #[cfg(target_arch = "x86_64")]
 use crate::{Avx2, Avx512};
 use few::FewFn;
-use pack::SquareFn;
+use pack::{CopyFn, SquaresFn};
 use tile::TileFn;
 
-pub use block::{Finish, Left, Right};
+pub use block::{Finish, Right};
 
 /// The inner kernel for one element type on one instruction set: its tiles and how it is packed.
 #[derive(Clone, Copy, Debug)]
@@ -40,11 +42,13 @@ pub struct Kernel<T: 'static> {
     lanes: usize,
     /// `tiles[rows - 1][vectors - 1]` computes a tile of that size; the more rows, the fewer vectors.
     tiles: &'static [&'static [TileFn<T>]],
-    /// `dots[rows - 1]` and `streams[rows - 1]` compute a product of that many rows.
-    dots: &'static [FewFn<T>; few::ROWS],
-    streams: &'static [FewFn<T>; few::ROWS],
-    /// Transposes a square of `lanes` by `lanes`.
-    square: SquareFn<T>,
+    /// Compute products of few rows.
+    dots: FewFn<T>,
+    streams: FewFn<T>,
+    /// Copies squares of `lanes` by `lanes`, rows to columns.
+    squares: SquaresFn<T>,
+    /// Copies rows.
+    copy: CopyFn<T>,
 }
 
 impl<T: Element> Kernel<T> {
@@ -55,7 +59,8 @@ impl<T: Element> Kernel<T> {
             tiles: tile::Portable::<V>::TILES,
             dots: few::portable::Functions::<V>::DOTS,
             streams: few::portable::Functions::<V>::STREAMS,
-            square: few::portable::Functions::<V>::SQUARE,
+            squares: few::portable::Functions::<V>::SQUARES,
+            copy: few::portable::Functions::<V>::COPY,
         }
     }
 
@@ -67,7 +72,8 @@ impl<T: Element> Kernel<T> {
             tiles: tile::TilesAvx2::<V>::TILES,
             dots: few::avx2::Functions::<V>::DOTS,
             streams: few::avx2::Functions::<V>::STREAMS,
-            square: few::avx2::Functions::<V>::SQUARE,
+            squares: few::avx2::Functions::<V>::SQUARES,
+            copy: few::avx2::Functions::<V>::COPY,
         }
     }
 
@@ -79,7 +85,8 @@ impl<T: Element> Kernel<T> {
             tiles: tile::TilesAvx512::<V>::TILES,
             dots: few::avx512::Functions::<V>::DOTS,
             streams: few::avx512::Functions::<V>::STREAMS,
-            square: few::avx512::Functions::<V>::SQUARE,
+            squares: few::avx512::Functions::<V>::SQUARES,
+            copy: few::avx512::Functions::<V>::COPY,
         }
     }
 
@@ -100,12 +107,6 @@ impl<T: Element> Kernel<T> {
     /// Rows of the largest tile of this many vectors a row: narrow tiles may be higher.
     fn height(&self, vectors: usize) -> usize {
         self.tiles.partition_point(|widths| widths.len() >= vectors)
-    }
-
-    /// Rows that [`Kernel::dots`] and [`Kernel::streams`] take.
-    #[must_use]
-    pub const fn few(&self) -> usize {
-        few::ROWS
     }
 
     /// Columns of the widest tile, which is the width of a packed sliver of B.

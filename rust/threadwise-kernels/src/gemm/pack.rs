@@ -4,6 +4,7 @@ use ndarray::{ArrayView2, Axis, s};
 
 use super::Kernel;
 use crate::element::Element;
+use crate::simd::Lanes;
 
 /// How `count` rows (or columns) are cut into pieces of at most `limit`, as even as possible: seven
 /// rows in pieces of at most six are 4 + 3, because a tile of one row wastes most of its registers.
@@ -34,35 +35,34 @@ impl<T: Element> Kernel<T> {
         if k == 0 {
             return;
         }
-        // Some rows at a time, so that what is read and what is written stay near: along the rows
-        // where they are contiguous, down the columns where those are.
-        for (block, rows) in b.axis_chunks_iter(Axis(0), LINE).enumerate() {
-            let slivers = packed.chunks_exact_mut(k * width);
-            for (columns, sliver) in rows.axis_chunks_iter(Axis(1), width).zip(slivers) {
-                let place = &mut sliver[block * LINE * width..][..columns.nrows() * width];
-                self.pack_rows(columns, place);
-            }
+        let slivers = packed.chunks_exact_mut(k * width);
+        for (columns, sliver) in b.axis_chunks_iter(Axis(1), width).zip(slivers) {
+            self.pack_sliver(columns, sliver);
         }
     }
 
-    /// Packs a few rows of one sliver.
-    fn pack_rows(&self, b: ArrayView2<'_, T>, packed: &mut [T]) {
+    /// Packs one sliver.
+    fn pack_sliver(&self, b: ArrayView2<'_, T>, packed: &mut [T]) {
         let (rows, n) = b.dim();
-        let width = self.columns();
-        if b.strides()[1] == 1 || n == 1 {
-            for (row, packed) in b.rows().into_iter().zip(packed.chunks_exact_mut(width)) {
-                match row.as_slice() {
-                    Some(row) => packed[..n].copy_from_slice(row),
-                    None => packed.iter_mut().zip(row).for_each(|(to, from)| *to = *from),
-                }
+        let (width, strides) = (self.columns(), b.strides());
+        if strides[1] == 1 || n == 1 {
+            // SAFETY: a kernel is only made with the proof of its instruction set. Rows of B are contiguous;
+            // those of the sliver are `width` apart, which is at least n, and there are as many.
+            unsafe {
+                (self.copy)(
+                    (b.as_ptr(), strides[0]),
+                    (packed.as_mut_ptr(), width.cast_signed()),
+                    rows,
+                    n,
+                );
             }
         } else {
             // Squares where columns are contiguous, the rest element by element.
-            let whole = |extent: usize| extent / self.lanes * self.lanes;
-            let in_squares = if b.strides()[0] == 1 { (whole(rows), whole(n)) } else { (0, 0) };
-            self.pack_squares(b, in_squares, packed);
+            let done = if strides[0] == 1 { rows / self.lanes * self.lanes } else { 0 };
+            if done > 0 {
+                self.pack_squares(b.slice(s![..done, ..]), &mut packed[..done * width]);
+            }
             for (j, column) in b.columns().into_iter().enumerate() {
-                let done = if j < in_squares.1 { in_squares.0 } else { 0 };
                 for (i, &x) in column.iter().enumerate().skip(done) {
                     packed[i * width + j] = x;
                 }
@@ -75,57 +75,147 @@ impl<T: Element> Kernel<T> {
         }
     }
 
-    /// Packs the first `rows` rows and `columns` columns of a B whose columns are contiguous.
-    fn pack_squares(
-        &self,
-        b: ArrayView2<'_, T>,
-        (rows, columns): (usize, usize),
-        packed: &mut [T],
-    ) {
-        let width = self.columns();
-        for first in (0..columns).step_by(self.lanes) {
-            for row in (0..rows).step_by(self.lanes) {
-                let from =
-                    b.as_ptr().wrapping_add(row).wrapping_offset(first as isize * b.strides()[1]);
-                let to = packed[row * width + first..].as_mut_ptr();
-                // SAFETY: a kernel is only made with the proof of its instruction set. Columns of B are
-                // contiguous, as the caller says by a count above zero; the square lies within B, and its
-                // copy within `packed`, whose rows are `width` apart and at least `columns` long.
-                unsafe { (self.square)(from, b.strides()[1], to, width.cast_signed()) };
+    /// Packs whole squares of rows of a B whose columns are contiguous.
+    fn pack_squares(&self, b: ArrayView2<'_, T>, packed: &mut [T]) {
+        /// Elements of the largest square.
+        const ROOM: usize = 16 * 16;
+        let ((rows, n), width, lanes) = (b.dim(), self.columns(), self.lanes);
+        let (stride, to_stride) = (b.strides()[1], width.cast_signed());
+        assert!(rows.is_multiple_of(lanes) && b.strides()[0] == 1, "squares of contiguous columns");
+        assert_eq!(packed.len(), rows * width, "room for {rows} rows");
+        for first in (0..n).step_by(lanes) {
+            let columns = b.slice(s![.., first..n.min(first + lanes)]);
+            let to = packed[first..].as_mut_ptr();
+            if columns.ncols() == lanes {
+                // SAFETY: a kernel is only made with the proof of its instruction set. The squares lie
+                // within B, and their copies within `packed`, whose rows are `width` apart.
+                unsafe {
+                    (self.squares)((columns.as_ptr(), stride), (to, to_stride), rows / lanes);
+                };
+                continue;
+            }
+            // Fewer columns, filled up with zeros; a sliver has room for whole vectors.
+            let mut room = [T::default(); ROOM];
+            for (i, part) in columns.axis_chunks_iter(Axis(0), lanes).enumerate() {
+                for (column, place) in part.columns().into_iter().zip(room.chunks_exact_mut(lanes))
+                {
+                    column.iter().zip(place).for_each(|(from, to)| *to = *from);
+                }
+                let to = to.wrapping_add(i * lanes * width);
+                let from = (room.as_ptr(), lanes.cast_signed());
+                // SAFETY: as above; the square is `room`, which has room for the largest.
+                unsafe { (self.squares)(from, (to, to_stride), 1) };
             }
         }
     }
 
-    /// Packs rows of A into `packed`, in the pieces in which [`Kernel::multiply`] takes them: column
-    /// after column of each piece.
+    /// Copies A into `copy`, row after row without gaps: rows of a large matrix lie so far apart that they
+    /// drive each other out of the nearest cache, and those of a transposed one are scattered.
     ///
     /// # Panics
     ///
-    /// If `packed` has another number of elements than `a`.
-    pub fn pack_left(&self, a: ArrayView2<'_, T>, packed: &mut [T]) {
-        assert_eq!(packed.len(), a.len(), "room for a packed block of {:?}", a.dim());
+    /// If `copy` has another number of elements than `a`.
+    pub fn copy_left(&self, a: ArrayView2<'_, T>, copy: &mut [T]) {
+        assert_eq!(copy.len(), a.len(), "room for a copy of {:?}", a.dim());
         let (m, k) = a.dim();
-        if k == 0 {
+        let (strides, row) = (a.strides(), k.cast_signed());
+        if a.is_empty() {
             return;
         }
-        for (start, rows) in pieces(m, self.rows()) {
-            let piece = &mut packed[start * k..][..rows * k];
-            let a = a.slice(s![start..start + rows, ..]);
-            for (i, row) in a.rows().into_iter().enumerate() {
-                for (from, to) in row.into_iter().zip(piece[i..].iter_mut().step_by(rows)) {
-                    *to = *from;
-                }
-            }
+        if strides[1] == 1 || k == 1 {
+            // SAFETY: a kernel is only made with the proof of its instruction set. Rows of A are contiguous,
+            // as those of the copy are, which has as many elements.
+            unsafe { (self.copy)((a.as_ptr(), strides[0]), (copy.as_mut_ptr(), row), m, k) };
+            return;
+        }
+        let whole = |extent: usize| extent / self.lanes * self.lanes;
+        let (rows, terms) = if strides[0] == 1 { (whole(m), whole(k)) } else { (0, 0) };
+        for first in (0..terms).step_by(self.lanes) {
+            let from = a.as_ptr().wrapping_offset(first as isize * strides[1]);
+            let to = copy[first..].as_mut_ptr();
+            // SAFETY: a kernel is only made with the proof of its instruction set. Columns of A are
+            // contiguous; the squares lie within A, and their copies in the same place within the copy.
+            unsafe { (self.squares)((from, strides[1]), (to, row), rows / self.lanes) };
+        }
+        for (i, (from, to)) in a.rows().into_iter().zip(copy.chunks_exact_mut(k)).enumerate() {
+            let done = if i < rows { terms } else { 0 };
+            from.iter().zip(to).skip(done).for_each(|(from, to)| *to = *from);
         }
     }
 }
 
-/// Copies a square of as many rows and columns as a vector has lanes, rows to columns.
+/// Copies squares of as many rows and columns as a vector has lanes, rows to columns: from one after the
+/// other along the rows, to one after the other down the columns.
 ///
 /// # Safety
 ///
-/// As `Lanes::transpose` says, on a CPU with the kernel's instruction set.
-pub(super) type SquareFn<T> = unsafe fn(*const T, isize, *mut T, isize);
+/// As [`Lanes::transpose`] says of each of `count` squares, on a CPU with the kernel's instruction set.
+pub(super) type SquaresFn<T> = unsafe fn((*const T, isize), (*mut T, isize), usize);
 
-/// Rows of B that are packed at a time: a cache line of each column, where columns are contiguous.
-const LINE: usize = 16;
+/// Copies the given number of rows and columns, from and to rows as far apart as the strides say.
+///
+/// # Safety
+///
+/// All these elements are readable, and writable, respectively, on a CPU with the kernel's instruction set.
+pub(super) type CopyFn<T> = unsafe fn((*const T, isize), (*mut T, isize), usize, usize);
+
+/// Bytes between what is copied and what is asked for: what memory brings while some lines are copied.
+const AHEAD: usize = 512;
+
+/// # Safety
+///
+/// As [`SquaresFn`] says.
+#[inline(always)]
+pub(super) unsafe fn transpose<V: Lanes>(
+    proof: V::Proof,
+    (from, from_row): (*const V::Element, isize),
+    (to, to_row): (*mut V::Element, isize),
+    count: usize,
+) {
+    for square in 0..count {
+        let from = from.wrapping_add(square * V::COUNT);
+        let to = to.wrapping_offset((square * V::COUNT) as isize * to_row);
+        for i in 0..V::COUNT {
+            let ahead = AHEAD / size_of::<V::Element>();
+            V::prefetch(from.wrapping_offset(i as isize * from_row).wrapping_add(ahead));
+        }
+        // SAFETY: one of the squares that the caller promises.
+        unsafe { V::transpose(proof, from, from_row, to, to_row) };
+    }
+}
+
+/// # Safety
+///
+/// As [`CopyFn`] says.
+#[inline(always)]
+pub(super) unsafe fn copy<V: Lanes>(
+    proof: V::Proof,
+    (from, from_row): (*const V::Element, isize),
+    (to, to_row): (*mut V::Element, isize),
+    rows: usize,
+    columns: usize,
+) {
+    /// Rows between the one that is copied and the one that is asked for.
+    const ROWS_AHEAD: isize = 8;
+    let whole = columns / V::COUNT * V::COUNT;
+    let mask = V::first(proof, columns - whole);
+    for i in 0..rows as isize {
+        let (from, to) = (from.wrapping_offset(i * from_row), to.wrapping_offset(i * to_row));
+        let ahead = from.wrapping_offset(ROWS_AHEAD * from_row);
+        let mut j = 0;
+        while j < whole {
+            V::prefetch(ahead.wrapping_add(j));
+            // SAFETY: a full vector of the row.
+            let vector = unsafe { V::load(proof, from.wrapping_add(j)) };
+            // SAFETY: a full vector of the row.
+            unsafe { vector.store(to.wrapping_add(j)) };
+            j += V::COUNT;
+        }
+        if whole < columns {
+            // SAFETY: what is left of the row.
+            let vector = unsafe { V::load_first(proof, mask, from.wrapping_add(whole)) };
+            // SAFETY: what is left of the row.
+            unsafe { vector.store_first(mask, to.wrapping_add(whole)) };
+        }
+    }
+}

@@ -2,6 +2,7 @@
 
 use std::marker::PhantomData;
 
+use super::vectors::{row, write};
 use crate::Activation;
 use crate::simd::Lanes;
 #[cfg(target_arch = "x86_64")]
@@ -57,6 +58,16 @@ unsafe fn compute<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     tile: &Tile<V::Element>,
 ) {
     let mask = V::first(proof, tile.last);
+    if tile.depth >= LONG {
+        for i in 0..ROWS {
+            let c = tile.c.wrapping_offset(i as isize * tile.c_row);
+            for j in 0..VECTORS {
+                V::prefetch(c.wrapping_add(j * V::COUNT));
+            }
+            // The row may lie across one line more.
+            V::prefetch(c.wrapping_add(VECTORS * V::COUNT - 1));
+        }
+    }
     // SAFETY: the caller's promise about A and B.
     let mut sums = unsafe { products::<V, ROWS, VECTORS>(proof, mask, tile) };
     for (i, sums) in sums.iter_mut().enumerate() {
@@ -94,9 +105,17 @@ unsafe fn compute<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-/// Rows of B between the one in use and the one asked of the second-level cache. Twelve cycles of
-/// arithmetic a row hide about 140 cycles.
-const AHEAD: isize = 12;
+/// Steps of k in whose time a tile of C is fetched from afar: it will be there when the sums are.
+const LONG: usize = 64;
+
+/// Steps of k that are written out one after the other: pointers and the counter move once for all.
+const UNROLL: usize = 4;
+
+/// Multiply-adds whose time hides that of fetching a row of B from afar. The fewer a step has, the more
+/// steps ahead are fetched; tiles with more than [`BUSY`] find B near, because it has been packed, and
+/// need not ask.
+const AHEAD: usize = 288;
+const BUSY: usize = 16;
 
 /// Σₖ aₖ·bₖ for each element of a tile.
 ///
@@ -112,71 +131,56 @@ unsafe fn products<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     let zero = V::splat(proof, V::Element::default());
     let mut sums = [[zero; VECTORS]; ROWS];
     let (mut a, mut b) = (tile.a, tile.b);
-    for _ in 0..tile.depth {
-        for j in 0..VECTORS {
-            V::prefetch(b.wrapping_offset(AHEAD * tile.b_step).wrapping_add(j * V::COUNT));
-        }
-        // SAFETY: `b` is row p of B, and the caller promises its columns.
-        let right = unsafe { row::<V, VECTORS>(proof, mask, b) };
-        for (i, sums) in sums.iter_mut().enumerate() {
-            // SAFETY: i < ROWS, p < depth.
-            let left = unsafe { *a.wrapping_offset(i as isize * tile.a_row) };
-            let left = V::splat(proof, left);
-            for (sum, right) in sums.iter_mut().zip(right) {
-                *sum = left.mul_add(right, *sum);
-            }
+    let mut left = tile.depth;
+    while left >= UNROLL {
+        for u in 0..UNROLL as isize {
+            let (a, b) = (a.wrapping_offset(u * tile.a_step), b.wrapping_offset(u * tile.b_step));
+            // SAFETY: `b` is a row of B and `a` a column of A, u steps on, and as many are left.
+            unsafe { step(proof, mask, tile, &mut sums, a, b) };
         }
         // The last step may leave the arrays, so the pointers move without claiming to stay inside.
+        a = a.wrapping_offset(UNROLL as isize * tile.a_step);
+        b = b.wrapping_offset(UNROLL as isize * tile.b_step);
+        left -= UNROLL;
+    }
+    while left > 0 {
+        // SAFETY: `b` is a row of B and `a` a column of A.
+        unsafe { step(proof, mask, tile, &mut sums, a, b) };
         a = a.wrapping_offset(tile.a_step);
         b = b.wrapping_offset(tile.b_step);
+        left -= 1;
     }
     sums
 }
 
-/// Reads `VECTORS` vectors, the last of them masked.
+/// One term of each sum.
 ///
 /// # Safety
 ///
-/// `from` is valid for reading all lanes of the first vectors and the lanes of `mask` of the last.
+/// `a` is a column of the tile's A, `b` a row of its B.
 #[inline(always)]
-unsafe fn row<V: Lanes, const VECTORS: usize>(
+unsafe fn step<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     proof: V::Proof,
     mask: V::Mask,
-    from: *const V::Element,
-) -> [V; VECTORS] {
-    let mut vectors = [V::splat(proof, V::Element::default()); VECTORS];
-    for (j, vector) in vectors.iter_mut().enumerate() {
-        let from = from.wrapping_add(j * V::COUNT);
-        *vector = if j + 1 < VECTORS {
-            // SAFETY: a full vector, which the caller promises.
-            unsafe { V::load(proof, from) }
-        } else {
-            // SAFETY: the last vector, of which the caller promises the lanes of the mask.
-            unsafe { V::load_first(proof, mask, from) }
-        };
-    }
-    vectors
-}
-
-/// Writes `VECTORS` vectors, the last of them masked.
-///
-/// # Safety
-///
-/// `to` is valid for writing all lanes of the first vectors and the lanes of `mask` of the last.
-#[inline(always)]
-unsafe fn write<V: Lanes, const VECTORS: usize>(
-    mask: V::Mask,
-    vectors: [V; VECTORS],
-    to: *mut V::Element,
+    tile: &Tile<V::Element>,
+    sums: &mut [[V; VECTORS]; ROWS],
+    a: *const V::Element,
+    b: *const V::Element,
 ) {
-    for (j, vector) in vectors.into_iter().enumerate() {
-        let to = to.wrapping_add(j * V::COUNT);
-        if j + 1 < VECTORS {
-            // SAFETY: a full vector, which the caller promises.
-            unsafe { vector.store(to) };
-        } else {
-            // SAFETY: the last vector, of which the caller promises the lanes of the mask.
-            unsafe { vector.store_first(mask, to) };
+    if ROWS * VECTORS <= BUSY {
+        let ahead = (AHEAD / (ROWS * VECTORS)) as isize * tile.b_step;
+        for j in 0..VECTORS {
+            V::prefetch(b.wrapping_offset(ahead).wrapping_add(j * V::COUNT));
+        }
+    }
+    // SAFETY: the caller's row of B.
+    let right = unsafe { row::<V, VECTORS>(proof, mask, b) };
+    for (i, sums) in sums.iter_mut().enumerate() {
+        // SAFETY: i < ROWS, in the caller's column of A.
+        let left = unsafe { *a.wrapping_offset(i as isize * tile.a_row) };
+        let left = V::splat(proof, left);
+        for (sum, right) in sums.iter_mut().zip(right) {
+            *sum = left.mul_add(right, *sum);
         }
     }
 }

@@ -2,22 +2,32 @@
 
 use std::sync::{Mutex, PoisonError};
 
-use ndarray::{ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, Axis, IxDyn};
+use ndarray::{
+    ArrayBase, ArrayView3, ArrayViewD, ArrayViewMut3, ArrayViewMutD, Axis, Dimension, IxDyn,
+    RawData,
+};
 use threadwise_kernels::gemm::Epilogue;
 use threadwise_runtime::{Interrupt, for_each};
 
-use super::plan::WORTH_A_THREAD;
+use super::packed::PackedWeight;
+use super::plan::{WORTH_A_THREAD, cost};
 use super::{Real, product, shapes};
 use crate::Context;
 use crate::error::{Error, Shape};
 use crate::work::WorkDistribution;
 
-/// One product of a batch.
-struct Item<'a, T> {
-    a: ArrayView2<'a, T>,
-    b: ArrayView2<'a, T>,
-    c: ArrayViewMut2<'a, T>,
+/// Products one after the other along the first axis, alike in shapes and strides.
+struct Run<'a, T> {
+    a: ArrayView3<'a, T>,
+    b: ArrayView3<'a, T>,
+    c: ArrayViewMut3<'a, T>,
 }
+
+/// Multiply-adds that take as long as to begin a product.
+const BEGIN: usize = 2000;
+
+/// Multiply-adds of a product that all threads share if others would wait for it, or for a wish to stop.
+const LARGE: usize = 1 << 29;
 
 /// `out = f(a @ b + bias)` for operands of at least two axes whose shapes fit.
 pub(super) fn run<T: Real>(
@@ -33,20 +43,42 @@ pub(super) fn run<T: Real>(
     // One B for the whole batch: its As are the rows of one tall matrix, if they lie so.
     let (a, out) = if b.ndim() == 2 { rows_of_one_matrix(a, out)? } else { (a, out) };
     if out.ndim() == 2 {
-        let item = Item { a: matrix(a)?, b: matrix(b)?, c: matrix_mut(out)? };
-        return product::multiply(item.a, item.b, item.c, epilogue, context);
+        let (a, b, c) = (fixed(a)?, fixed(b)?, fixed(out)?);
+        return product::multiply(a, b, c, epilogue, context);
     }
-    let batch = shapes::batch(out.shape());
+    let batch = shapes::batch(out.shape()).to_vec();
     let broadcast = |shape: &[usize]| -> Vec<usize> {
         batch.iter().chain(&shape[shape.len() - 2..]).copied().collect()
     };
     let (a_shape, b_shape) = (broadcast(a.shape()), broadcast(b.shape()));
-    let mut items = Vec::with_capacity(batch.iter().product());
     let (Some(a), Some(b)) = (a.broadcast(a_shape), b.broadcast(b_shape)) else {
         return Err(unfit(out.shape()));
     };
-    collect(a, b, out, &mut items)?;
-    all(items, epilogue, context)
+    let mut runs = Vec::with_capacity(batch[..batch.len() - 1].iter().product());
+    collect(a, b, out, &mut runs)?;
+    all(runs, epilogue, context)
+}
+
+/// `out = f(x @ weight.T + bias)` for an x of at least two axes.
+pub(super) fn packed<T: Real>(
+    x: ArrayViewD<'_, T>,
+    weight: &PackedWeight<T>,
+    out: ArrayViewMutD<'_, T>,
+    epilogue: Epilogue<'_, T>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    if out.is_empty() {
+        return Ok(());
+    }
+    let (x, out) = rows_of_one_matrix(x, out)?;
+    if out.ndim() == 2 {
+        return product::multiply_packed(fixed(x)?, weight, fixed(out)?, epilogue, context);
+    }
+    // One matrix of x after the other: none of them shares its rows' strides with the next.
+    for (x, out) in x.outer_iter().zip(out.into_outer_iter_mut()) {
+        packed(x, weight, out, epilogue, context)?;
+    }
+    Ok(())
 }
 
 /// Joins all axes but the last, in A and in the result, if both lie in memory that way.
@@ -64,57 +96,67 @@ fn rows_of_one_matrix<'a, 'c, T: Real>(
     Ok((a, out))
 }
 
-/// Cuts operands of equal batch axes along the first of these, until matrices are left.
+/// Cuts operands of equal batch axes along the first of these, until one is left.
 fn collect<'a, T: Real>(
     a: ArrayViewD<'a, T>,
     b: ArrayViewD<'a, T>,
     mut c: ArrayViewMutD<'a, T>,
-    items: &mut Vec<Item<'a, T>>,
+    runs: &mut Vec<Run<'a, T>>,
 ) -> Result<(), Error> {
-    if c.ndim() == 2 {
-        items.push(Item { a: matrix(a)?, b: matrix(b)?, c: matrix_mut(c)? });
+    if c.ndim() == 3 {
+        runs.push(Run { a: fixed(a)?, b: fixed(b)?, c: fixed(c)? });
         return Ok(());
     }
     for i in 0..c.len_of(Axis(0)) {
         let (first, rest) = c.split_at(Axis(0), 1);
         c = rest;
         let (a, b) = (a.clone().index_axis_move(Axis(0), i), b.clone().index_axis_move(Axis(0), i));
-        collect(a, b, first.index_axis_move(Axis(0), 0), items)?;
+        collect(a, b, first.index_axis_move(Axis(0), 0), runs)?;
     }
     Ok(())
 }
 
-/// Computes all products: large ones one after the other, with all threads in each; small ones shared
-/// out among the threads, some at a time.
+/// Computes all products: shared out among the threads, some at a time, or, if there are too few large
+/// ones for that, one after the other with all threads in each.
 fn all<T: Real>(
-    mut items: Vec<Item<'_, T>>,
+    runs: Vec<Run<'_, T>>,
     epilogue: Epilogue<'_, T>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
-    let work = |item: &Item<'_, T>| item.c.len().saturating_mul(item.a.ncols()).max(1);
-    let each = items.first().map_or(1, work);
-    if each >= WORTH_A_THREAD * context.threads {
-        for Item { a, b, c } in items {
-            product::multiply(a, b, c, epilogue, context)?;
+    let Some(first) = runs.first() else { return Ok(()) };
+    let (m, n, k) = (first.c.len_of(Axis(1)), first.c.len_of(Axis(2)), first.a.len_of(Axis(2)));
+    let count: usize = runs.iter().map(|run| run.c.len_of(Axis(0))).sum();
+    let each = cost::<T>((m, k, n)).saturating_add(BEGIN);
+    let threads = context.threads.min(each.saturating_mul(count) / WORTH_A_THREAD).max(1);
+    let are_even = count.is_multiple_of(threads) || count >= 8 * threads;
+    if each > LARGE || (each >= WORTH_A_THREAD * threads && !are_even) {
+        for Run { a, b, mut c } in runs {
+            for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
+                product::multiply(a, b, c, epilogue, context)?;
+            }
         }
         return Ok(());
     }
-    let threads = context.threads.min(each.saturating_mul(items.len()) / WORTH_A_THREAD).max(1);
-    let together = (WORTH_A_THREAD / 4 / each).clamp(1, items.len().div_ceil(threads));
-    let rows = items.first().map_or(1, |item| item.c.nrows());
     let together = match context.distribution {
-        Some(wanted) => products(wanted, items.len(), rows, threads),
-        None => together,
+        Some(wanted) => products(wanted, count, m, threads),
+        None => (WORTH_A_THREAD / 4 / each).clamp(1, count.div_ceil(threads)),
     };
-    let mut groups: Vec<&mut [Item<'_, T>]> = items.chunks_mut(together).collect();
+    let mut groups = Vec::with_capacity(count.div_ceil(together) + runs.len());
+    for mut run in runs {
+        while run.c.len_of(Axis(0)) > together {
+            let (a, a_rest) = run.a.split_at(Axis(0), together);
+            let (b, b_rest) = run.b.split_at(Axis(0), together);
+            let (c, c_rest) = run.c.split_at(Axis(0), together);
+            groups.push(Run { a, b, c });
+            run = Run { a: a_rest, b: b_rest, c: c_rest };
+        }
+        groups.push(run);
+    }
     let (isa, failure) = (context.isa, Mutex::new(None));
-    for_each(&mut groups, threads, &context.interrupt, |group, _| {
+    for_each(&mut groups, threads, &context.interrupt, |Run { a, b, c }, _| {
         let alone = Context { isa, threads: 1, interrupt: Interrupt::never(), distribution: None };
-        for Item { a, b, c } in group.iter_mut() {
-            let outcome = product::multiply(a.view(), b.view(), c.view_mut(), epilogue, &alone);
-            if let Err(error) = outcome {
-                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-            }
+        if let Err(error) = product::each(a.view(), b.view(), c.view_mut(), epilogue, &alone) {
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
     })?;
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
@@ -125,12 +167,8 @@ fn products(wanted: WorkDistribution, count: usize, rows: usize, threads: usize)
     wanted.extent(count.saturating_mul(rows), threads, rows) / rows
 }
 
-fn matrix<T>(view: ArrayViewD<'_, T>) -> Result<ArrayView2<'_, T>, Error> {
-    let shape = Shape::from(view.shape());
-    view.into_dimensionality().map_err(|_| Error::TooLarge(shape))
-}
-
-fn matrix_mut<T>(view: ArrayViewMutD<'_, T>) -> Result<ArrayViewMut2<'_, T>, Error> {
+/// The same view, its number of axes known to the compiler.
+fn fixed<S: RawData, D: Dimension>(view: ArrayBase<S, IxDyn>) -> Result<ArrayBase<S, D>, Error> {
     let shape = Shape::from(view.shape());
     view.into_dimensionality().map_err(|_| Error::TooLarge(shape))
 }

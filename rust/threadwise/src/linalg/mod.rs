@@ -1,9 +1,12 @@
 //! Products of matrices: [`matmul`] and [`linear`] for arrays of any number of axes.
 //!
 //! `shapes` says what fits together, `batch` cuts operands of more axes into pairs of matrices, `plan`
-//! chooses how one product is computed, `product` computes it.
+//! chooses how one product is computed, `product` computes it, in `pieces`; `packed` is a weight that is
+//! copied once for many products.
 
 mod batch;
+mod packed;
+mod pieces;
 mod plan;
 mod product;
 mod shapes;
@@ -19,8 +22,9 @@ use threadwise_runtime::budget;
 use crate::Context;
 use crate::error::{Error, Shape};
 
+pub use packed::{PackedWeight, linear_packed};
 pub use plan::WORTH_DETACHING;
-pub use shapes::{linear_shape, matmul_shape};
+pub use shapes::{linear_shape, matmul_shape, weight_axes};
 
 /// A number type that the engine computes in: `f32` or `f64`.
 pub trait Real: Element + Pod {}

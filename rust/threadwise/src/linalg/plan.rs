@@ -25,26 +25,63 @@ const COLUMNS: usize = 512;
 /// long, and few enough that A is not read again and again.
 const PIECES: usize = 2;
 
+/// Pieces for each thread where memory is the limit: each thread then has the same part of it in its
+/// caches from call to call.
+const MEMORY_PIECES: usize = 1;
+
 /// Multiply-adds below which a product runs on the calling thread. Waking a worker costs some ten
 /// microseconds, in which one core does this many.
 pub(super) const WORTH_A_THREAD: usize = 2_000_000;
 
-/// Multiply-adds that take as long as to write an element of C, which is new memory as a rule.
-const STORE: usize = 16;
+/// Multiply-adds that take as long as to move a byte to or from memory.
+const BYTE: usize = 2;
 
 /// Rows of C from which on B is packed. Packing B costs as much as multiplying it with about this many.
 const WORTH_PACKING: usize = 12;
 
+/// Terms up to which writing C is most of the work.
+const FLAT: usize = 32;
+
 /// Bytes of a B that stays in the first and second-level caches even where it lies.
 const NEAR: usize = 128 << 10;
+
+/// Rows of C from which on B is packed if its rows do not begin at cache lines, so that vectors lie across
+/// two of them, and it does not stay in the first-level cache.
+const WORTH_ALIGNING: usize = 64;
+const NEAREST: usize = 32 << 10;
+
+/// Bytes from a row of A to the next from which on its rows had better be copied, for several slivers.
+const APART: usize = 2048;
 
 /// Bytes from a row of B to the next up to which strips of it are read as fast as slivers: several rows
 /// lie in a page, and the rows of a strip spread over all places of the first-level cache.
 const CLOSE: usize = 1024;
 
+/// Bytes of B that threads pack together at a time, ...
+pub(super) const TOGETHER: usize = 16 << 20;
+
+/// ... if each would else pack at least this many elements that others pack too.
+const WORTH_TOGETHER: usize = 1 << 18;
+
 /// Multiply-adds above which Python's lock is released while they are done: about ten microseconds,
 /// for which another thread's wait is longer than the cost of releasing and taking the lock.
 pub const WORTH_DETACHING: usize = 500_000;
+
+/// Where C is small and k is long, k is cut into chunks, which are summed apart: pieces that C alone
+/// does not give. Chunks have at least this many terms, so that to add them up costs little, ...
+const CHUNK: usize = 2048;
+
+/// ... and this many multiply-adds, so that they are worth sharing out; ...
+const CHUNK_WORK: usize = 1 << 16;
+
+/// ... and there are at most this many of them, and pieces with those that C gives.
+pub(super) const CHUNKS: usize = 32;
+
+/// Elements of C that make a piece, in products by tiles.
+const TILES_PIECE: usize = 1024;
+
+/// Columns of C that make a piece, in products by dots.
+const DOTS_PIECE: usize = 16;
 
 /// Terms a pass over k of a product of few rows, so that a wish to stop is heard between passes.
 const FEW_DEPTH: usize = 1 << 20;
@@ -57,6 +94,25 @@ const RUN: usize = 8 << 10;
 
 /// Columns from which on streaming B through is faster than reading it in strips.
 const WORTH_STREAMING: usize = 128;
+
+/// Rows up to which streaming B through is faster than packing it.
+const STREAMED: usize = 16;
+
+/// Rows up to which dots are faster than packing columns, if there are at least [`DOTTED_TERMS`] terms.
+const DOTTED: usize = 20;
+const DOTTED_TERMS: usize = 256;
+
+/// Columns up to which the transposed product by dots is faster than tiles, whose vectors would be half
+/// empty, if there are many rows and at least this many terms.
+const NARROW: usize = 8;
+const NARROW_ROWS: usize = 64;
+const NARROW_TERMS: usize = 64;
+
+/// Rows that dots hold in registers: those of A need not stay in the nearest cache beside B's columns.
+const DOTS_AT_ONCE: usize = 6;
+
+/// Bytes of a row of A that, times the rows and columns which dots hold in registers, do stay there.
+const DOTS_NEAR: usize = 4096;
 
 /// The kernel for a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -78,20 +134,25 @@ pub(super) struct Plan {
     pub(super) threads: usize,
     /// Whether B is copied into slivers.
     pub(super) pack_right: bool,
-    /// Whether A is copied piece by piece.
-    pub(super) pack_left: bool,
+    /// Whether all threads do that together, before they multiply.
+    pub(super) pack_together: bool,
+    /// Whether A is copied block by block, so that its rows are contiguous and near each other.
+    pub(super) copy_left: bool,
+    /// Terms of a chunk of k, whose sums are added up at the end: all of them as a rule.
+    pub(super) chunk: usize,
     /// Terms a pass.
     pub(super) depth: usize,
     /// Rows of a piece of work, a multiple of the kernel's height.
     pub(super) rows: usize,
     /// Columns of a piece of work, a multiple of the kernel's width.
     pub(super) columns: usize,
-    /// Rows of A at a time within a piece, a multiple of the kernel's height; for dots, columns of B.
+    /// Rows of A at a time within a piece, a multiple of the kernel's height.
     pub(super) block: usize,
 }
 
 /// What decides about packing.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Layout {
     /// Whether adjacent columns of B are adjacent in memory.
     pub(super) right_is_row_major: bool,
@@ -99,8 +160,12 @@ pub(super) struct Layout {
     pub(super) right_is_column_major: bool,
     /// Bytes from a row of B to the next.
     pub(super) right_stride: usize,
+    /// Whether its rows begin at cache lines.
+    pub(super) right_is_aligned: bool,
     /// Whether adjacent columns of A are.
     pub(super) left_is_row_major: bool,
+    /// Bytes from a row of A to the next.
+    pub(super) left_stride: usize,
 }
 
 impl Plan {
@@ -110,37 +175,105 @@ impl Plan {
         layout: Layout,
         threads: usize,
     ) -> Self {
-        if m < WORTH_PACKING && layout.right_is_column_major && layout.left_is_row_major {
+        let dotted = m < WORTH_PACKING || (m <= DOTTED && k >= DOTTED_TERMS);
+        if dotted && layout.right_is_column_major && layout.left_is_row_major {
             return Self::few(Form::Dots, kernel, (m, k, n), threads);
         }
-        if m <= kernel.few() && layout.right_is_row_major && n >= WORTH_STREAMING {
+        if m <= STREAMED && layout.right_is_row_major && n >= WORTH_STREAMING {
             return Self::few(Form::Streams, kernel, (m, k, n), threads);
         }
         let (height, width) = (kernel.rows(), kernel.columns());
-        let work = m.saturating_mul(n).saturating_mul(k.saturating_add(STORE));
-        let threads = threads.min(work / WORTH_A_THREAD).max(1);
+        let threads = worth::<T>((m, k, n), threads);
+        let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE));
+        let chunks = k.div_ceil(chunk).max(1);
 
-        let depth = depth(k);
+        let depth = depth(chunk);
+        // Each thread writes rows of C that are its own from end to end.
+        let is_flat = k <= FLAT;
         let right_bytes = k.saturating_mul(n).saturating_mul(size_of::<T>());
         let far = right_bytes > NEAR && layout.right_stride > CLOSE;
-        let pack_right = !layout.right_is_row_major || (m >= WORTH_PACKING && far);
-        let pack_left = pack_right && n > 4 * width && !layout.left_is_row_major;
+        let across_lines = right_bytes > NEAREST && !layout.right_is_aligned;
+        let pack_right = !layout.right_is_row_major
+            || (m >= WORTH_PACKING && far)
+            || (m >= WORTH_ALIGNING && across_lines);
+        let apart = layout.left_stride > APART && n >= 4 * width;
+        let copy_left = pack_right && (apart || (n >= width && !layout.left_is_row_major));
 
-        let (mut rows, mut columns) = (m.next_multiple_of(height), even(n, COLUMNS, width));
-        // Every row of pieces packs B anew, so columns are cut first.
-        let halve_columns = |columns: usize| even(columns, columns / 2, width);
-        let halve_rows = |rows: usize| even(rows, rows / 2, height);
-        while threads > 1 && m.div_ceil(rows) * n.div_ceil(columns) < PIECES * threads {
-            if columns > 2 * width || (columns > width && rows <= BLOCK) {
-                columns = halve_columns(columns);
+        let mut plan = Self {
+            form: Form::Tiles,
+            threads,
+            pack_right,
+            pack_together: false,
+            copy_left,
+            chunk,
+            depth,
+            rows: m.next_multiple_of(height).max(height),
+            columns: if is_flat { n.next_multiple_of(width) } else { even(n, COLUMNS, width) },
+            block: 0,
+        };
+        plan.cut((m, n), chunks, (height, width), pieces::<T>((m, k, n)));
+        let again = (m.div_ceil(plan.rows) - 1).saturating_mul(k).saturating_mul(n);
+        let fits = n.next_multiple_of(width) * depth * size_of::<T>() <= TOGETHER;
+        plan.pack_together = pack_right && chunks == 1 && again >= WORTH_TOGETHER && fits;
+        plan
+    }
+
+    /// Whether C is so narrow that the transposed product is faster: it has few rows.
+    pub(super) fn is_narrow((m, k, n): (usize, usize, usize), layout: Layout) -> bool {
+        let long = m >= NARROW_ROWS && k >= NARROW_TERMS;
+        long && n <= NARROW && layout.left_is_row_major && layout.right_is_row_major
+    }
+
+    /// For a B that was packed before, in passes as [`depth`] says.
+    pub(super) fn packed<T: Real>(
+        kernel: &Kernel<T>,
+        (m, k, n): (usize, usize, usize),
+        threads: usize,
+    ) -> Self {
+        let (height, width) = (kernel.rows(), kernel.columns());
+        let threads = worth::<T>((m, k, n), threads);
+        let depth = depth(k);
+        let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE));
+        let chunk = chunk.next_multiple_of(depth.max(1));
+        let mut plan = Self {
+            form: Form::Tiles,
+            threads,
+            pack_right: false,
+            pack_together: false,
+            copy_left: false,
+            chunk,
+            depth,
+            rows: m.next_multiple_of(height).max(height),
+            columns: even(n, FEW_PIECE / depth.max(1), width),
+            block: 0,
+        };
+        plan.cut((m, n), k.div_ceil(chunk), (height, width), pieces::<T>((m, k, n)));
+        plan
+    }
+
+    /// Cuts pieces until there are enough for all threads.
+    fn cut(
+        &mut self,
+        (m, n): (usize, usize),
+        chunks: usize,
+        (height, width): (usize, usize),
+        pieces: usize,
+    ) {
+        let (mut rows, mut columns) = (self.rows, self.columns);
+        let is_flat = self.chunk <= FLAT;
+        let enough = pieces * self.threads;
+        while self.threads > 1 && chunks * m.div_ceil(rows) * n.div_ceil(columns) < enough {
+            // Every row of pieces packs B anew, so columns are cut first.
+            let by_columns = columns > 2 * width || (columns > width && rows <= BLOCK);
+            if by_columns && (!is_flat || rows <= 2 * height) {
+                columns = even(columns, columns / 2, width);
             } else if rows > height {
-                rows = halve_rows(rows);
+                rows = even(rows, rows / 2, height);
             } else {
                 break;
             }
         }
-        let block = even(rows, BLOCK, height);
-        Self { form: Form::Tiles, threads, pack_right, pack_left, depth, rows, columns, block }
+        (self.rows, self.columns, self.block) = (rows, columns, even(rows, BLOCK, height));
     }
 
     /// Few rows: B is read once, by columns that threads share out in whole cache lines.
@@ -150,20 +283,67 @@ impl Plan {
         (m, k, n): (usize, usize, usize),
         threads: usize,
     ) -> Self {
-        // As long as to read an element of B, a core takes for several multiply-adds.
-        let work = k.saturating_mul(n).saturating_mul(kernel.few().max(m));
-        let threads = threads.min(work / WORTH_A_THREAD).max(1);
-        let line = kernel.columns();
+        let threads = worth::<T>((m, k, n), threads);
+        let is_dots = form == Form::Dots;
+        let pieces = if is_dots { n.div_ceil(DOTS_PIECE) } else { n * size_of::<T>() / RUN };
+        let chunk = chunk((m, k, n), pieces);
+        let chunks = k.div_ceil(chunk).max(1);
         // Streams want long runs of each row.
-        let runs = if form == Form::Dots { n } else { n * size_of::<T>() / RUN };
-        let pieces = runs.clamp(threads, PIECES * threads);
-        let share = n.div_ceil(if threads > 1 { pieces } else { 1 });
-        let depth = even_depth(k, FEW_DEPTH);
+        let each = self::pieces::<T>((m, k, n));
+        let (least, most) = (threads.div_ceil(chunks), (each * threads).div_ceil(chunks));
+        let share = n.div_ceil(if threads > 1 { pieces.clamp(least, most) } else { 1 });
+        let near = if is_dots && m > DOTS_AT_ONCE { DOTS_NEAR / size_of::<T>() } else { FEW_DEPTH };
+        let depth = even_depth(chunk, near);
+        let line = kernel.columns();
         let columns = share.min(FEW_PIECE / depth.max(1)).next_multiple_of(line).max(line);
-        let block = (NEAR / (depth.max(1) * size_of::<T>())).max(kernel.few());
-        let (pack_right, pack_left) = (false, false);
-        Self { form, threads, pack_right, pack_left, depth, rows: m.max(1), columns, block }
+        let (pack_right, pack_together, copy_left) = (false, false, false);
+        let (rows, block) = (m.max(1), m.max(1));
+        Self {
+            form,
+            threads,
+            pack_right,
+            pack_together,
+            copy_left,
+            chunk,
+            depth,
+            rows,
+            columns,
+            block,
+        }
     }
+}
+
+/// How many of `most` threads a product is worth.
+pub(super) fn worth<T>(sizes: (usize, usize, usize), most: usize) -> usize {
+    most.min(cost::<T>(sizes) / WORTH_A_THREAD).max(1)
+}
+
+/// What a product takes, in multiply-adds: its own, and those in whose time its bytes are moved.
+pub(super) fn cost<T>(sizes: (usize, usize, usize)) -> usize {
+    multiply_adds(sizes).saturating_add(bytes::<T>(sizes).saturating_mul(BYTE))
+}
+
+fn multiply_adds((m, k, n): (usize, usize, usize)) -> usize {
+    m.saturating_mul(n).saturating_mul(k)
+}
+
+fn bytes<T>((m, k, n): (usize, usize, usize)) -> usize {
+    let area = |x: usize, y: usize| x.saturating_mul(y).saturating_mul(size_of::<T>());
+    area(m, k).saturating_add(area(k, n)).saturating_add(area(m, n))
+}
+
+/// Pieces for each thread.
+fn pieces<T>(sizes: (usize, usize, usize)) -> usize {
+    let is_moved = bytes::<T>(sizes).saturating_mul(BYTE) > multiply_adds(sizes);
+    if is_moved { MEMORY_PIECES } else { PIECES }
+}
+
+/// Terms of a chunk of k, if C gives this many pieces: a function of the sizes alone, and the same for a
+/// product and its transpose.
+fn chunk((m, k, n): (usize, usize, usize), pieces: usize) -> usize {
+    let terms = CHUNK.max(CHUNK_WORK / m.saturating_mul(n).max(1));
+    let most = (k / terms).min(2 * CHUNKS / pieces.max(1)).min(CHUNKS);
+    k.div_ceil(most.max(1)).max(1)
 }
 
 /// Terms a pass over k: as even as possible, at most [`DEPTH`].
@@ -202,88 +382,4 @@ impl Plan {
 }
 
 #[cfg(test)]
-mod tests {
-    use threadwise_kernels::{Element, Isa};
-
-    use super::*;
-
-    const ROW_MAJOR: Layout = Layout {
-        right_is_row_major: true,
-        right_is_column_major: false,
-        right_stride: 4096,
-        left_is_row_major: true,
-    };
-
-    fn plan(m: usize, k: usize, n: usize, threads: usize) -> Plan {
-        Plan::new(&f32::gemm(Isa::Scalar), (m, k, n), ROW_MAJOR, threads)
-    }
-
-    #[test]
-    fn there_are_as_many_pieces_as_the_caller_wants() {
-        let kernel = f32::gemm(Isa::Scalar);
-        let (height, width) = (kernel.rows(), kernel.columns());
-        let (m, n) = (96 * height, 64 * width);
-        for (min, max, tasks, pieces) in
-            [(1, m, 1, 2), (1, m, 4, 8), (1, m, 24, 48), (1, 2 * height, 1, 48), (m / 3, m, 9, 3)]
-        {
-            let wanted = WorkDistribution::new(min, max, tasks, None, 64).unwrap();
-            let plan = plan(m, 512, n, 2).cut_by(Some(wanted), &kernel, (m, n));
-            assert_eq!(m.div_ceil(plan.rows), pieces, "rows: {wanted:?}");
-            assert_eq!(wanted.ranges(m, 2, height).len(), pieces, "as they are counted there");
-            assert_eq!(plan.block % height, 0, "{plan:?}");
-            assert!(plan.block <= plan.rows, "{plan:?}");
-        }
-        let wanted = WorkDistribution::new(width, 16 * width, 2, None, 64).unwrap();
-        let few = plan(2, 65_536, n, 2).cut_by(Some(wanted), &kernel, (2, n));
-        assert_eq!((few.rows, n.div_ceil(few.columns)), (2, 4), "columns, of few rows: {few:?}");
-        assert_eq!(plan(m, 512, n, 2).cut_by(None, &kernel, (m, n)), plan(m, 512, n, 2), "none");
-    }
-
-    #[test]
-    fn small_products_stay_on_the_calling_thread() {
-        assert_eq!(plan(64, 64, 64, 8).threads, 1, "0.26 M multiply-adds");
-        assert_eq!(plan(256, 256, 256, 2).threads, 2, "17 M multiply-adds");
-        assert_eq!(plan(0, 5, 5, 4).threads, 1, "nothing to do");
-    }
-
-    #[test]
-    fn where_k_is_cut_depends_on_k_alone() {
-        for k in [0, 1, 383, 384, 385, 1000, 65_536] {
-            let depths: Vec<usize> =
-                [(5, 1, 1), (2000, 2000, 4)].map(|(m, n, t)| plan(m, k, n, t).depth).into();
-            assert_eq!(depths, [depth(k), depth(k)], "k = {k}");
-            assert!(depth(k) <= DEPTH, "{} terms at once", depth(k));
-        }
-    }
-
-    #[test]
-    fn long_sums_of_few_rows_are_cut_so_that_a_wish_to_stop_is_heard() {
-        let layout = Layout { right_is_column_major: true, ..ROW_MAJOR };
-        for (m, k, n) in [(1, 100_000_000, 1), (1, 5_000_000, 300), (8, 3_000_000, 64)] {
-            for layout in [layout, ROW_MAJOR] {
-                let plan = Plan::new(&f32::gemm(Isa::Scalar), (m, k, n), layout, 2);
-                assert!(plan.depth <= FEW_DEPTH, "{} terms at once: {plan:?}", plan.depth);
-            }
-        }
-    }
-
-    #[test]
-    fn pieces_are_whole_tiles_not_too_large_and_enough_for_all_threads() {
-        let kernel = f32::gemm(Isa::Scalar);
-        for (m, k, n) in
-            [(1, 1, 1), (1024, 1024, 1024), (2, 4096, 4096), (8, 4096, 4096), (10_000, 16, 16)]
-        {
-            for threads in [1, 2, 16] {
-                let plan = plan(m, k, n, threads);
-                assert_eq!(plan.columns % kernel.columns(), 0, "{plan:?}");
-                if plan.form == Form::Tiles {
-                    assert_eq!(plan.rows % kernel.rows(), 0, "{plan:?}");
-                    assert_eq!(plan.block % kernel.rows(), 0, "{plan:?}");
-                    assert!(plan.block <= BLOCK && plan.columns <= COLUMNS, "{plan:?}");
-                }
-                let pieces = m.div_ceil(plan.rows) * n.div_ceil(plan.columns);
-                assert!(pieces >= plan.threads, "{pieces}: {plan:?}");
-            }
-        }
-    }
-}
+mod tests;

@@ -1,27 +1,21 @@
 //! One product of two matrices, by the plan.
 
-use std::sync::{Mutex, PoisonError};
-
-use ndarray::{ArrayView2, ArrayViewMut2, Axis};
-use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Left, Right};
-use threadwise_runtime::{Checkpoint, for_each, with_scratch};
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis};
+use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
+use threadwise_runtime::{for_each, with_scratch};
 
 use super::Real;
+use super::packed::PackedWeight;
+use super::pieces::{Operands, Piece, Source, cut, share};
 use super::plan::{self, Form, Layout, Plan};
+use crate::error::Shape;
 use crate::{Context, Error};
-
-/// A piece of C, and where in C it begins.
-struct Piece<'a, T> {
-    row: usize,
-    column: usize,
-    c: ArrayViewMut2<'a, T>,
-}
 
 /// `c = f(a @ b + bias)`. Any strides will do; C is written fastest where its rows are contiguous.
 pub(super) fn multiply<T: Real>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
-    mut c: ArrayViewMut2<'_, T>,
+    c: ArrayViewMut2<'_, T>,
     epilogue: Epilogue<'_, T>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
@@ -38,13 +32,55 @@ pub(super) fn multiply<T: Real>(
         let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
         return into_rows(a, b, c, epilogue, context);
     }
+    let is_plain = epilogue.bias.is_none() && epilogue.activation.is_none();
+    if is_plain && Plan::is_narrow((m, a.ncols(), n), layout(a.view(), b.view())) {
+        // The transposed product has few rows, and columns that are contiguous.
+        return with_scratch(b.len(), |scratch: &mut [T]| {
+            T::gemm(context.isa).copy_left(b.t(), scratch);
+            match ArrayView2::from_shape((n, b.nrows()), scratch) {
+                Ok(b) => into_rows(b, a.reversed_axes(), c.reversed_axes(), epilogue, context),
+                Err(_) => Err(too_large((m, n))),
+            }
+        })?;
+    }
     if by_rows {
         return into_rows(a, b, c, epilogue, context);
     }
+    by_way_of_rows(c, |rows| into_rows(a, b, rows, epilogue, context))
+}
+
+/// `c = f(a @ weight.T + bias)`.
+pub(super) fn multiply_packed<T: Real>(
+    a: ArrayView2<'_, T>,
+    weight: &PackedWeight<T>,
+    c: ArrayViewMut2<'_, T>,
+    epilogue: Epilogue<'_, T>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let (m, n) = c.dim();
+    if c.is_empty() {
+        return Ok(());
+    }
+    let (kernel, k) = (weight.kernel(), a.ncols());
+    let plan = Plan::packed(kernel, (m, k, n), context.threads);
+    let plan = plan.cut_by(context.distribution, kernel, (m, n));
+    let operands = Operands { a, b: weight.source(), n, epilogue };
+    if c.strides()[1] == 1 || n == 1 {
+        return run(kernel, &plan, operands, c, context);
+    }
+    by_way_of_rows(c, |rows| run(kernel, &plan, operands, rows, context))
+}
+
+/// Computes into memory whose rows are contiguous, and copies.
+fn by_way_of_rows<T: Real>(
+    mut c: ArrayViewMut2<'_, T>,
+    compute: impl FnOnce(ArrayViewMut2<'_, T>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (m, n) = c.dim();
     with_scratch(m * n, |scratch: &mut [T]| {
         // The scratch has this size, so neither view can fail.
         if let Ok(rows) = ArrayViewMut2::from_shape((m, n), &mut *scratch) {
-            into_rows(a, b, rows, epilogue, context)?;
+            compute(rows)?;
         }
         if let Ok(rows) = ArrayView2::from_shape((m, n), scratch) {
             c.assign(&rows);
@@ -70,162 +106,195 @@ pub(super) fn alone<T: Real>(
     let depth = plan::depth(k).max(1);
     for first in (0..k.max(1)).step_by(depth) {
         let terms = first..k.min(first + depth);
-        let a = Left::InPlace(a.slice_axis(Axis(1), terms.clone().into()));
+        let a = a.slice_axis(Axis(1), terms.clone().into());
         let b = Right::InPlace(b.slice_axis(Axis(0), terms.into()));
         let finish = Finish { accumulate: first > 0, epilogue: None };
         kernel.multiply(a, b, c.view_mut(), finish);
     }
 }
 
-/// [`multiply`] where the rows of C are contiguous: in pieces, shared among the threads. A piece needs
-/// nothing of the others, not even their packed operands, so the threads meet once, at the end.
+/// [`multiply`] for each of some products that are alike in shapes and strides, planned once.
+pub(super) fn each<T: Real>(
+    a: ArrayView3<'_, T>,
+    b: ArrayView3<'_, T>,
+    mut c: ArrayViewMut3<'_, T>,
+    epilogue: Epilogue<'_, T>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let kernel = T::gemm(context.isa);
+    let form = match (a.outer_iter().next(), b.outer_iter().next(), c.outer_iter_mut().next()) {
+        (Some(a), Some(b), Some(c)) => at_once(&kernel, a, b, c, context),
+        _ => return Ok(()),
+    };
+    let finish = Finish { accumulate: false, epilogue: Some(epilogue) };
+    for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
+        match form {
+            Some(Form::Tiles) => kernel.multiply(a, Right::InPlace(b), c, finish),
+            Some(Form::Dots) => kernel.dots(a, b, c, finish),
+            Some(Form::Streams) => kernel.streams(a, b, c, finish),
+            None => multiply(a, b, c, epilogue, context)?,
+        }
+    }
+    Ok(())
+}
+
+/// The form of a product that is a single call of the kernel with the operands as they lie.
+fn at_once<T: Real>(
+    kernel: &Kernel<T>,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    c: ArrayViewMut2<'_, T>,
+    context: &Context<'_>,
+) -> Option<Form> {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    if c.is_empty() || c.strides()[1] != 1 || n == 1 || Plan::is_narrow((m, k, n), layout(a, b)) {
+        return None;
+    }
+    let plan = Plan::new(kernel, (m, k, n), layout(a.view(), b.view()), context.threads);
+    let is_whole = m <= plan.rows.min(plan.block) && n <= plan.columns && k <= plan.depth;
+    (is_whole && !plan.pack_right && !plan.copy_left).then_some(plan.form)
+}
+
+fn layout<T>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Layout {
+    let (k, n) = b.dim();
+    let right_stride = b.strides()[0].unsigned_abs() * size_of::<T>();
+    Layout {
+        right_is_row_major: b.strides()[1] == 1 || n == 1 || k == 0,
+        right_is_column_major: b.strides()[0] == 1 || k == 1,
+        right_stride,
+        right_is_aligned: (b.as_ptr().addr() | right_stride).is_multiple_of(64),
+        left_is_row_major: a.strides()[1] == 1 || k == 1,
+        left_stride: a.strides()[0].unsigned_abs() * size_of::<T>(),
+    }
+}
+
+/// [`multiply`] where the rows of C are contiguous.
 fn into_rows<T: Real>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
-    mut c: ArrayViewMut2<'_, T>,
+    c: ArrayViewMut2<'_, T>,
     epilogue: Epilogue<'_, T>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let kernel = T::gemm(context.isa);
     let ((m, k), n) = (a.dim(), b.ncols());
-    let layout = Layout {
-        right_is_row_major: b.strides()[1] == 1 || n == 1 || k == 0,
-        right_is_column_major: b.strides()[0] == 1 || k == 1,
-        right_stride: b.strides()[0].unsigned_abs() * size_of::<T>(),
-        left_is_row_major: a.strides()[1] == 1 || k == 1,
-    };
-    let plan = Plan::new(&kernel, (m, k, n), layout, context.threads);
+    let plan = Plan::new(&kernel, (m, k, n), layout(a.view(), b.view()), context.threads);
     let plan = plan.cut_by(context.distribution, &kernel, (m, n));
-    let operands = Operands { a, b, epilogue };
-    if m <= plan.rows && n <= plan.columns {
-        let mut whole = [Piece { row: 0, column: 0, c }];
-        return share(&mut whole, &kernel, &plan, operands, context);
+    let operands = Operands { a, b: Source::Plain(b), n, epilogue };
+    if plan.pack_together {
+        return packed_together(&kernel, &plan, operands, b, c, context);
     }
-    let mut pieces = Vec::with_capacity(m.div_ceil(plan.rows) * n.div_ceil(plan.columns));
-    for (i, mut rows) in c.axis_chunks_iter_mut(Axis(0), plan.rows).enumerate() {
-        for column in (0..n).step_by(plan.columns) {
-            let (c, rest) = rows.split_at(Axis(1), plan.columns.min(n - column));
-            pieces.push(Piece { row: i * plan.rows, column, c });
-            rows = rest;
-        }
-    }
-    share(&mut pieces, &kernel, &plan, operands, context)
+    run(&kernel, &plan, operands, c, context)
 }
 
-/// Computes all pieces.
-fn share<T: Real>(
-    pieces: &mut [Piece<'_, T>],
+/// A product by its plan.
+fn run<T: Real>(
     kernel: &Kernel<T>,
     plan: &Plan,
     operands: Operands<'_, T>,
+    c: ArrayViewMut2<'_, T>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
-    let failure = Mutex::new(None);
-    for_each(pieces, plan.threads, &context.interrupt, |it, checkpoint| {
-        if let Err(error) = piece(kernel, plan, operands, it, checkpoint) {
-            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        }
-    })?;
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
-}
-
-/// What a product is made of.
-#[derive(Clone, Copy)]
-struct Operands<'a, T> {
-    a: ArrayView2<'a, T>,
-    b: ArrayView2<'a, T>,
-    epilogue: Epilogue<'a, T>,
-}
-
-/// Computes one piece of C: pass by pass over k, and in each pass block by block of A's rows against
-/// the piece's columns of B, which are packed once a pass.
-fn piece<T: Real>(
-    kernel: &Kernel<T>,
-    plan: &Plan,
-    Operands { a, b, epilogue }: Operands<'_, T>,
-    piece: &mut Piece<'_, T>,
-    checkpoint: Checkpoint<'_>,
-) -> Result<(), Error> {
-    let (m, n) = piece.c.dim();
-    let k = a.ncols();
-    let a = a.slice_axis(Axis(0), (piece.row..piece.row + m).into());
-    let columns = piece.column..piece.column + n;
-    let b = b.slice_axis(Axis(1), columns.clone().into());
-    let epilogue = Epilogue { bias: epilogue.bias.map(|bias| &bias[columns]), ..epilogue };
-    // A product without terms is one pass that stores zeros and the epilogue.
-    for first in (0..k.max(1)).step_by(plan.depth.max(1)) {
-        if checkpoint.reached() {
-            break;
-        }
-        let terms = first..k.min(first + plan.depth);
-        let finish =
-            Finish { accumulate: first > 0, epilogue: (terms.end == k).then_some(epilogue) };
-        let a = a.slice_axis(Axis(1), terms.clone().into());
-        let b = b.slice_axis(Axis(0), terms.into());
-        match plan.form {
-            Form::Dots => dots(kernel, plan, a, b, piece.c.view_mut(), finish),
-            Form::Streams => kernel.streams(a, b, piece.c.view_mut(), finish),
-            Form::Tiles if plan.pack_right => {
-                let depth = b.nrows();
-                with_scratch(kernel.packed_right(depth, n), |packed: &mut [T]| {
-                    kernel.pack_right(b, packed);
-                    let b = Right::Packed(depth, n, packed);
-                    blocks(kernel, plan, a, b, piece, finish, checkpoint)
-                })??;
-            }
-            Form::Tiles => blocks(kernel, plan, a, Right::InPlace(b), piece, finish, checkpoint)?,
-        }
+    let ((m, n), k) = (c.dim(), operands.a.ncols());
+    if plan.chunk < k {
+        return in_chunks(kernel, plan, operands, c, context);
     }
-    Ok(())
+    if m <= plan.rows && n <= plan.columns {
+        let mut whole = [Piece { row: 0, column: 0, terms: 0..k, c }];
+        return share(&mut whole, &(0..k), kernel, plan, operands, context);
+    }
+    let mut pieces = Vec::with_capacity(m.div_ceil(plan.rows) * n.div_ceil(plan.columns));
+    cut(plan, 0..k, c, &mut pieces);
+    share(&mut pieces, &(0..k), kernel, plan, operands, context)
 }
 
-/// A piece in dots: a block of columns at a time, which stay in the second-level cache while the rows go
-/// past, few at a time.
-fn dots<T: Real>(
+/// A small C of long sums: each chunk of k into a C of its own, which are then added up in order.
+fn in_chunks<T: Real>(
     kernel: &Kernel<T>,
     plan: &Plan,
-    a: ArrayView2<'_, T>,
-    b: ArrayView2<'_, T>,
+    operands: Operands<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
-    finish: Finish<'_, T>,
-) {
-    let columns = b.axis_chunks_iter(Axis(1), plan.block);
-    for (i, (b, mut c)) in columns.zip(c.axis_chunks_iter_mut(Axis(1), plan.block)).enumerate() {
-        let place = i * plan.block..i * plan.block + b.ncols();
-        let epilogue = finish
-            .epilogue
-            .map(|epilogue| Epilogue { bias: epilogue.bias.map(|bias| &bias[place]), ..epilogue });
-        let rows = a.axis_chunks_iter(Axis(0), kernel.few());
-        for (a, c) in rows.zip(c.axis_chunks_iter_mut(Axis(0), kernel.few())) {
-            kernel.dots(a, b, c, Finish { epilogue, ..finish });
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let ((m, n), k) = (c.dim(), operands.a.ncols());
+    let chunks = k.div_ceil(plan.chunk);
+    with_scratch(chunks * m * n, |scratch: &mut [T]| {
+        let mut pieces = Vec::new();
+        for (i, sums) in scratch.chunks_exact_mut(m * n).enumerate() {
+            let terms = i * plan.chunk..k.min((i + 1) * plan.chunk);
+            let sums = ArrayViewMut2::from_shape((m, n), sums).map_err(|_| too_large((m, n)))?;
+            cut(plan, terms, sums, &mut pieces);
         }
-    }
+        share(&mut pieces, &(0..k), kernel, plan, operands, context)?;
+        drop(pieces);
+        // Ones times the sums of the chunks: a product of one row, with the epilogue at its end.
+        let ones = [T::from_f64(1.0); plan::CHUNKS];
+        let ones = ArrayView2::from_shape((1, chunks), &ones[..chunks]);
+        let sums = ArrayView3::from_shape((chunks, m, n), &*scratch);
+        let (Ok(ones), Ok(sums)) = (ones, sums) else { return Err(too_large((m, n))) };
+        let finish = Finish { accumulate: false, epilogue: Some(operands.epilogue) };
+        for (i, row) in c.rows_mut().into_iter().enumerate() {
+            kernel.streams(ones, sums.index_axis(Axis(1), i), row.insert_axis(Axis(0)), finish);
+        }
+        Ok(())
+    })?
 }
 
-/// One pass over a piece: few enough rows of A at a time that they stay in the second-level cache while
-/// all columns of B go past. Between blocks it hears of a wish to stop.
-fn blocks<T: Real>(
+/// B packed once by all threads, as much of it at a time as fits a place of [`plan::TOGETHER`] bytes, then
+/// multiplied by all.
+fn packed_together<T: Real>(
     kernel: &Kernel<T>,
     plan: &Plan,
-    a: ArrayView2<'_, T>,
-    b: Right<'_, T>,
-    piece: &mut Piece<'_, T>,
-    finish: Finish<'_, T>,
-    checkpoint: Checkpoint<'_>,
+    operands: Operands<'_, T>,
+    b: ArrayView2<'_, T>,
+    c: ArrayViewMut2<'_, T>,
+    context: &Context<'_>,
 ) -> Result<(), Error> {
-    let rows = a.axis_chunks_iter(Axis(0), plan.block);
-    for (a, c) in rows.zip(piece.c.axis_chunks_iter_mut(Axis(0), plan.block)) {
-        if checkpoint.reached() {
-            break;
+    let (k, n) = b.dim();
+    let passes = plan::TOGETHER / (kernel.packed_right(plan.depth, n) * size_of::<T>()).max(1);
+    let most = passes.max(1) * plan.depth;
+    let mut pieces = Vec::with_capacity(c.nrows().div_ceil(plan.rows) * n.div_ceil(plan.columns));
+    cut(plan, 0..k, c, &mut pieces);
+    with_scratch(kernel.packed_right(most.min(k), n), |scratch: &mut [T]| {
+        for first in (0..k).step_by(most) {
+            let now = first..k.min(first + most);
+            let packed = &mut scratch[..kernel.packed_right(now.len(), n)];
+            let part = b.slice_axis(Axis(0), now.clone().into());
+            pack(kernel, plan.depth, part, packed, plan.threads, context)?;
+            let (a, b) = (operands.a, Source::Slivers { first, packed });
+            let operands = Operands { a, b, ..operands };
+            share(&mut pieces, &now, kernel, plan, operands, context)?;
         }
-        if plan.pack_left {
-            with_scratch(a.len(), |packed: &mut [T]| {
-                kernel.pack_left(a, packed);
-                kernel.multiply(Left::Packed(a.nrows(), a.ncols(), packed), b, c, finish);
-            })?;
-        } else {
-            kernel.multiply(Left::InPlace(a), b, c, finish);
+        Ok(())
+    })?
+}
+
+/// Packs B, in passes of `depth` terms, sliver by sliver on some threads.
+pub(super) fn pack<T: Real>(
+    kernel: &Kernel<T>,
+    depth: usize,
+    b: ArrayView2<'_, T>,
+    packed: &mut [T],
+    threads: usize,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let (width, padded) = (kernel.columns(), kernel.packed_right(1, b.ncols()));
+    let mut slivers = Vec::new();
+    let passes = b.axis_chunks_iter(Axis(0), depth.max(1));
+    for (rows, packed) in passes.zip(packed.chunks_mut((depth * padded).max(1))) {
+        let places = packed.chunks_exact_mut((rows.nrows() * width).max(1));
+        for (i, place) in places.enumerate() {
+            let columns = i * width..b.ncols().min((i + 1) * width);
+            slivers.push((rows.slice_axis_move(Axis(1), columns.into()), place));
         }
     }
+    for_each(&mut slivers, threads, &context.interrupt, |(b, place), _| {
+        kernel.pack_right(b.view(), place);
+    })?;
     Ok(())
+}
+
+/// What ndarray refuses: extents beyond what it can address.
+fn too_large((m, n): (usize, usize)) -> Error {
+    Error::TooLarge(Shape(vec![m, n]))
 }

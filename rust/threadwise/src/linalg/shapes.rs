@@ -63,10 +63,7 @@ pub fn linear_shape(
         let expected = "at least one axis, the features";
         return Err(Error::Axes { name: "x", shape: Shape::from(x), expected });
     };
-    let &[outputs, inputs] = weight else {
-        let expected = "two axes, (out_features, in_features)";
-        return Err(Error::Axes { name: "weight", shape: Shape::from(weight), expected });
-    };
+    let &[outputs, inputs] = weight else { return Err(weight_axes(weight)) };
     if features != inputs {
         return Err(Error::Extents(Box::new([
             Extent { name: "x", length: features, unit: "features", shape: Shape::from(x) },
@@ -107,6 +104,13 @@ pub fn linear_shape(
         *last = outputs;
     }
     addressable(shape)
+}
+
+/// What is said of a layer's weight that has not two axes.
+#[must_use]
+pub fn weight_axes(shape: &[usize]) -> Error {
+    let expected = "two axes, (out_features, in_features)";
+    Error::Axes { name: "weight", shape: Shape::from(shape), expected }
 }
 
 /// The axes before the last two.

@@ -5,7 +5,7 @@ use proptest::prelude::*;
 use threadwise_kernels::Isa;
 use threadwise_runtime::Interrupt;
 
-use super::{Real, linear, matmul, matmul_shape, zeros};
+use super::{PackedWeight, Real, linear, linear_packed, matmul, matmul_shape, zeros};
 use crate::{Activation, Context, Error};
 
 fn context(threads: usize) -> Context<'static> {
@@ -52,6 +52,11 @@ fn check<T: Real>(a: &ArrayD<T>, b: &ArrayD<T>, c: &ArrayD<T>) {
 fn agrees_with_the_definition_around_every_threshold_of_the_plan() {
     for (m, k, n) in [
         (1, 1, 1),
+        (16, 9000, 17),
+        (3, 70_000, 150),
+        (1, 500_000, 1),
+        (900, 100, 8),
+        (900, 800, 130),
         (1, 400, 70),
         (1, 5000, 700),
         (4, 900, 1000),
@@ -73,9 +78,14 @@ fn agrees_with_the_definition_around_every_threshold_of_the_plan() {
 /// (Where rows are few, layouts may: dots sum in another order than tiles.)
 #[test]
 fn threads_do_not_change_a_bit_nor_do_layouts_of_many_rows() {
-    for (m, k, n) in
-        [(300, 200, 260), (12, 3000, 700), (2000, 40, 30), (13, 5, 5), (257, 1024, 130)]
-    {
+    for (m, k, n) in [
+        (300, 200, 260),
+        (40, 3000, 700),
+        (2000, 40, 30),
+        (13, 5, 5),
+        (900, 800, 130),
+        (500, 20, 700),
+    ] {
         let (a, b) = (array::<f32>(&[m, k], 0.0), array::<f32>(&[k, n], 1.0));
         let expected = product(a.view(), b.view(), 1);
         let a_columns = a.t().as_standard_layout().into_owned();
@@ -104,9 +114,16 @@ fn threads_do_not_change_a_bit_nor_do_layouts_of_many_rows() {
 
 #[test]
 fn threads_do_not_change_a_bit_of_few_rows() {
-    for (m, k, n) in
-        [(1, 3000, 2500), (3, 2500, 1200), (8, 3000, 700), (2500, 3000, 1), (1, 100_000, 100)]
-    {
+    for (m, k, n) in [
+        (1, 3000, 2500),
+        (3, 2500, 1200),
+        (8, 3000, 700),
+        (2500, 3000, 1),
+        (1, 100_000, 100),
+        (20, 5000, 60),
+        (3, 1000, 4097),
+        (5000, 100, 7),
+    ] {
         let (a, b) = (array::<f32>(&[m, k], 0.0), array::<f32>(&[k, n], 1.0));
         let b_columns = b.t().as_standard_layout().into_owned();
         for b in [b.view(), b_columns.t()] {
@@ -115,6 +132,32 @@ fn threads_do_not_change_a_bit_of_few_rows() {
                 let c = product(a.view(), b.view(), threads);
                 assert_eq!(c, expected, "{m}×{k}×{n}, {threads} threads");
             }
+        }
+    }
+}
+
+#[test]
+fn a_packed_weight_is_the_weight_for_any_number_of_threads() {
+    for (m, k, n) in
+        [(1, 3, 1), (1, 3000, 700), (16, 70_000, 20), (9, 385, 130), (200, 800, 70), (3, 0, 5)]
+    {
+        let (x, weight) = (array::<f32>(&[m, k], 0.0), array::<f32>(&[n, k], 1.0));
+        let view = || weight.view().into_dimensionality().unwrap();
+        let packed = PackedWeight::new(view(), &context(2)).unwrap();
+        assert_eq!(packed, PackedWeight::new(view(), &context(1)).unwrap(), "{n}×{k}");
+        let mut back = ndarray::Array2::from_elem((n, k), f32::NAN);
+        packed.unpack(back.view_mut());
+        assert_eq!(back.into_dyn(), weight, "unpacked");
+        let by = |threads| {
+            let mut y = ArrayD::from_elem(IxDyn(&[m, n]), f32::NAN);
+            let context = context(threads);
+            linear_packed(x.view(), &packed, None, None, y.view_mut(), &context).unwrap();
+            y
+        };
+        let y = by(1);
+        check(&x, &weight.t().to_owned(), &y);
+        for threads in 2..=4 {
+            assert_eq!(by(threads), y, "{m}×{k}×{n}, {threads} threads");
         }
     }
 }

@@ -1,0 +1,197 @@
+//! Dots: where the columns of B are contiguous, each element of C is a dot product along k, a vector at a
+//! time, its lanes summed at the end.
+
+use super::Few;
+use crate::simd::Lanes;
+
+/// Columns that a tile of dots has.
+const COLUMNS: usize = 4;
+
+/// Sums of a dot product that is alone in its tile: as many multiply-adds as are under way at a time.
+const SUMS: usize = 4;
+
+/// Some columns of B, which stay in the nearest cache, with all rows of A, at most `ROWS` at a time.
+///
+/// # Safety
+///
+/// As [`super::FewFn`] says, with contiguous rows of A and contiguous columns of B.
+#[inline(always)]
+pub(super) unsafe fn dots<V: Lanes, const ROWS: usize>(proof: V::Proof, few: &Few<V::Element>) {
+    let mut column = 0;
+    while column < few.columns {
+        let columns = COLUMNS.min(few.columns - column);
+        let (mut group, mut row) = (0, 0);
+        while row < few.rows {
+            group += 1;
+            let end = few.group(group, ROWS);
+            let at = (row, column);
+            instance!(end - row, ROWS, [1 2 3 4 5 6], rows[V](proof, few, at, columns));
+            row = end;
+        }
+        column += columns;
+    }
+    // SAFETY: passed on.
+    unsafe { finish::<V>(proof, few) };
+}
+
+/// `M` rows and `columns` columns, at most [`COLUMNS`].
+///
+/// # Safety
+///
+/// As [`tile`].
+#[inline(always)]
+unsafe fn rows<V: Lanes, const M: usize>(
+    proof: V::Proof,
+    few: &Few<V::Element>,
+    at: (usize, usize),
+    columns: usize,
+) {
+    if M == 1 && columns == 1 {
+        // SAFETY: passed on.
+        unsafe { lone::<V>(proof, few, at) };
+    } else {
+        instance!(columns, COLUMNS, [1 2 3 4], tile[V M](proof, few, at));
+    }
+}
+
+/// The elements of `M` rows and `N` columns of C from `at` on.
+///
+/// # Safety
+///
+/// As [`dots`]; these rows and columns exist.
+#[inline(always)]
+unsafe fn tile<V: Lanes, const M: usize, const N: usize>(
+    proof: V::Proof,
+    few: &Few<V::Element>,
+    (row, column): (usize, usize),
+) {
+    let zero = V::splat(proof, V::Element::default());
+    let mut sums = [[zero; N]; M];
+    let whole = few.depth / V::COUNT * V::COUNT;
+    // While the last rows are at it, the next columns are on their way.
+    let ahead = row + M == few.rows && row > 0;
+    let mut p = 0;
+    while p < whole {
+        let mut left = [zero; M];
+        for (i, left) in left.iter_mut().enumerate() {
+            // SAFETY: a full vector of row + i of A.
+            *left = unsafe { V::load(proof, few.a(row + i).wrapping_add(p)) };
+        }
+        for j in 0..N {
+            if ahead {
+                V::prefetch(few.b(column + N + j).wrapping_add(p));
+            }
+            // SAFETY: a full vector of column + j of B.
+            let right = unsafe { V::load(proof, few.b(column + j).wrapping_add(p)) };
+            for (sums, left) in sums.iter_mut().zip(&left) {
+                sums[j] = left.mul_add(right, sums[j]);
+            }
+        }
+        p += V::COUNT;
+    }
+    if whole < few.depth {
+        let mask = V::first(proof, few.depth - whole);
+        let mut left = [zero; M];
+        for (i, left) in left.iter_mut().enumerate() {
+            // SAFETY: what is left of row + i of A.
+            *left = unsafe { V::load_first(proof, mask, few.a(row + i).wrapping_add(whole)) };
+        }
+        for j in 0..N {
+            let b = few.b(column + j).wrapping_add(whole);
+            // SAFETY: what is left of column + j of B.
+            let right = unsafe { V::load_first(proof, mask, b) };
+            for (sums, left) in sums.iter_mut().zip(&left) {
+                sums[j] = left.mul_add(right, sums[j]);
+            }
+        }
+    }
+    for (i, sums) in sums.iter().enumerate() {
+        for (j, sum) in sums.iter().enumerate() {
+            // SAFETY: row + i and column + j are in C.
+            unsafe { put::<V>(few, (row + i, column + j), sum.total()) };
+        }
+    }
+}
+
+/// One element of C, in [`SUMS`] sums that are added at the end: a single one would wait for itself.
+///
+/// # Safety
+///
+/// As [`dots`]; the element exists.
+#[inline(always)]
+unsafe fn lone<V: Lanes>(proof: V::Proof, few: &Few<V::Element>, (row, column): (usize, usize)) {
+    let (a, b) = (few.a(row), few.b(column));
+    let mut sums = [V::splat(proof, V::Element::default()); SUMS];
+    let mut p = 0;
+    while p + SUMS * V::COUNT <= few.depth {
+        for (s, sum) in sums.iter_mut().enumerate() {
+            let at = p + s * V::COUNT;
+            // SAFETY: a full vector of the row.
+            let left = unsafe { V::load(proof, a.wrapping_add(at)) };
+            // SAFETY: a full vector of the column.
+            let right = unsafe { V::load(proof, b.wrapping_add(at)) };
+            *sum = left.mul_add(right, *sum);
+        }
+        p += SUMS * V::COUNT;
+    }
+    for sum in &mut sums {
+        let mask = V::first(proof, V::COUNT.min(few.depth - p));
+        // SAFETY: what is left of the row, a vector at most.
+        let left = unsafe { V::load_first(proof, mask, a.wrapping_add(p)) };
+        // SAFETY: the same of the column.
+        let right = unsafe { V::load_first(proof, mask, b.wrapping_add(p)) };
+        *sum = left.mul_add(right, *sum);
+        p += V::COUNT.min(few.depth - p);
+    }
+    let [x, y, z, w] = sums;
+    // SAFETY: passed on.
+    unsafe { put::<V>(few, (row, column), x.add(y).add(z.add(w)).total()) };
+}
+
+/// Writes an element of C, or adds to it.
+///
+/// # Safety
+///
+/// It exists, and holds a sum if it is added to.
+#[inline(always)]
+unsafe fn put<V: Lanes>(few: &Few<V::Element>, (row, column): (usize, usize), sum: V::Element) {
+    let c = few.c(row).wrapping_offset(column as isize * few.c_step);
+    let mut total = sum;
+    if few.accumulate {
+        // SAFETY: the caller says so.
+        total = unsafe { *c } + sum;
+    }
+    // SAFETY: as above.
+    unsafe { c.write(total) };
+}
+
+/// Adds the bias to each row of C and applies the activation.
+///
+/// # Safety
+///
+/// As [`super::FewFn`] says of C and the bias; C has been written.
+#[inline(always)]
+unsafe fn finish<V: Lanes>(proof: V::Proof, few: &Few<V::Element>) {
+    if few.bias.is_null() && few.activation.is_none() {
+        return;
+    }
+    for i in 0..few.rows {
+        let c = few.c(i);
+        let mut j = 0;
+        while j < few.columns {
+            let mask = V::first(proof, V::COUNT.min(few.columns - j));
+            // SAFETY: as many elements of row i of C as the mask has lanes.
+            let mut x = unsafe { V::load_first(proof, mask, c.wrapping_add(j)) };
+            if !few.bias.is_null() {
+                // SAFETY: not null, so there is one summand a column.
+                x = x.add(unsafe { V::load_first(proof, mask, few.bias.wrapping_add(j)) });
+            }
+            if let Some(activation) = few.activation {
+                x = x.activate(proof, activation);
+            }
+            // SAFETY: as above.
+            unsafe { x.store_first(mask, c.wrapping_add(j)) };
+            j += V::COUNT;
+        }
+    }
+}

@@ -1,0 +1,103 @@
+//! What plans promise, for sizes on both sides of each threshold.
+
+use threadwise_kernels::{Element, Isa};
+
+use super::*;
+use crate::work::WorkDistribution;
+
+const ROW_MAJOR: Layout = Layout {
+    right_is_row_major: true,
+    right_is_column_major: false,
+    right_stride: 4096,
+    right_is_aligned: true,
+    left_is_row_major: true,
+    left_stride: 1024,
+};
+
+fn plan(m: usize, k: usize, n: usize, threads: usize) -> Plan {
+    Plan::new(&f32::gemm(Isa::Scalar), (m, k, n), ROW_MAJOR, threads)
+}
+
+#[test]
+fn small_products_stay_on_the_calling_thread() {
+    assert_eq!(plan(64, 64, 64, 8).threads, 1, "0.26 M multiply-adds");
+    assert_eq!(plan(256, 256, 256, 2).threads, 2, "17 M multiply-adds");
+    assert_eq!(plan(0, 5, 5, 4).threads, 1, "nothing to do");
+}
+
+#[test]
+fn where_k_is_cut_depends_on_the_sizes_alone() {
+    for (m, k, n) in [(20, 0, 1), (2000, 1000, 2000), (64, 65_536, 64), (16, 100_000, 20)] {
+        let cuts = |plan: Plan| (plan.chunk, plan.depth);
+        let expected = cuts(plan(m, k, n, 1));
+        for threads in [2, 3, 16] {
+            assert_eq!(cuts(plan(m, k, n, threads)), expected, "{threads} threads");
+        }
+        assert!(expected.1 <= DEPTH, "{} terms at once", expected.1);
+    }
+}
+
+#[test]
+fn long_sums_of_a_small_result_are_cut_into_chunks_for_all_threads() {
+    for (m, k, n) in [(64, 65_536, 64), (16, 100_000, 17), (1, 4_000_000, 1), (3, 100_000, 200)] {
+        let plan = plan(m, k, n, 8);
+        assert!(k.div_ceil(plan.chunk) >= 16, "{plan:?}");
+        assert!(plan.chunk >= CHUNK, "{plan:?}");
+    }
+    assert_eq!(plan(1024, 4096, 1024, 8).chunk, 4096, "C alone gives enough pieces");
+    assert_eq!(plan(64, 1024, 64, 8).chunk, 1024, "too short");
+}
+
+#[test]
+fn long_sums_of_few_rows_are_cut_so_that_a_wish_to_stop_is_heard() {
+    let layout = Layout { right_is_column_major: true, ..ROW_MAJOR };
+    for (m, k, n) in [(1, 100_000_000, 1), (1, 5_000_000, 300), (8, 3_000_000, 64)] {
+        for layout in [layout, ROW_MAJOR] {
+            let plan = Plan::new(&f32::gemm(Isa::Scalar), (m, k, n), layout, 2);
+            assert!(plan.depth <= FEW_DEPTH, "{} terms at once: {plan:?}", plan.depth);
+        }
+    }
+}
+
+#[test]
+fn pieces_are_whole_tiles_not_too_large_and_enough_for_all_threads() {
+    let kernel = f32::gemm(Isa::Scalar);
+    for (m, k, n) in
+        [(1, 1, 1), (1024, 1024, 1024), (2, 4096, 4096), (8, 4096, 4096), (10_000, 16, 16)]
+    {
+        for threads in [1, 2, 16] {
+            let plan = plan(m, k, n, threads);
+            assert_eq!(plan.columns % kernel.columns(), 0, "{plan:?}");
+            if plan.form == Form::Tiles {
+                assert_eq!(plan.rows % kernel.rows(), 0, "{plan:?}");
+                assert_eq!(plan.block % kernel.rows(), 0, "{plan:?}");
+                assert!(plan.block <= BLOCK, "{plan:?}");
+                assert!(plan.columns <= COLUMNS || k <= FLAT, "{plan:?}");
+            }
+            let pieces = m.div_ceil(plan.rows) * n.div_ceil(plan.columns);
+            let pieces = pieces * k.div_ceil(plan.chunk);
+            assert!(pieces >= plan.threads, "{pieces}: {plan:?}");
+        }
+    }
+}
+
+#[test]
+fn there_are_as_many_pieces_as_the_caller_wants() {
+    let kernel = f32::gemm(Isa::Scalar);
+    let (height, width) = (kernel.rows(), kernel.columns());
+    let (m, n) = (96 * height, 64 * width);
+    for (min, max, tasks, pieces) in
+        [(1, m, 1, 2), (1, m, 4, 8), (1, m, 24, 48), (1, 2 * height, 1, 48), (m / 3, m, 9, 3)]
+    {
+        let wanted = WorkDistribution::new(min, max, tasks, None, 64).unwrap();
+        let plan = plan(m, 512, n, 2).cut_by(Some(wanted), &kernel, (m, n));
+        assert_eq!(m.div_ceil(plan.rows), pieces, "rows: {wanted:?}");
+        assert_eq!(wanted.ranges(m, 2, height).len(), pieces, "as they are counted there");
+        assert_eq!(plan.block % height, 0, "{plan:?}");
+        assert!(plan.block <= plan.rows, "{plan:?}");
+    }
+    let wanted = WorkDistribution::new(width, 16 * width, 2, None, 64).unwrap();
+    let few = plan(2, 65_536, n, 2).cut_by(Some(wanted), &kernel, (2, n));
+    assert_eq!((few.rows, n.div_ceil(few.columns)), (2, 4), "columns, of few rows: {few:?}");
+    assert_eq!(plan(m, 512, n, 2).cut_by(None, &kernel, (m, n)), plan(m, 512, n, 2), "none");
+}
