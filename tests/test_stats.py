@@ -1,0 +1,38 @@
+"""Work that some threads leave is done by others, and every piece is counted once."""
+
+from interpreters import run
+
+
+def test_an_imbalance_makes_workers_steal_and_every_task_is_counted_once() -> None:
+    # More threads than CPUs: some wait for their turn, and the others take their pieces.
+    program = """
+        import os
+        import numpy as np
+        import threadwise as tw
+
+        a = np.ones((2000, 400), np.float32)
+        b = np.ones((400, 400), np.float32)
+        fine = tw.WorkDistribution(min_chunk=1, max_chunk=16, tasks_per_thread=64)
+        expected = tw.matmul(a, b, threads=1)
+        threads = 2 * len(os.sched_getaffinity(0)) + 1
+        tw.matmul(a, b, threads=threads, distribution=fine)
+        tw.reset_work_stats()
+        stats = tw.work_stats()
+        for _ in range(200):
+            assert (tw.matmul(a, b, threads=threads, distribution=fine) == expected).all()
+            stats = tw.work_stats()
+            if stats.stolen:
+                break
+        print(stats)
+        assert stats.stolen > 0, stats
+        assert stats.tasks_created >= 100, stats
+        assert stats.run_at_home + stats.stolen == stats.tasks_created, stats
+        assert stats.steal_ratio == stats.stolen / stats.tasks_created
+        assert stats.run_at_home == sum(worker.tasks_home for worker in stats.workers)
+        assert stats.stolen == sum(worker.tasks_stolen for worker in stats.workers)
+        assert min(worker.idle_seconds for worker in stats.workers) >= 0
+        assert sum(worker.busy_seconds for worker in stats.workers) > 0
+        tw.reset_work_stats()
+        assert tw.work_stats().tasks_created == 0
+    """
+    assert "stolen" in run(program)
