@@ -9,6 +9,7 @@ mod cgroup;
 mod cpus;
 mod interrupt;
 mod mailbox;
+mod momentum;
 pub mod nodes;
 mod owned;
 pub mod pin;
@@ -24,6 +25,7 @@ mod workers;
 
 pub use cpus::{BadList, CpuSet};
 pub use interrupt::{Interrupt, Interrupted};
+pub use momentum::worth_waking;
 pub use owned::Owned;
 pub use scratch::with_scratch;
 pub use team::{Checkpoint, Readiness, for_each, readiness};

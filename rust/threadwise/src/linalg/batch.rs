@@ -9,8 +9,9 @@ use ndarray::{
 use threadwise_kernels::gemm::Epilogue;
 use threadwise_runtime::{Interrupt, for_each};
 
+use super::load;
 use super::packed::PackedWeight;
-use super::plan::{WORTH_A_THREAD, cost};
+use super::plan::cost;
 use super::{Real, product, shapes};
 use crate::Context;
 use crate::error::{Error, Shape};
@@ -25,6 +26,10 @@ struct Run<'a, T> {
 
 /// Multiply-adds that take as long as to begin a product.
 const BEGIN: usize = 2000;
+
+/// Multiply-adds that are worth a piece of work by themselves, some microseconds: small products make one
+/// together.
+const GROUP: usize = 500_000;
 
 /// Multiply-adds of a product that all threads share if others would wait for it, or for a wish to stop.
 const LARGE: usize = 1 << 29;
@@ -127,9 +132,9 @@ fn all<T: Real>(
     let (m, n, k) = (first.c.len_of(Axis(1)), first.c.len_of(Axis(2)), first.a.len_of(Axis(2)));
     let count: usize = runs.iter().map(|run| run.c.len_of(Axis(0))).sum();
     let each = cost::<T>((m, k, n)).saturating_add(BEGIN);
-    let threads = context.threads.min(each.saturating_mul(count) / WORTH_A_THREAD).max(1);
+    let threads = load::threads::<T>((m, k, n), count, context);
     let are_even = count.is_multiple_of(threads) || count >= 8 * threads;
-    if each > LARGE || (each >= WORTH_A_THREAD * threads && !are_even) {
+    if each > LARGE || (each >= 4 * GROUP * threads && !are_even) {
         for Run { a, b, mut c } in runs {
             for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
                 product::multiply(a, b, c, epilogue, context)?;
@@ -139,7 +144,7 @@ fn all<T: Real>(
     }
     let together = match context.distribution {
         Some(wanted) => products(wanted, count, m, threads),
-        None => (WORTH_A_THREAD / 4 / each).clamp(1, count.div_ceil(threads)),
+        None => (GROUP / each).clamp(1, count.div_ceil(threads)),
     };
     let mut groups = Vec::with_capacity(count.div_ceil(together) + runs.len());
     for mut run in runs {

@@ -29,10 +29,6 @@ const PIECES: usize = 2;
 /// caches from call to call.
 const MEMORY_PIECES: usize = 1;
 
-/// Multiply-adds below which a product runs on the calling thread. Waking a worker costs some ten
-/// microseconds, in which one core does this many.
-pub(super) const WORTH_A_THREAD: usize = 2_000_000;
-
 /// Multiply-adds that take as long as to move a byte to or from memory.
 const BYTE: usize = 2;
 
@@ -183,7 +179,6 @@ impl Plan {
             return Self::few(Form::Streams, kernel, (m, k, n), threads);
         }
         let (height, width) = (kernel.rows(), kernel.columns());
-        let threads = worth::<T>((m, k, n), threads);
         let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE));
         let chunks = k.div_ceil(chunk).max(1);
 
@@ -231,7 +226,6 @@ impl Plan {
         threads: usize,
     ) -> Self {
         let (height, width) = (kernel.rows(), kernel.columns());
-        let threads = worth::<T>((m, k, n), threads);
         let depth = depth(k);
         let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE));
         let chunk = chunk.next_multiple_of(depth.max(1));
@@ -283,7 +277,6 @@ impl Plan {
         (m, k, n): (usize, usize, usize),
         threads: usize,
     ) -> Self {
-        let threads = worth::<T>((m, k, n), threads);
         let is_dots = form == Form::Dots;
         let pieces = if is_dots { n.div_ceil(DOTS_PIECE) } else { n * size_of::<T>() / RUN };
         let chunk = chunk((m, k, n), pieces);
@@ -311,11 +304,6 @@ impl Plan {
             block,
         }
     }
-}
-
-/// How many of `most` threads a product is worth.
-pub(super) fn worth<T>(sizes: (usize, usize, usize), most: usize) -> usize {
-    most.min(cost::<T>(sizes) / WORTH_A_THREAD).max(1)
 }
 
 /// What a product takes, in multiply-adds: its own, and those in whose time its bytes are moved.

@@ -4,10 +4,10 @@ use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis};
 use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
 use threadwise_runtime::{for_each, with_scratch};
 
-use super::Real;
 use super::packed::PackedWeight;
 use super::pieces::{Operands, Piece, Source, cut, share};
 use super::plan::{self, Form, Layout, Plan};
+use super::{Real, load};
 use crate::error::Shape;
 use crate::{Context, Error};
 
@@ -62,7 +62,7 @@ pub(super) fn multiply_packed<T: Real>(
         return Ok(());
     }
     let (kernel, k) = (weight.kernel(), a.ncols());
-    let plan = Plan::packed(kernel, (m, k, n), context.threads);
+    let plan = Plan::packed(kernel, (m, k, n), load::threads::<T>((m, k, n), 1, context));
     let plan = plan.cut_by(context.distribution, kernel, (m, n));
     let operands = Operands { a, b: weight.source(), n, epilogue };
     if c.strides()[1] == 1 || n == 1 {
@@ -123,7 +123,7 @@ pub(super) fn each<T: Real>(
 ) -> Result<(), Error> {
     let kernel = T::gemm(context.isa);
     let form = match (a.outer_iter().next(), b.outer_iter().next(), c.outer_iter_mut().next()) {
-        (Some(a), Some(b), Some(c)) => at_once(&kernel, a, b, c, context),
+        (Some(a), Some(b), Some(c)) => at_once(&kernel, a, b, c),
         _ => return Ok(()),
     };
     let finish = Finish { accumulate: false, epilogue: Some(epilogue) };
@@ -144,13 +144,12 @@ fn at_once<T: Real>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     c: ArrayViewMut2<'_, T>,
-    context: &Context<'_>,
 ) -> Option<Form> {
     let ((m, k), n) = (a.dim(), b.ncols());
     if c.is_empty() || c.strides()[1] != 1 || n == 1 || Plan::is_narrow((m, k, n), layout(a, b)) {
         return None;
     }
-    let plan = Plan::new(kernel, (m, k, n), layout(a.view(), b.view()), context.threads);
+    let plan = Plan::new(kernel, (m, k, n), layout(a.view(), b.view()), 1);
     let is_whole = m <= plan.rows.min(plan.block) && n <= plan.columns && k <= plan.depth;
     (is_whole && !plan.pack_right && !plan.copy_left).then_some(plan.form)
 }
@@ -178,7 +177,8 @@ fn into_rows<T: Real>(
 ) -> Result<(), Error> {
     let kernel = T::gemm(context.isa);
     let ((m, k), n) = (a.dim(), b.ncols());
-    let plan = Plan::new(&kernel, (m, k, n), layout(a.view(), b.view()), context.threads);
+    let threads = load::threads::<T>((m, k, n), 1, context);
+    let plan = Plan::new(&kernel, (m, k, n), layout(a.view(), b.view()), threads);
     let plan = plan.cut_by(context.distribution, &kernel, (m, n));
     let operands = Operands { a, b: Source::Plain(b), n, epilogue };
     if plan.pack_together {

@@ -1,0 +1,85 @@
+//! What products are as loads, for the choice of threads.
+
+use super::Real;
+use super::plan;
+use crate::Context;
+use crate::work::{Choice, Kind, Load, calibration};
+
+/// Multiply-adds and bytes below which one thread is the answer without asking: some two microseconds.
+const AT_ONCE: usize = 100_000;
+
+/// Elements of C that make a piece at least: a tile.
+const TILE: usize = 384;
+
+/// Terms of a piece at least, where k is cut.
+const TERMS: usize = 2048;
+
+/// Multiply-adds that take as long as to begin a product.
+const BEGIN: f64 = 2000.0;
+
+/// How many threads `count` products of these sizes are worth, all of them together.
+pub(super) fn threads<T: Real>(
+    sizes: (usize, usize, usize),
+    count: usize,
+    context: &Context<'_>,
+) -> usize {
+    if context.threads <= 1 || plan::cost::<T>(sizes).saturating_mul(count) < AT_ONCE {
+        return 1;
+    }
+    choice::<T>(sizes, count, context).threads
+}
+
+/// [`threads`], and what the answer rests on.
+pub(super) fn choice<T: Real>(
+    sizes: (usize, usize, usize),
+    count: usize,
+    context: &Context<'_>,
+) -> Choice {
+    let (machine, _) = calibration::current(context.isa);
+    let pieces = pieces(sizes).saturating_mul(count);
+    Choice::for_call(&machine, load::<T>(T::KIND, sizes, count), context.threads, pieces)
+}
+
+/// How many pieces there could be.
+fn pieces((m, k, n): (usize, usize, usize)) -> usize {
+    m.saturating_mul(n).div_ceil(TILE).saturating_mul((k / TERMS).clamp(1, plan::CHUNKS))
+}
+
+fn load<T>(kind: Kind, (m, k, n): (usize, usize, usize), count: usize) -> Load {
+    let [m, k, n, count] = [m, k, n, count].map(|extent| extent as f64);
+    let size = size_of::<T>() as f64;
+    Load {
+        kind,
+        multiply_adds: count * (m * k * n + BEGIN),
+        read: count * (m * k + k * n) * size,
+        written: count * m * n * size,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use threadwise_kernels::Isa;
+
+    use super::*;
+
+    #[test]
+    fn small_products_and_one_thread_are_answered_at_once() {
+        let isa = Isa::Scalar;
+        let four = Context { threads: 4, ..Context::alone(isa) };
+        assert_eq!(threads::<f32>((16, 16, 16), 1, &four), 1, "a microsecond");
+        assert_eq!(threads::<f32>((0, 5, 5), 1, &four), 1, "nothing to do");
+        assert_eq!(
+            threads::<f32>((4096, 4096, 4096), 1, &Context::alone(isa)),
+            1,
+            "one is allowed"
+        );
+        assert!(threads::<f32>((4096, 4096, 4096), 1, &four) <= 4, "no more than are allowed");
+    }
+
+    #[test]
+    fn long_sums_of_a_small_result_can_be_shared() {
+        assert_eq!(pieces((1, 1000, 1)), 1, "one sum");
+        assert_eq!(pieces((1, 1_000_000, 1)), plan::CHUNKS, "in chunks");
+        assert!(pieces((64, 64, 64)) > 1, "tiles");
+    }
+}
