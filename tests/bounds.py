@@ -12,7 +12,7 @@ from strategies import Array
 
 __all__ = ["assert_within", "linear_bound", "matmul_bound"]
 
-PASS = 384  # terms after which a partial sum is rounded to memory, as matmul's notes say
+PASS = 512  # terms after which a partial sum is rounded to memory, as matmul's notes say
 ACTIVATION_ROUNDINGS = 10  # of its argument, as linear's notes say
 STEEPEST = 1.13  # the largest slope of any activation: that of gelu at x = sqrt(2) is 1.1289
 WIDE = np.float64  # what definitions compute in: they round, too

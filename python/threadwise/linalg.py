@@ -86,10 +86,10 @@ def matmul(
     elements that do not lie in whole steps of their size, are copied.
 
     Each element is a sum in an order that depends on shapes and layouts alone: along k, in passes
-    of at most 384 terms, or, where rows or columns are few, in one pass, or each lane of a vector
+    of at most 512 terms, or, where rows or columns are few, in one pass, or each lane of a vector
     by itself and then the lanes; fused where the CPU fuses. Where k is long and the result small,
     chunks of k of at least 2048 terms are summed apart and then added in their order. The error is
-    at most :math:`\gamma_{k+k/384} \sum_k |a_{ik} b_{kj}|` [1]_.
+    at most :math:`\gamma_{k+k/512} \sum_k |a_{ik} b_{kj}|` [1]_.
 
     Products above half a million multiply-adds run without Python's lock; no other thread may write
     to the arrays meanwhile. Memory for packed operands, at most some 3 MiB a thread and 16 MiB for

@@ -130,12 +130,15 @@ impl<T: Element> Kernel<T> {
         }
         let whole = |extent: usize| extent / self.lanes * self.lanes;
         let (rows, terms) = if strides[0] == 1 { (whole(m), whole(k)) } else { (0, 0) };
-        for first in (0..terms).step_by(self.lanes) {
-            let from = a.as_ptr().wrapping_offset(first as isize * strides[1]);
-            let to = copy[first..].as_mut_ptr();
+        for (i, p) in (0..rows).step_by(self.lanes).flat_map(|i| {
+            // Along the rows of the copy, so that its lines follow one another.
+            (0..terms).step_by(self.lanes).map(move |p| (i, p))
+        }) {
+            let from = a.as_ptr().wrapping_add(i).wrapping_offset(p as isize * strides[1]);
+            let to = copy[i * k + p..].as_mut_ptr();
             // SAFETY: a kernel is only made with the proof of its instruction set. Columns of A are
-            // contiguous; the squares lie within A, and their copies in the same place within the copy.
-            unsafe { (self.squares)((from, strides[1]), (to, row), rows / self.lanes) };
+            // contiguous; the square lies within A, and its copy in the same place within the copy.
+            unsafe { (self.squares)((from, strides[1]), (to, row), 1) };
         }
         for (i, (from, to)) in a.rows().into_iter().zip(copy.chunks_exact_mut(k)).enumerate() {
             let done = if i < rows { terms } else { 0 };

@@ -12,7 +12,7 @@ use crate::work::WorkDistribution;
 
 /// Terms that are summed in registers before the sum meets the result: as many as let a sliver of B
 /// and a block of A share the second-level cache.
-const DEPTH: usize = 384;
+const DEPTH: usize = 512;
 
 /// Rows of A that are multiplied with a sliver of B while they are in the second-level cache.
 const BLOCK: usize = 192;
@@ -24,6 +24,9 @@ const COLUMNS: usize = 512;
 /// Pieces for each thread: enough that the last ones to finish do not keep the others waiting for
 /// long, and few enough that A is not read again and again.
 const PIECES: usize = 2;
+
+/// The last pieces may take at most a part in so many of the time of all.
+const EVEN: usize = 16;
 
 /// Pieces for each thread where memory is the limit: each thread then has the same part of it in its
 /// caches from call to call.
@@ -185,6 +188,8 @@ impl Plan {
         let depth = depth(chunk);
         // Each thread writes rows of C that are its own from end to end.
         let is_flat = k <= FLAT;
+        // Else every column of pieces would transpose A anew.
+        let by_rows = is_flat || !layout.left_is_row_major;
         let right_bytes = k.saturating_mul(n).saturating_mul(size_of::<T>());
         let far = right_bytes > NEAR && layout.right_stride > CLOSE;
         let across_lines = right_bytes > NEAREST && !layout.right_is_aligned;
@@ -206,7 +211,7 @@ impl Plan {
             columns: if is_flat { n.next_multiple_of(width) } else { even(n, COLUMNS, width) },
             block: 0,
         };
-        plan.cut((m, n), chunks, (height, width), pieces::<T>((m, k, n)));
+        plan.cut::<T>((m, k, n), (height, width), by_rows);
         let again = (m.div_ceil(plan.rows) - 1).saturating_mul(k).saturating_mul(n);
         let fits = n.next_multiple_of(width) * depth * size_of::<T>() <= TOGETHER;
         plan.pack_together = pack_right && chunks == 1 && again >= WORTH_TOGETHER && fits;
@@ -241,25 +246,28 @@ impl Plan {
             columns: even(n, FEW_PIECE / depth.max(1), width),
             block: 0,
         };
-        plan.cut((m, n), k.div_ceil(chunk), (height, width), pieces::<T>((m, k, n)));
+        plan.cut::<T>((m, k, n), (height, width), false);
         plan
     }
 
-    /// Cuts pieces until there are enough for all threads.
-    fn cut(
+    /// Cuts pieces until there are enough for all threads, and about as many for each.
+    fn cut<T>(
         &mut self,
-        (m, n): (usize, usize),
-        chunks: usize,
+        (m, k, n): (usize, usize, usize),
         (height, width): (usize, usize),
-        pieces: usize,
+        by_rows: bool,
     ) {
-        let (mut rows, mut columns) = (self.rows, self.columns);
-        let is_flat = self.chunk <= FLAT;
-        let enough = pieces * self.threads;
-        while self.threads > 1 && chunks * m.div_ceil(rows) * n.div_ceil(columns) < enough {
-            // Every row of pieces packs B anew, so columns are cut first.
-            let by_columns = columns > 2 * width || (columns > width && rows <= BLOCK);
-            if by_columns && (!is_flat || rows <= 2 * height) {
+        let (mut rows, mut columns, threads) = (self.rows, self.columns, self.threads);
+        let enough = pieces::<T>((m, k, n)) * threads;
+        loop {
+            let count = k.div_ceil(self.chunk).max(1) * m.div_ceil(rows) * n.div_ceil(columns);
+            let is_even = count.next_multiple_of(threads) * EVEN <= count * (EVEN + 1);
+            if threads <= 1 || count >= 4 * enough || (count >= enough && is_even) {
+                break;
+            }
+            // Every row of pieces packs B anew, so columns are cut first as a rule.
+            let wide = columns > 2 * width || (columns > width && rows <= BLOCK);
+            if wide && !(by_rows && rows > 2 * height) {
                 columns = even(columns, columns / 2, width);
             } else if rows > height {
                 rows = even(rows, rows / 2, height);
