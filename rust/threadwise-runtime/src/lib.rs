@@ -28,4 +28,4 @@ pub use interrupt::{Interrupt, Interrupted};
 pub use momentum::worth_waking;
 pub use owned::Owned;
 pub use scratch::with_scratch;
-pub use team::{Checkpoint, Readiness, for_each, readiness};
+pub use team::{Checkpoint, Readiness, expect_workers, for_each, readiness};

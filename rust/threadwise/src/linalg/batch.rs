@@ -142,10 +142,7 @@ fn all<T: Real>(
         }
         return Ok(());
     }
-    let together = match context.distribution {
-        Some(wanted) => products(wanted, count, m, threads),
-        None => (GROUP / each).clamp(1, count.div_ceil(threads)),
-    };
+    let together = together::<T>((m, k, n), count, threads, context);
     let mut groups = Vec::with_capacity(count.div_ceil(together) + runs.len());
     for mut run in runs {
         while run.c.len_of(Axis(0)) > together {
@@ -165,6 +162,20 @@ fn all<T: Real>(
         }
     })?;
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+}
+
+/// How many of `count` products of these sizes make a piece of work.
+pub(super) fn together<T>(
+    sizes: (usize, usize, usize),
+    count: usize,
+    threads: usize,
+    context: &Context<'_>,
+) -> usize {
+    if let Some(wanted) = context.distribution {
+        return products(wanted, count, sizes.0, threads);
+    }
+    let each = cost::<T>(sizes).saturating_add(BEGIN);
+    (GROUP / each).clamp(1, count.div_ceil(threads).max(1))
 }
 
 /// How many products of `rows` rows make a piece, as the caller wants rows to be cut.

@@ -1,7 +1,8 @@
 //! What products are as loads, for the choice of threads.
 
-use super::Real;
-use super::plan;
+use threadwise_runtime::readiness;
+
+use super::{Real, plan};
 use crate::Context;
 use crate::work::{Choice, Kind, Load, calibration};
 
@@ -26,18 +27,21 @@ pub(super) fn threads<T: Real>(
     if context.threads <= 1 || plan::cost::<T>(sizes).saturating_mul(count) < AT_ONCE {
         return 1;
     }
-    choice::<T>(sizes, count, context).threads
+    let (machine, _) = calibration::current(context.isa);
+    let pieces = pieces(sizes).saturating_mul(count);
+    let load = load::<T>(T::RATE, sizes, count);
+    Choice::for_call(&machine, load, context.threads, pieces).threads
 }
 
-/// [`threads`], and what the answer rests on.
-pub(super) fn choice<T: Real>(
+/// The choice of a call that is not made now.
+pub(super) fn prospect<T: Real>(
     sizes: (usize, usize, usize),
     count: usize,
     context: &Context<'_>,
 ) -> Choice {
     let (machine, _) = calibration::current(context.isa);
-    let pieces = pieces(sizes).saturating_mul(count);
-    Choice::for_call(&machine, load::<T>(T::KIND, sizes, count), context.threads, pieces)
+    let (most, pieces) = (context.threads, pieces(sizes).saturating_mul(count));
+    machine.choose(load::<T>(T::RATE, sizes, count), most, pieces, readiness(most))
 }
 
 /// How many pieces there could be.

@@ -5,6 +5,7 @@
 //! copied once for many products.
 
 mod batch;
+mod explain;
 mod load;
 mod packed;
 mod pieces;
@@ -24,6 +25,7 @@ use crate::Context;
 use crate::error::{Error, Shape};
 use crate::work::Kind;
 
+pub use explain::{Explanation, explain};
 pub use packed::{PackedWeight, linear_packed};
 pub use plan::WORTH_DETACHING;
 pub use shapes::{linear_shape, matmul_shape, weight_axes};
@@ -31,15 +33,15 @@ pub use shapes::{linear_shape, matmul_shape, weight_axes};
 /// A number type that the engine computes in: `f32` or `f64`.
 pub trait Real: Element + Pod {
     /// Which rate its products have.
-    const KIND: Kind;
+    const RATE: Kind;
 }
 
 impl Real for f32 {
-    const KIND: Kind = Kind::Float32;
+    const RATE: Kind = Kind::Float32;
 }
 
 impl Real for f64 {
-    const KIND: Kind = Kind::Float64;
+    const RATE: Kind = Kind::Float64;
 }
 
 /// `out = a @ b`, as NumPy defines it: operands of one axis are a row and a column, whose axis the

@@ -167,6 +167,31 @@ fn layout<T>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Layout {
     }
 }
 
+/// The form in which [`multiply`] would do a product with a C in rows on so many threads, and its number of
+/// pieces.
+pub(super) fn outline<T: Real>(
+    kernel: &Kernel<T>,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    threads: usize,
+    context: &Context<'_>,
+) -> (Form, usize) {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    let is_narrow = Plan::is_narrow((m, k, n), layout(a.view(), b.view()));
+    let ((m, n), layout) = if is_narrow || (n == 1 && m > 1) {
+        let transposed = layout(b.reversed_axes(), a.reversed_axes());
+        // A narrow B is copied so that its columns are contiguous.
+        let left_is_row_major = is_narrow || transposed.left_is_row_major;
+        ((n, m), Layout { left_is_row_major, ..transposed })
+    } else {
+        ((m, n), layout(a, b))
+    };
+    let plan = Plan::new(kernel, (m, k, n), layout, threads);
+    let plan = plan.cut_by(context.distribution, kernel, (m, n));
+    let pieces = m.div_ceil(plan.rows) * n.div_ceil(plan.columns) * k.div_ceil(plan.chunk).max(1);
+    (plan.form, pieces)
+}
+
 /// [`multiply`] where the rows of C are contiguous.
 fn into_rows<T: Real>(
     a: ArrayView2<'_, T>,

@@ -48,7 +48,8 @@ pub struct Machine {
     pub memory_gain: f64,
     /// What it costs to share work with a worker that is awake.
     pub hot: f64,
-    /// What it costs to share it with one that has to be woken.
+    /// What it costs to share it with one that has to be woken: half of the time until it comes, in which the
+    /// caller works alone.
     pub parked: f64,
 }
 
@@ -58,8 +59,9 @@ const SHARED: f64 = 16e6;
 
 /// What writing fresh memory costs beyond writing: the system clears each page when it is first touched.
 const FRESH: f64 = 6e-11;
-/// Bytes from which on a result is fresh memory as a rule.
-const IS_FRESH: f64 = 256e3;
+/// Bytes from which on a result is fresh memory as a rule: the C library keeps smaller blocks for the next
+/// call.
+const IS_FRESH: f64 = 32e6;
 
 /// What a call takes besides its work.
 const CALL: f64 = 0.3e-6;
