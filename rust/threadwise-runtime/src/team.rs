@@ -12,11 +12,13 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::cpus::CpuSet;
 use crate::interrupt::{Interrupt, Interrupted};
+use crate::members::Members;
 use crate::presence::{Course, Presence};
 use crate::ranges::Ranges;
 use crate::stats::{self, Counters};
@@ -24,42 +26,31 @@ use crate::workers::{Place, Work};
 
 struct Job {
     /// Calls what `work` points to.
-    call: unsafe fn(*const (), usize, &Counters),
+    call: unsafe fn(*const (), &Counters),
     /// The caller's closure, type and lifetime erased: see `mailbox`.
     work: *const (),
-    /// Members so far: the caller is the first.
-    members: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Job {
-    fn new<F: Fn(usize, &Counters) + Sync>(work: &F) -> Self {
+    fn new<F: Fn(&Counters) + Sync>(work: &F) -> Self {
         /// # Safety
         ///
         /// `work` points to a live `F`.
-        unsafe fn call<F>(work: *const (), member: usize, counters: &Counters)
-        where
-            F: Fn(usize, &Counters),
-        {
+        unsafe fn call<F: Fn(&Counters)>(work: *const (), counters: &Counters) {
             // SAFETY: the caller's promise.
             let work = unsafe { &*work.cast::<F>() };
-            work(member, counters);
+            work(counters);
         }
-        Self {
-            call: call::<F>,
-            work: std::ptr::from_ref(work).cast(),
-            members: AtomicUsize::new(1),
-            panic: Mutex::new(None),
-        }
+        Self { call: call::<F>, work: std::ptr::from_ref(work).cast(), panic: Mutex::new(None) }
     }
 }
 
 impl Work for Job {
     fn help(&self, counters: &Counters) {
-        let member = self.members.fetch_add(1, Ordering::Relaxed);
         // SAFETY: a worker helps with a job that it has taken and not finished, so its caller has not
         // returned and the closure, which is `Sync`, is alive.
-        let work = || unsafe { (self.call)(self.work, member, counters) };
+        let work = || unsafe { (self.call)(self.work, counters) };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
             *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
         }
@@ -198,6 +189,29 @@ pub fn for_each<T: Send>(
     interrupt: &Interrupt<'_>,
     work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
 ) -> Result<(), Interrupted> {
+    for_each_in(None, items, threads, interrupt, work)
+}
+
+/// [`for_each`] with each thread on its part of the machine, if there are `places`: the CPUs for each, the
+/// calling thread first, which is not moved. The items are given to the threads in this order, as long as
+/// none is through before the others. Workers that are on their CPUs are preferred; others go there, and a
+/// worker whose place is a single CPU stays there, until the call ends. Where the system refuses that,
+/// the work is done all the same, and [`crate::pin::failure`] tells it.
+///
+/// # Errors
+///
+/// As [`for_each`].
+///
+/// # Panics
+///
+/// As [`for_each`].
+pub fn for_each_in<T: Send>(
+    places: Option<&[CpuSet]>,
+    items: &mut [T],
+    threads: usize,
+    interrupt: &Interrupt<'_>,
+    work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
+) -> Result<(), Interrupted> {
     let stop = AtomicBool::new(false);
     let here = Checkpoint { stop: &stop, interrupt: Some(interrupt) };
     let threads = threads.min(items.len());
@@ -225,8 +239,11 @@ pub fn for_each<T: Send>(
             work(unsafe { items.take(given.item) }, checkpoint);
         }
     };
-    let for_workers = |member: usize, counters: &Counters| {
-        take_part(member, counters, Checkpoint { stop: &stop, interrupt: None });
+    let places = places.map(|places| &places[..threads.min(places.len())]);
+    let members = Members::new(places);
+    let for_workers = |counters: &Counters| {
+        let member = members.join();
+        take_part(member.number, counters, Checkpoint { stop: &stop, interrupt: None });
     };
     let mut job = Job::new(&for_workers);
 
@@ -234,7 +251,7 @@ pub fn for_each<T: Send>(
     let counters = stats::caller();
     let begin = Instant::now();
     // SAFETY: the crew is dismissed below, before `job` and what it points to end.
-    let crew = unsafe { workers.call(threads - 1, &raw mut job) };
+    let crew = unsafe { workers.call(threads - 1, &raw mut job, places) };
     let mine = catch_unwind(AssertUnwindSafe(|| take_part(0, counters, here)));
     // After a panic, too, nobody begins another item.
     if mine.is_err() {

@@ -1,10 +1,13 @@
 //! Teams as their callers see them.
 
 use std::collections::HashSet;
+use std::sync::atomic::AtomicUsize;
 use std::thread::{self, ThreadId};
 use std::time::Duration;
 
 use super::*;
+#[cfg(target_os = "linux")]
+use crate::topology;
 
 fn run<T: Send>(items: &mut [T], threads: usize, work: impl Fn(&mut T) + Sync) {
     for_each(items, threads, &Interrupt::never(), |item, _| work(item)).unwrap();
@@ -47,6 +50,63 @@ fn as_many_threads_take_part_as_were_asked_for_and_the_caller_is_one() {
             ids.len() == threads
         });
         assert!(complete, "{threads} threads never worked together");
+    }
+}
+
+/// For each member of a team that is complete, whether it is a worker, and the CPUs that it may be on.
+#[cfg(target_os = "linux")]
+fn masks(places: Option<&[CpuSet]>, threads: usize) -> Vec<(bool, CpuSet)> {
+    let (me, never) = (thread::current().id(), Interrupt::never());
+    let attempt = || {
+        let (begun, patience) = (AtomicUsize::new(0), Duration::from_millis(200));
+        let mut items = vec![None; threads];
+        for_each_in(places, &mut items, threads, &never, |item, _| {
+            begun.fetch_add(1, Ordering::SeqCst);
+            *item = Some((thread::current().id(), topology::allowed().unwrap()));
+            let begin = Instant::now();
+            while begun.load(Ordering::SeqCst) < threads && begin.elapsed() < patience {
+                thread::yield_now();
+            }
+        })
+        .unwrap();
+        let items: Vec<_> = items.into_iter().flatten().collect();
+        let ids: HashSet<ThreadId> = items.iter().map(|item| item.0).collect();
+        (ids.len() == threads).then(|| items.iter().map(|item| (item.0 != me, item.1)).collect())
+    };
+    // Workers may be other tests' for a moment.
+    (0..50).find_map(|_| attempt()).unwrap()
+}
+
+/// Where there is but one CPU, both nodes have the same.
+#[test]
+#[cfg(target_os = "linux")]
+fn members_have_the_items_of_their_node_and_stay_there_until_the_call_ends() {
+    let before = topology::allowed().unwrap();
+    let one = |cpu: Option<usize>| cpu.into_iter().collect::<CpuSet>();
+    let (first, last) = (one(before.iter().next()), one(before.iter().last()));
+    for places in [vec![first, last], vec![last, first], vec![first, first, last, last]] {
+        let expected: Vec<_> = places
+            .iter()
+            .enumerate()
+            .map(|(i, &p)| (i > 0, if i > 0 { p } else { before }))
+            .collect();
+        assert_eq!(masks(Some(&places), places.len()), expected, "in the order of their places");
+        assert_eq!(topology::allowed(), Some(before), "the caller is not moved");
+        let after = masks(None, places.len());
+        assert!(after.iter().all(|member| member.1 == before), "all are let go: {after:?}");
+    }
+}
+
+#[test]
+fn every_item_is_worked_on_once_whatever_the_places() {
+    let nowhere = [CpuSet::default(); 3];
+    for count in [0, 1, 2, 3, 1000] {
+        for places in [&nowhere[..0], &nowhere[..1], &nowhere] {
+            let mut items = vec![0_u32; count];
+            let never = Interrupt::never();
+            for_each_in(Some(places), &mut items, 3, &never, |item, _| *item += 1).unwrap();
+            assert_eq!(items, vec![1; count], "{count} items, {} places", places.len());
+        }
     }
 }
 
