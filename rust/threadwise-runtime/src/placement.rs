@@ -18,7 +18,7 @@ use std::sync::{Mutex, PoisonError};
 pub(crate) struct Seat {
     /// The worker's thread, once it sits; else -1.
     thread: AtomicI32,
-    /// The CPU on which it parked, or -1.
+    /// The CPU on which it last parked or woke, or -1.
     cpu: AtomicI32,
     /// Whether `narrowed` is worth a look.
     is_narrowed: AtomicBool,
@@ -63,8 +63,9 @@ impl Seat {
         }
     }
 
-    /// By the worker, when it has been woken: puts its mask back.
+    /// By the worker, when it has been woken: notes where it is, and puts its mask back.
     pub(crate) fn arrive(&self) {
+        self.note();
         if !self.is_narrowed.swap(false, Ordering::Acquire) {
             return;
         }
@@ -74,8 +75,13 @@ impl Seat {
         }
     }
 
+    /// By a caller: where it was last seen.
+    pub(crate) fn cpu(&self) -> Option<usize> {
+        usize::try_from(self.cpu.load(Ordering::Relaxed)).ok()
+    }
+
     /// By the worker, before it parks: notes where it is.
-    pub(crate) fn leave(&self) {
+    pub(crate) fn note(&self) {
         self.cpu.store(system::cpu(), Ordering::Relaxed);
     }
 }
@@ -143,6 +149,14 @@ mod system {
 
     pub(super) fn set_mask(_: i32, (): &Mask) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+impl Seat {
+    /// As if the worker were there.
+    pub(crate) fn pretend(&self, cpu: i32) {
+        self.cpu.store(cpu, Ordering::Relaxed);
     }
 }
 

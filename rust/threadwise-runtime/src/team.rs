@@ -12,11 +12,13 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::cpus::CpuSet;
 use crate::interrupt::{Interrupt, Interrupted};
+use crate::members::Members;
 use crate::presence::{Course, Presence};
 use crate::ranges::Ranges;
 use crate::stats::{self, Counters};
@@ -24,42 +26,31 @@ use crate::workers::{Place, Work};
 
 struct Job {
     /// Calls what `work` points to.
-    call: unsafe fn(*const (), usize, &Counters),
+    call: unsafe fn(*const (), &Counters),
     /// The caller's closure, type and lifetime erased: see `mailbox`.
     work: *const (),
-    /// Members so far: the caller is the first.
-    members: AtomicUsize,
     panic: Mutex<Option<Box<dyn Any + Send>>>,
 }
 
 impl Job {
-    fn new<F: Fn(usize, &Counters) + Sync>(work: &F) -> Self {
+    fn new<F: Fn(&Counters) + Sync>(work: &F) -> Self {
         /// # Safety
         ///
         /// `work` points to a live `F`.
-        unsafe fn call<F>(work: *const (), member: usize, counters: &Counters)
-        where
-            F: Fn(usize, &Counters),
-        {
+        unsafe fn call<F: Fn(&Counters)>(work: *const (), counters: &Counters) {
             // SAFETY: the caller's promise.
             let work = unsafe { &*work.cast::<F>() };
-            work(member, counters);
+            work(counters);
         }
-        Self {
-            call: call::<F>,
-            work: std::ptr::from_ref(work).cast(),
-            members: AtomicUsize::new(1),
-            panic: Mutex::new(None),
-        }
+        Self { call: call::<F>, work: std::ptr::from_ref(work).cast(), panic: Mutex::new(None) }
     }
 }
 
 impl Work for Job {
     fn help(&self, counters: &Counters) {
-        let member = self.members.fetch_add(1, Ordering::Relaxed);
         // SAFETY: a worker helps with a job that it has taken and not finished, so its caller has not
         // returned and the closure, which is `Sync`, is alive.
-        let work = || unsafe { (self.call)(self.work, member, counters) };
+        let work = || unsafe { (self.call)(self.work, counters) };
         if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
             *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
         }
@@ -203,6 +194,29 @@ pub fn for_each<T: Send>(
     interrupt: &Interrupt<'_>,
     work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
 ) -> Result<(), Interrupted> {
+    for_each_in(None, items, threads, interrupt, work)
+}
+
+/// [`for_each`] with each thread on its part of the machine, if there are `places`: the CPUs for each, the
+/// calling thread first, which is not moved. The items are given to the threads in this order, as long as
+/// none is through before the others. Workers that are on their CPUs are preferred; others go there, and a
+/// worker whose place is a single CPU stays there, until the call ends. Where the system refuses that,
+/// the work is done all the same, and [`crate::pin::failure`] tells it.
+///
+/// # Errors
+///
+/// As [`for_each`].
+///
+/// # Panics
+///
+/// As [`for_each`].
+pub fn for_each_in<T: Send>(
+    places: Option<&[CpuSet]>,
+    items: &mut [T],
+    threads: usize,
+    interrupt: &Interrupt<'_>,
+    work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
+) -> Result<(), Interrupted> {
     let stop = AtomicBool::new(false);
     let here = Checkpoint { stop: &stop, interrupt: Some(interrupt) };
     let threads = threads.min(items.len());
@@ -230,8 +244,11 @@ pub fn for_each<T: Send>(
             work(unsafe { items.take(given.item) }, checkpoint);
         }
     };
-    let for_workers = |member: usize, counters: &Counters| {
-        take_part(member, counters, Checkpoint { stop: &stop, interrupt: None });
+    let places = places.map(|places| &places[..threads.min(places.len())]);
+    let members = Members::new(places);
+    let for_workers = |counters: &Counters| {
+        let member = members.join();
+        take_part(member.number, counters, Checkpoint { stop: &stop, interrupt: None });
     };
     let mut job = Job::new(&for_workers);
 
@@ -239,7 +256,7 @@ pub fn for_each<T: Send>(
     let counters = stats::caller();
     let begin = Instant::now();
     // SAFETY: the crew is dismissed below, before `job` and what it points to end.
-    let crew = unsafe { workers.call(threads - 1, &raw mut job) };
+    let crew = unsafe { workers.call(threads - 1, &raw mut job, places) };
     let mine = catch_unwind(AssertUnwindSafe(|| take_part(0, counters, here)));
     // After a panic, too, nobody begins another item.
     if mine.is_err() {
@@ -262,137 +279,4 @@ pub fn for_each<T: Send>(
 }
 
 #[cfg(test)]
-mod tests {
-    use std::collections::HashSet;
-    use std::thread::{self, ThreadId};
-    use std::time::Duration;
-
-    use super::*;
-
-    fn run<T: Send>(items: &mut [T], threads: usize, work: impl Fn(&mut T) + Sync) {
-        for_each(items, threads, &Interrupt::never(), |item, _| work(item)).unwrap();
-    }
-
-    #[test]
-    fn every_item_is_worked_on_once() {
-        for threads in 1..=5 {
-            for count in [0, 1, 2, 3, 7, 1000] {
-                let mut items = vec![0_u32; count];
-                run(&mut items, threads, |item| *item += 1);
-                assert_eq!(items, vec![1; count], "{count} items on {threads} threads");
-            }
-        }
-    }
-
-    /// Threads that took part when each of `threads` items waits for all the others, if they come.
-    fn participants(threads: usize) -> HashSet<ThreadId> {
-        let (begun, patience) = (AtomicUsize::new(0), Duration::from_millis(200));
-        let mut items = vec![None; threads];
-        run(&mut items, threads, |item| {
-            begun.fetch_add(1, Ordering::SeqCst);
-            let begin = Instant::now();
-            while begun.load(Ordering::SeqCst) < threads && begin.elapsed() < patience {
-                thread::yield_now();
-            }
-            *item = Some(thread::current().id());
-        });
-        items.into_iter().flatten().collect()
-    }
-
-    #[test]
-    fn as_many_threads_take_part_as_were_asked_for_and_the_caller_is_one() {
-        for threads in [2, 3, 4] {
-            // Workers may be other tests' for a moment.
-            let complete = (0..50).any(|_| {
-                let ids = participants(threads);
-                assert!(ids.len() <= threads, "no more than were asked for");
-                assert!(ids.contains(&thread::current().id()), "the caller works too");
-                ids.len() == threads
-            });
-            assert!(complete, "{threads} threads never worked together");
-        }
-    }
-
-    #[test]
-    fn one_thread_and_nested_calls_are_the_plain_loop() {
-        let me = thread::current().id();
-        let mut items = [(); 8];
-        run(&mut items, 1, |()| assert_eq!(thread::current().id(), me, "the caller's loop"));
-        run(&mut items, 3, |()| {
-            let outer = thread::current().id();
-            run(&mut [(); 8], 3, |()| assert_eq!(thread::current().id(), outer, "nested: no team"));
-        });
-    }
-
-    #[test]
-    fn a_call_does_not_wait_for_a_worker_that_is_busy_elsewhere() {
-        let (release, begun) = (AtomicBool::new(false), AtomicUsize::new(0));
-        thread::scope(|scope| {
-            scope.spawn(|| {
-                run(&mut [(); 4], 4, |()| {
-                    begun.fetch_add(1, Ordering::SeqCst);
-                    while !release.load(Ordering::SeqCst) {
-                        thread::sleep(Duration::from_millis(1));
-                    }
-                });
-            });
-            while begun.load(Ordering::SeqCst) < 4 {
-                thread::sleep(Duration::from_millis(1));
-            }
-            // All three workers (or more, where other tests asked for them) may be held; this call
-            // must end by itself all the same.
-            let mut items = vec![0; 100];
-            run(&mut items, 4, |item| *item = 1);
-            release.store(true, Ordering::SeqCst);
-            assert_eq!(items, vec![1; 100], "the caller did what nobody else did");
-        });
-    }
-
-    #[test]
-    fn a_panic_reaches_the_caller_after_all_have_left() {
-        for _ in 0..50 {
-            let inside = AtomicUsize::new(0);
-            let mut items: Vec<usize> = (0..64).collect();
-            let outcome = catch_unwind(AssertUnwindSafe(|| {
-                run(&mut items, 3, |&mut item| {
-                    inside.fetch_add(1, Ordering::SeqCst);
-                    let result = catch_unwind(|| assert_ne!(item, 40, "item forty"));
-                    inside.fetch_sub(1, Ordering::SeqCst);
-                    if let Err(panic) = result {
-                        resume_unwind(panic);
-                    }
-                });
-            }));
-            assert!(outcome.is_err(), "the panic was lost");
-            assert_eq!(inside.load(Ordering::SeqCst), 0, "somebody was still at work");
-        }
-    }
-
-    #[test]
-    fn an_interruption_stops_the_work() {
-        for threads in [1, 3] {
-            let done = AtomicUsize::new(0);
-            let mut items = vec![(); 10_000];
-            let interrupt = Interrupt::when(&|| true);
-            let outcome = for_each(&mut items, threads, &interrupt, |(), _| {
-                thread::sleep(Duration::from_millis(1));
-                done.fetch_add(1, Ordering::Relaxed);
-            });
-            assert_eq!(outcome, Err(Interrupted), "{threads} threads");
-            assert!(done.load(Ordering::Relaxed) < 1000, "it went on long after 50 ms");
-        }
-    }
-
-    #[test]
-    fn a_long_item_hears_of_the_interruption_wherever_it_runs() {
-        for threads in [1, 3] {
-            let interrupt = Interrupt::when(&|| true);
-            let outcome = for_each(&mut [(); 3], threads, &interrupt, |(), checkpoint| {
-                while !checkpoint.reached() {
-                    thread::sleep(Duration::from_millis(1));
-                }
-            });
-            assert_eq!(outcome, Err(Interrupted), "{threads} threads");
-        }
-    }
-}
+mod tests;

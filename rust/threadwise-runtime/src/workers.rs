@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use smallvec::SmallVec;
 
+use crate::cpus::CpuSet;
 use crate::mailbox::{Mailbox, Offer, Posture};
+use crate::members::Places;
 use crate::placement::Seat;
 use crate::stats::{self, Counters};
 use crate::{budget, topology};
@@ -96,7 +98,7 @@ impl<J: Work + 'static> Workers<J> {
                 worker.mailbox.finish();
                 self.watch(worker);
             } else {
-                worker.seat.leave();
+                worker.seat.note();
                 worker.mailbox.rest();
                 worker.seat.arrive();
             }
@@ -138,37 +140,34 @@ impl<J: Work + 'static> Workers<J> {
         (ready, parked + count.saturating_sub(self.count.load(Ordering::Relaxed)))
     }
 
-    /// Offers the job to up to `count` workers that are nobody else's, first to those that are awake.
+    /// Offers the job to up to `count` workers that are nobody else's: first to those that were last
+    /// seen in one of the `places`, if there are any, and among these to those that are awake.
     ///
     /// # Safety
     ///
     /// The job lives, and is not borrowed mutably, until the crew is dismissed or dropped.
-    pub(crate) unsafe fn call(&'static self, count: usize, job: *mut J) -> Crew<J> {
+    pub(crate) unsafe fn call(
+        &'static self,
+        count: usize,
+        job: *mut J,
+        places: Option<&[CpuSet]>,
+    ) -> Crew<J> {
         if self.count.load(Ordering::Acquire) < count {
             self.make(count);
         }
         let mut crew = Crew { job, workers: SmallVec::new() };
-        let mut sleepers: SmallVec<[&'static Worker<J>; 8]> = SmallVec::new();
-        for worker in self.all(budget::MOST) {
-            if crew.workers.len() + sleepers.len() == count {
-                break;
-            }
-            match worker.mailbox.posture() {
-                Posture::Parked => sleepers.push(worker),
-                Posture::Away => (),
-                Posture::Ready => match worker.mailbox.offer(job) {
-                    Offer::Refused => (),
-                    Offer::Made => crew.workers.push(worker),
-                    Offer::MadeToSleeper => crew.wake(worker, count),
-                },
-            }
-        }
-        for worker in sleepers {
-            match worker.mailbox.offer(job) {
-                Offer::Refused => (),
-                Offer::Made => crew.workers.push(worker),
-                Offer::MadeToSleeper => crew.wake(worker, count),
-            }
+        let all = self.all(budget::MOST);
+        if let Some(places) = places {
+            let places = Places::new(places);
+            let is_near = |worker: &&Worker<J>| {
+                worker.mailbox.posture() != Posture::Away
+                    && places.take_near(worker.seat.cpu()).is_some()
+            };
+            let (near, far): (Vec<_>, Vec<_>) = all.partition(is_near);
+            crew.gather(near.into_iter(), count);
+            crew.gather(far.into_iter(), count);
+        } else {
+            crew.gather(all, count);
         }
         crew
     }
@@ -186,6 +185,33 @@ pub(crate) struct Crew<J: 'static> {
 }
 
 impl<J> Crew<J> {
+    /// Offers the job to those who are nobody else's, first to those that are awake, until the crew has
+    /// `count`.
+    fn gather(&mut self, candidates: impl Iterator<Item = &'static Worker<J>>, count: usize) {
+        let mut sleepers: SmallVec<[&'static Worker<J>; 8]> = SmallVec::new();
+        for worker in candidates {
+            if self.workers.len() + sleepers.len() == count {
+                break;
+            }
+            match worker.mailbox.posture() {
+                Posture::Parked => sleepers.push(worker),
+                Posture::Away => (),
+                Posture::Ready => self.offer(worker, count),
+            }
+        }
+        for worker in sleepers {
+            self.offer(worker, count);
+        }
+    }
+
+    fn offer(&mut self, worker: &'static Worker<J>, count: usize) {
+        match worker.mailbox.offer(self.job) {
+            Offer::Refused => (),
+            Offer::Made => self.workers.push(worker),
+            Offer::MadeToSleeper => self.wake(worker, count),
+        }
+    }
+
     fn wake(&mut self, worker: &'static Worker<J>, are: usize) {
         worker.seat.call(are);
         if let Some(thread) = worker.thread.get() {
@@ -267,5 +293,44 @@ impl<J: Work + 'static> Place<J> {
     /// In a child after `fork`: there are none.
     pub(crate) fn forget(&self) {
         self.0.store(ptr::null_mut(), Ordering::Release);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    struct Nothing;
+
+    impl Work for Nothing {
+        fn help(&self, _: &Counters) {}
+    }
+
+    /// Numbers of the workers that are called, of four that are parked on CPUs 100 to 103.
+    fn called(count: usize, places: Option<&[CpuSet]>) -> Vec<usize> {
+        let workers: &'static Workers<Nothing> = Box::leak(Box::new(Workers::new()));
+        workers.make(4);
+        for (worker, cpu) in workers.all(4).zip(100..) {
+            while worker.mailbox.posture() != Posture::Parked {
+                thread::yield_now();
+            }
+            worker.seat.pretend(cpu);
+        }
+        let mut job = Nothing;
+        // SAFETY: the job lives until the crew is dropped.
+        let crew = unsafe { workers.call(count, &raw mut job, places) };
+        let is_called = |worker: &&Worker<_>| crew.workers.iter().any(|w| ptr::eq(*w, *worker));
+        let numbered = workers.all(4).enumerate();
+        numbered.filter(|(_, worker)| is_called(worker)).map(|(number, _)| number).collect()
+    }
+
+    #[test]
+    fn workers_near_the_places_are_called_first_and_then_any() {
+        let places: Vec<CpuSet> =
+            ["100", "103", "101-102"].iter().map(|list| list.parse().unwrap()).collect();
+        assert_eq!(called(2, None), [0, 1], "the first ones");
+        assert_eq!(called(2, Some(&places)), [1, 3], "one a place, and none in the caller's");
+        assert_eq!(called(1, Some(&places[..2])), [3], "on its place");
+        assert_eq!(called(3, Some(&[CpuSet::default(); 4])), [0, 1, 2], "nobody is near");
     }
 }

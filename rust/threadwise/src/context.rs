@@ -3,10 +3,10 @@
 use std::fmt;
 
 use threadwise_kernels::Isa;
-use threadwise_runtime::{Interrupt, budget};
+use threadwise_runtime::{Checkpoint, Interrupt, budget, for_each_in};
 
 use crate::Error;
-use crate::work::WorkDistribution;
+use crate::work::{WorkDistribution, places};
 
 /// The instruction set, the number of threads and the way to be stopped.
 pub struct Context<'a> {
@@ -26,6 +26,24 @@ impl Context<'_> {
     pub fn distributed(&self, distribution: Option<WorkDistribution>) -> Context<'_> {
         let Self { isa, threads, ref interrupt, .. } = *self;
         Context { isa, threads, interrupt: interrupt.clone(), distribution }
+    }
+
+    /// Calls `work` for each item, on up to `threads` threads, which are where the caller wants them.
+    ///
+    /// # Errors
+    ///
+    /// If the caller's hint names a node without CPUs (then nothing is done), or the interrupt is due.
+    pub(crate) fn share<T: Send>(
+        &self,
+        items: &mut [T],
+        threads: usize,
+        work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
+    ) -> Result<(), Error> {
+        let hint = self.distribution.and_then(|distribution| distribution.numa());
+        // As many as take part: each node should have some of few.
+        let places = hint.map(|hint| places(hint, threads.min(items.len()))).transpose()?;
+        for_each_in(places.flatten().as_deref(), items, threads, &self.interrupt, work)?;
+        Ok(())
     }
 }
 

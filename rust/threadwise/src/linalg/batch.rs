@@ -7,7 +7,7 @@ use ndarray::{
     RawData,
 };
 use threadwise_kernels::gemm::Epilogue;
-use threadwise_runtime::{Interrupt, for_each};
+use threadwise_runtime::Interrupt;
 
 use super::load;
 use super::packed::PackedWeight;
@@ -155,7 +155,7 @@ fn all<T: Real>(
         groups.push(run);
     }
     let (isa, failure) = (context.isa, Mutex::new(None));
-    for_each(&mut groups, threads, &context.interrupt, |Run { a, b, c }, _| {
+    context.share(&mut groups, threads, |Run { a, b, c }, _| {
         let alone = Context { isa, threads: 1, interrupt: Interrupt::never(), distribution: None };
         if let Err(error) = product::each(a.view(), b.view(), c.view_mut(), epilogue, &alone) {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);

@@ -5,7 +5,7 @@ use std::sync::{Mutex, PoisonError};
 
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
-use threadwise_runtime::{Checkpoint, for_each, with_scratch};
+use threadwise_runtime::{Checkpoint, with_scratch};
 
 use super::Real;
 use super::plan::{Form, Plan};
@@ -69,7 +69,7 @@ pub(super) fn share<T: Real>(
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let failure = Mutex::new(None);
-    for_each(pieces, plan.threads, &context.interrupt, |it, checkpoint| {
+    context.share(pieces, plan.threads, |it, checkpoint| {
         if let Err(error) = piece(kernel, plan, operands, it, now, checkpoint) {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }

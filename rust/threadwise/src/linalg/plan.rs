@@ -183,7 +183,6 @@ impl Plan {
         }
         let (height, width) = (kernel.rows(), kernel.columns());
         let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE));
-        let chunks = k.div_ceil(chunk).max(1);
 
         let depth = depth(chunk);
         // Each thread writes rows of C that are its own from end to end.
@@ -212,9 +211,7 @@ impl Plan {
             block: 0,
         };
         plan.cut::<T>((m, k, n), (height, width), by_rows);
-        let again = (m.div_ceil(plan.rows) - 1).saturating_mul(k).saturating_mul(n);
-        let fits = n.next_multiple_of(width) * depth * size_of::<T>() <= TOGETHER;
-        plan.pack_together = pack_right && chunks == 1 && again >= WORTH_TOGETHER && fits;
+        plan.pack_together = plan.is_worth_together::<T>((m, k, n), width);
         plan
     }
 
@@ -276,6 +273,14 @@ impl Plan {
             }
         }
         (self.rows, self.columns, self.block) = (rows, columns, even(rows, BLOCK, height));
+    }
+
+    /// Whether so many rows of pieces would pack the same columns of B that they had better do it once.
+    fn is_worth_together<T>(&self, (m, k, n): (usize, usize, usize), width: usize) -> bool {
+        let is_whole = self.pack_right && self.chunk >= k;
+        let again = m.div_ceil(self.rows).saturating_sub(1).saturating_mul(k).saturating_mul(n);
+        let fits = n.next_multiple_of(width) * self.depth * size_of::<T>() <= TOGETHER;
+        is_whole && again >= WORTH_TOGETHER && fits
     }
 
     /// Few rows: B is read once, by columns that threads share out in whole cache lines.
@@ -364,13 +369,14 @@ impl Plan {
         self,
         distribution: Option<WorkDistribution>,
         kernel: &Kernel<T>,
-        (m, n): (usize, usize),
+        (m, k, n): (usize, usize, usize),
     ) -> Self {
         let Some(distribution) = distribution else { return self };
         let (height, width) = (kernel.rows(), kernel.columns());
         if self.form == Form::Tiles {
             let rows = distribution.extent(m, self.threads, height);
-            return Self { rows, block: self.block.min(rows), ..self };
+            let cut = Self { rows, block: even(rows, BLOCK, height), ..self };
+            return Self { pack_together: cut.is_worth_together::<T>((m, k, n), width), ..cut };
         }
         let most = (FEW_PIECE / self.depth.max(1)).next_multiple_of(width).max(width);
         Self { columns: distribution.extent(n, self.threads, width).min(most), ..self }

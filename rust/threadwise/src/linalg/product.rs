@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis};
 use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
-use threadwise_runtime::{for_each, with_scratch};
+use threadwise_runtime::with_scratch;
 
 use super::packed::PackedWeight;
 use super::pieces::{Operands, Piece, Source, cut, share};
@@ -63,7 +63,7 @@ pub(super) fn multiply_packed<T: Real>(
     }
     let (kernel, k) = (weight.kernel(), a.ncols());
     let plan = Plan::packed(kernel, (m, k, n), load::threads::<T>((m, k, n), 1, context));
-    let plan = plan.cut_by(context.distribution, kernel, (m, n));
+    let plan = plan.cut_by(context.distribution, kernel, (m, k, n));
     let operands = Operands { a, b: weight.source(), n, epilogue };
     if c.strides()[1] == 1 || n == 1 {
         return run(kernel, &plan, operands, c, context);
@@ -187,7 +187,7 @@ pub(super) fn outline<T: Real>(
         ((m, n), layout(a, b))
     };
     let plan = Plan::new(kernel, (m, k, n), layout, threads);
-    let plan = plan.cut_by(context.distribution, kernel, (m, n));
+    let plan = plan.cut_by(context.distribution, kernel, (m, k, n));
     let pieces = m.div_ceil(plan.rows) * n.div_ceil(plan.columns) * k.div_ceil(plan.chunk).max(1);
     (plan.form, pieces)
 }
@@ -204,7 +204,7 @@ fn into_rows<T: Real>(
     let ((m, k), n) = (a.dim(), b.ncols());
     let threads = load::threads::<T>((m, k, n), 1, context);
     let plan = Plan::new(&kernel, (m, k, n), layout(a.view(), b.view()), threads);
-    let plan = plan.cut_by(context.distribution, &kernel, (m, n));
+    let plan = plan.cut_by(context.distribution, &kernel, (m, k, n));
     let operands = Operands { a, b: Source::Plain(b), n, epilogue };
     if plan.pack_together {
         return packed_together(&kernel, &plan, operands, b, c, context);
@@ -313,10 +313,7 @@ pub(super) fn pack<T: Real>(
             slivers.push((rows.slice_axis_move(Axis(1), columns.into()), place));
         }
     }
-    for_each(&mut slivers, threads, &context.interrupt, |(b, place), _| {
-        kernel.pack_right(b.view(), place);
-    })?;
-    Ok(())
+    context.share(&mut slivers, threads, |(b, place), _| kernel.pack_right(b.view(), place))
 }
 
 /// What ndarray refuses: extents beyond what it can address.

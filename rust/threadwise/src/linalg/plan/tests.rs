@@ -84,14 +84,14 @@ fn there_are_as_many_pieces_as_the_caller_wants() {
         [(1, m, 1, 2), (1, m, 4, 8), (1, m, 24, 48), (1, 2 * height, 1, 48), (m / 3, m, 9, 3)]
     {
         let wanted = WorkDistribution::new(min, max, tasks, None, 64).unwrap();
-        let plan = plan(m, 512, n, 2).cut_by(Some(wanted), &kernel, (m, n));
+        let plan = plan(m, 512, n, 2).cut_by(Some(wanted), &kernel, (m, 512, n));
         assert_eq!(m.div_ceil(plan.rows), pieces, "rows: {wanted:?}");
         assert_eq!(wanted.ranges(m, 2, height).len(), pieces, "as they are counted there");
         assert_eq!(plan.block % height, 0, "{plan:?}");
         assert!(plan.block <= plan.rows, "{plan:?}");
     }
     let wanted = WorkDistribution::new(width, 16 * width, 2, None, 64).unwrap();
-    let few = plan(2, 65_536, n, 2).cut_by(Some(wanted), &kernel, (2, n));
+    let few = plan(2, 65_536, n, 2).cut_by(Some(wanted), &kernel, (2, 65_536, n));
     assert_eq!((few.rows, n.div_ceil(few.columns)), (2, 4), "columns, of few rows: {few:?}");
-    assert_eq!(plan(m, 512, n, 2).cut_by(None, &kernel, (m, n)), plan(m, 512, n, 2), "none");
+    assert_eq!(plan(m, 512, n, 2).cut_by(None, &kernel, (m, 512, n)), plan(m, 512, n, 2), "none");
 }
