@@ -203,5 +203,6 @@ fn few_rows<T: Element>(
 
 /// Columns `0..n` in strips of `width`, the last of them narrower: each starts a sliver.
 fn strips(n: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..n).step_by(width).map(move |first| (first, width.min(n - first)))
+    let starts = std::iter::successors(Some(0), move |first| Some(first + width));
+    starts.take_while(move |&first| first < n).map(move |first| (first, width.min(n - first)))
 }

@@ -9,8 +9,12 @@ use crate::simd::Lanes;
 /// How `count` rows (or columns) are cut into pieces of at most `limit`, as even as possible: seven
 /// rows in pieces of at most six are 4 + 3, because a tile of one row wastes most of its registers.
 pub(super) fn pieces(count: usize, limit: usize) -> impl Iterator<Item = (usize, usize)> {
-    let number = count.div_ceil(limit);
+    // No division for a small product: it takes as long as that.
+    let number = if count <= limit { count.min(1) } else { count.div_ceil(limit) };
     (0..number).map(move |i| {
+        if number == 1 {
+            return (0, count);
+        }
         let (start, end) = (i * count / number, (i + 1) * count / number);
         (start, end - start)
     })

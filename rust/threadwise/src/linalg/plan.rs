@@ -98,7 +98,7 @@ const RUN: usize = 8 << 10;
 const WORTH_STREAMING: usize = 128;
 
 /// Rows up to which streaming B through is faster than packing it.
-const STREAMED: usize = 16;
+const STREAMED: usize = 24;
 
 /// Rows up to which dots are faster than packing columns, if there are at least [`DOTTED_TERMS`] terms.
 const DOTTED: usize = 20;
