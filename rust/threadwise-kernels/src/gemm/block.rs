@@ -31,7 +31,7 @@ const SHORT: usize = 64;
 
 /// Rows up to which reading a packed B takes as long as multiplying with it, and rows of tiles for these.
 const FEW: usize = 16;
-const AHEAD: usize = 4;
+const AHEAD: usize = 5;
 
 impl<T: Element> Kernel<T> {
     /// C = f(A·B + bias) or C += A·B, as `finish` says.
