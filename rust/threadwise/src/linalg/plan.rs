@@ -95,7 +95,7 @@ const RUN: usize = 8 << 10;
 const WORTH_STREAMING: usize = 128;
 
 /// Rows up to which streaming B through is faster than packing it.
-const STREAMED: usize = 16;
+const STREAMED: usize = 24;
 
 /// Rows up to which dots are faster than packing columns, if there are at least [`DOTTED_TERMS`] terms.
 const DOTTED: usize = 20;
@@ -106,6 +106,11 @@ const DOTTED_TERMS: usize = 256;
 const NARROW: usize = 8;
 const NARROW_ROWS: usize = 64;
 const NARROW_TERMS: usize = 64;
+
+/// Rows up to which it is not worth packing a B of contiguous columns, of which there are at least four
+/// times as many, if it has at least this many terms.
+const WIDE_ROWS: usize = 128;
+const WIDE_TERMS: usize = 256;
 
 /// Rows that dots hold in registers: those of A need not stay in the nearest cache beside B's columns.
 const DOTS_AT_ONCE: usize = 6;
@@ -219,6 +224,13 @@ impl Plan {
     pub(super) fn is_narrow((m, k, n): (usize, usize, usize), layout: Layout) -> bool {
         let long = m >= NARROW_ROWS && k >= NARROW_TERMS;
         long && n <= NARROW && layout.left_is_row_major && layout.right_is_row_major
+    }
+
+    /// Whether to pack the columns of B, which are contiguous, costs so much that the transposed product is
+    /// faster, although C must then be transposed.
+    pub(super) fn is_wide((m, k, n): (usize, usize, usize), layout: Layout) -> bool {
+        let fits = m > DOTTED && m <= WIDE_ROWS && k >= WIDE_TERMS && n / 4 >= m;
+        fits && layout.right_is_column_major && layout.left_is_row_major
     }
 
     /// For a B that was packed before, in passes as [`depth`] says.

@@ -44,9 +44,43 @@ pub(super) fn multiply<T: Real>(
         })?;
     }
     if by_rows {
+        if c.is_standard_layout() && Plan::is_wide((m, a.ncols(), n), layout(a, b)) {
+            return into_columns(a, b, c, epilogue, context);
+        }
         return into_rows(a, b, c, epilogue, context);
     }
     by_way_of_rows(c, |rows| into_rows(a, b, rows, epilogue, context))
+}
+
+/// [`multiply`] for a B whose columns are contiguous and many: the transposed product, for which A is
+/// packed and B is not, copied row to column. The sums are the same.
+fn into_columns<T: Real>(
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    epilogue: Epilogue<'_, T>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let (m, n) = c.dim();
+    let kernel = T::gemm(context.isa);
+    with_scratch(m * n, |scratch: &mut [T]| {
+        let plain = Epilogue { bias: None, activation: None };
+        let shape = (n, m);
+        let columns = ArrayViewMut2::from_shape(shape, &mut *scratch);
+        let columns = columns.map_err(|_| too_large(shape))?;
+        into_rows(b.reversed_axes(), a.reversed_axes(), columns, plain, context)?;
+        let columns = ArrayView2::from_shape(shape, &*scratch).map_err(|_| too_large(shape))?;
+        if let Some(c) = c.as_slice_mut() {
+            kernel.copy_left(columns.reversed_axes(), c);
+        }
+        if epilogue.bias.is_some() || epilogue.activation.is_some() {
+            // No terms are added, and the epilogue is applied.
+            let a = a.slice_axis(Axis(1), (..0).into());
+            let finish = Finish { accumulate: true, epilogue: Some(epilogue) };
+            kernel.multiply(a, Right::Packed(0, n, &[]), c, finish);
+        }
+        Ok(())
+    })?
 }
 
 /// `c = f(a @ weight.T + bias)`.

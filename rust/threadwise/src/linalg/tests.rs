@@ -83,6 +83,7 @@ fn threads_do_not_change_a_bit_nor_do_layouts_of_many_rows() {
     for (m, k, n) in [
         (300, 200, 260),
         (40, 3000, 700),
+        (60, 300, 260),
         (2000, 40, 30),
         (13, 5, 5),
         (900, 800, 130),
