@@ -13,6 +13,7 @@ pub mod activation;
 mod element;
 pub mod gemm;
 mod isa;
+pub mod narrow;
 pub mod norm;
 mod simd;
 
@@ -21,4 +22,4 @@ pub use element::Element;
 pub use isa::{Isa, UnknownIsa};
 
 #[cfg(target_arch = "x86_64")]
-pub use isa::{Avx2, Avx512};
+pub use isa::{Amx, Avx2, Avx512, Bf16, Vnni};

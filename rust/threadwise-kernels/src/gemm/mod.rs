@@ -16,7 +16,7 @@
 
 mod block;
 mod few;
-mod pack;
+pub(crate) mod pack;
 mod tile;
 
 #[cfg(test)]

@@ -7,7 +7,7 @@ use crate::element::Element;
 
 /// How `count` rows (or columns) are cut into pieces of at most `limit`, as even as possible: seven
 /// rows in pieces of at most six are 4 + 3, because a tile of one row wastes most of its registers.
-pub(super) fn pieces(count: usize, limit: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn pieces(count: usize, limit: usize) -> impl Iterator<Item = (usize, usize)> {
     let number = count.div_ceil(limit);
     (0..number).map(move |i| {
         let (start, end) = (i * count / number, (i + 1) * count / number);
