@@ -23,5 +23,5 @@ pub mod nn;
 
 pub use context::Context;
 pub use error::Error;
-pub use threadwise_kernels::{Activation, Isa};
+pub use threadwise_kernels::{Activation, Isa, narrow};
 pub use threadwise_runtime::{Interrupt, budget, topology};

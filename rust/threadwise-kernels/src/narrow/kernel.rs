@@ -37,6 +37,8 @@ struct Tiles<P: Pair> {
     height: usize,
     /// Units in a row of a sliver of B.
     width: usize,
+    /// Multiply-adds in the time of one of float32.
+    speed: usize,
     /// Whether the units of A are its elements as they are.
     plain: bool,
     block: BlockFn<P::Sum>,
@@ -66,6 +68,7 @@ macro_rules! parts {
                 group: V::GROUP,
                 step: 1,
                 height: $height,
+                speed: V::GROUP,
                 width: functions::$module::WIDTH * V::COUNT,
                 plain: V::FLIP == 0 && V::GROUP * size_of::<P::Left>() == size_of::<u32>(),
                 block: functions::$module::Functions::<V>::BLOCK,
@@ -168,10 +171,16 @@ impl<P: Pair> Kernel<P> {
         self.tiles.width
     }
 
-    /// Elements in a unit of the tiles.
+    /// Elements that a unit of the tiles is made of.
     #[must_use]
     pub fn group(&self) -> usize {
         self.tiles.group
+    }
+
+    /// Multiply-adds that tiles do in the time of one of float32, about.
+    #[must_use]
+    pub fn speed(&self) -> usize {
+        self.tiles.speed
     }
 
     /// Rows that [`Kernel::dots`] and [`Kernel::streams`] take.
@@ -309,16 +318,23 @@ impl<P: Pair> Kernel<P> {
     }
 
     /// [`Kernel::multiply`] for at most [`Kernel::few`] rows, packed by [`Kernel::pack_few`], and a B of
-    /// contiguous columns. Rows of C follow one another, each of [`Kernel::few_columns`].
+    /// contiguous columns. Rows of C are `c_row` apart; each has [`Kernel::few_columns`], so C ends.
     ///
     /// # Panics
     ///
     /// If the sizes of the operands disagree, there are more rows, or adjacent rows of B are not adjacent in
     /// memory.
-    pub fn dots(&self, a: &[u32], b: ArrayView2<'_, P::Right>, c: &mut [P::Sum], accumulate: bool) {
+    pub fn dots(
+        &self,
+        a: &[u32],
+        b: ArrayView2<'_, P::Right>,
+        c: &mut [P::Sum],
+        c_row: usize,
+        accumulate: bool,
+    ) {
         let adjacent = b.strides()[0] == 1 || b.nrows() <= 1 || b.is_empty();
         assert!(adjacent, "rows of B are adjacent");
-        self.few_rows(self.few.dots, a, b, b.strides()[1], c, accumulate);
+        self.few_rows(self.few.dots, a, b, b.strides()[1], c, c_row, accumulate);
     }
 
     /// [`Kernel::dots`] for a B of contiguous rows.
@@ -332,13 +348,15 @@ impl<P: Pair> Kernel<P> {
         a: &[u32],
         b: ArrayView2<'_, P::Right>,
         c: &mut [P::Sum],
+        c_row: usize,
         accumulate: bool,
     ) {
         let adjacent = b.strides()[1] == 1 || b.ncols() <= 1 || b.is_empty();
         assert!(adjacent, "columns of B are adjacent");
-        self.few_rows(self.few.streams, a, b, b.strides()[0], c, accumulate);
+        self.few_rows(self.few.streams, a, b, b.strides()[0], c, c_row, accumulate);
     }
 
+    #[expect(clippy::too_many_arguments, reason = "both ways pass on all they were given")]
     fn few_rows(
         &self,
         functions: &[FewFn<P::Right, P::Sum>; few::ROWS],
@@ -346,15 +364,16 @@ impl<P: Pair> Kernel<P> {
         b: ArrayView2<'_, P::Right>,
         b_stride: isize,
         c: &mut [P::Sum],
+        c_row: usize,
         accumulate: bool,
     ) {
         let (depth, columns) = b.dim();
-        if columns == 0 || c.is_empty() {
+        if columns == 0 {
             return;
         }
-        let (a_row, c_row) = (self.few_groups(depth), self.few_columns(columns));
-        let m = c.len() / c_row;
-        assert_eq!((a.len(), c.len()), (m * a_row, m * c_row), "{m} rows of packed A, and of C");
+        let (a_row, wide) = (self.few_groups(depth), self.few_columns(columns));
+        let m = (c.len() - wide) / c_row + 1;
+        assert!(c_row >= wide && a.len() == m * a_row, "{m} rows of packed A, and of C");
         assert!(m <= functions.len(), "{m} rows, at most {} are few", functions.len());
         let (a, b, c) = (a.as_ptr(), b.as_ptr(), c.as_mut_ptr());
         let few = Few { depth, columns, a, a_row, b, b_stride, c, c_row, accumulate };

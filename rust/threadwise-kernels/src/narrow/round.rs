@@ -1,6 +1,7 @@
 //! From sums to results: bias and activation in the sums' type, then one rounding.
 
 use half::{bf16, f16};
+use ndarray::ArrayViewMut2;
 
 use crate::Isa;
 use crate::gemm::Epilogue;
@@ -13,9 +14,6 @@ const CHUNK: usize = 64;
 
 /// What sums of `S` are stored as.
 pub trait Rounded<S>: Copy + Default + Send + Sync + 'static {
-    /// Whether a sum is its result, but for the epilogue.
-    const IS_SUM: bool = false;
-
     /// The results of a row of sums: each with the bias of its column, then the activation, then rounded
     /// to nearest, halves to even; integers as they are. The sums are used up.
     ///
@@ -24,30 +22,27 @@ pub trait Rounded<S>: Copy + Default + Send + Sync + 'static {
     /// If the row, its place or the bias differ in length, or integers have an epilogue.
     fn finish(isa: Isa, sums: &mut [S], epilogue: Epilogue<'_, S>, to: &mut [Self]);
 
-    /// The sums themselves, if they are the results.
-    fn sums(_: &mut [Self]) -> Option<&mut [S]> {
+    /// The place of results as a place for sums, if they are the same but for the epilogue.
+    #[must_use]
+    fn sums<'a>(_: &'a mut ArrayViewMut2<'_, Self>) -> Option<ArrayViewMut2<'a, S>> {
         None
     }
 }
 
 impl Rounded<i32> for i32 {
-    const IS_SUM: bool = true;
-
     fn finish(_: Isa, sums: &mut [i32], epilogue: Epilogue<'_, i32>, to: &mut [i32]) {
         let plain = epilogue.bias.is_none() && epilogue.activation.is_none();
         assert!(plain, "integers have no epilogue");
         to.copy_from_slice(sums);
     }
 
-    fn sums(results: &mut [i32]) -> Option<&mut [i32]> {
-        Some(results)
+    fn sums<'a>(results: &'a mut ArrayViewMut2<'_, i32>) -> Option<ArrayViewMut2<'a, i32>> {
+        Some(results.view_mut())
     }
 }
 
 /// How a chunk of sums is rounded.
 trait Round: Copy + Default + Send + Sync + 'static {
-    const IS_SUM: bool = false;
-
     /// In plain Rust, which the compiler vectorizes for the function it is inlined into.
     fn round(sums: &[f32], to: &mut [Self]);
 
@@ -61,21 +56,19 @@ trait Round: Copy + Default + Send + Sync + 'static {
         Self::round(sums, to);
     }
 
-    fn sums(_: &mut [Self]) -> Option<&mut [f32]> {
+    fn sums<'a>(_: &'a mut ArrayViewMut2<'_, Self>) -> Option<ArrayViewMut2<'a, f32>> {
         None
     }
 }
 
 impl Round for f32 {
-    const IS_SUM: bool = true;
-
     #[inline(always)]
     fn round(sums: &[f32], to: &mut [f32]) {
         to.copy_from_slice(sums);
     }
 
-    fn sums(results: &mut [f32]) -> Option<&mut [f32]> {
-        Some(results)
+    fn sums<'a>(results: &'a mut ArrayViewMut2<'_, f32>) -> Option<ArrayViewMut2<'a, f32>> {
+        Some(results.view_mut())
     }
 }
 
@@ -119,8 +112,6 @@ impl Round for f16 {
 }
 
 impl<R: Round> Rounded<f32> for R {
-    const IS_SUM: bool = <R as Round>::IS_SUM;
-
     fn finish(isa: Isa, sums: &mut [f32], epilogue: Epilogue<'_, f32>, to: &mut [R]) {
         assert_eq!(sums.len(), to.len(), "a place for each sum");
         assert!(epilogue.bias.is_none_or(|bias| bias.len() == sums.len()), "one summand a column");
@@ -138,7 +129,7 @@ impl<R: Round> Rounded<f32> for R {
         }
     }
 
-    fn sums(results: &mut [R]) -> Option<&mut [f32]> {
+    fn sums<'a>(results: &'a mut ArrayViewMut2<'_, R>) -> Option<ArrayViewMut2<'a, f32>> {
         <R as Round>::sums(results)
     }
 }

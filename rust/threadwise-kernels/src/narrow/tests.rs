@@ -257,9 +257,9 @@ fn few_rows_agree_with_the_definition_in_both_ways() {
                     let sums = c.as_slice_mut().unwrap();
                     if way == "dots" {
                         let b = columns.t().slice_move(s![range, ..]);
-                        kernel.dots(&packed, b, sums, accumulate);
+                        kernel.dots(&packed, b, sums, width, accumulate);
                     } else {
-                        kernel.streams(&packed, b.slice(s![range, ..]), sums, accumulate);
+                        kernel.streams(&packed, b.slice(s![range, ..]), sums, width, accumulate);
                     }
                 }
                 let what = format!("{what} in {way}");

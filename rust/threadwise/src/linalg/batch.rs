@@ -7,23 +7,23 @@ use threadwise_kernels::gemm::Epilogue;
 use threadwise_runtime::{Interrupt, for_each};
 
 use super::plan::WORTH_A_THREAD;
-use super::{Real, product, shapes};
+use super::{Product, shapes};
 use crate::Context;
 use crate::error::{Error, Shape};
 
 /// One product of a batch.
-struct Item<'a, T> {
-    a: ArrayView2<'a, T>,
-    b: ArrayView2<'a, T>,
-    c: ArrayViewMut2<'a, T>,
+struct Item<'a, P: Product> {
+    a: ArrayView2<'a, P::Left>,
+    b: ArrayView2<'a, P::Right>,
+    c: ArrayViewMut2<'a, P::Out>,
 }
 
 /// `out = f(a @ b + bias)` for operands of at least two axes whose shapes fit.
-pub(super) fn run<T: Real>(
-    a: ArrayViewD<'_, T>,
-    b: ArrayViewD<'_, T>,
-    out: ArrayViewMutD<'_, T>,
-    epilogue: Epilogue<'_, T>,
+pub(super) fn run<P: Product>(
+    a: ArrayViewD<'_, P::Left>,
+    b: ArrayViewD<'_, P::Right>,
+    out: ArrayViewMutD<'_, P::Out>,
+    epilogue: Epilogue<'_, P::Bias>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
     if out.is_empty() {
@@ -32,15 +32,15 @@ pub(super) fn run<T: Real>(
     // One B for the whole batch: its As are the rows of one tall matrix, if they lie so.
     let (a, out) = if b.ndim() == 2 { rows_of_one_matrix(a, out)? } else { (a, out) };
     if out.ndim() == 2 {
-        let item = Item { a: matrix(a)?, b: matrix(b)?, c: matrix_mut(out)? };
-        return product::multiply(item.a, item.b, item.c, epilogue, context);
+        let item: Item<'_, P> = Item { a: matrix(a)?, b: matrix(b)?, c: matrix_mut(out)? };
+        return P::multiply(item.a, item.b, item.c, epilogue, context);
     }
     let batch = shapes::batch(out.shape());
     let broadcast = |shape: &[usize]| -> Vec<usize> {
         batch.iter().chain(&shape[shape.len() - 2..]).copied().collect()
     };
     let (a_shape, b_shape) = (broadcast(a.shape()), broadcast(b.shape()));
-    let mut items = Vec::with_capacity(batch.iter().product());
+    let mut items: Vec<Item<'_, P>> = Vec::with_capacity(batch.iter().product());
     let (Some(a), Some(b)) = (a.broadcast(a_shape), b.broadcast(b_shape)) else {
         return Err(unfit(out.shape()));
     };
@@ -49,10 +49,10 @@ pub(super) fn run<T: Real>(
 }
 
 /// Joins all axes but the last, in A and in the result, if both lie in memory that way.
-fn rows_of_one_matrix<'a, 'c, T: Real>(
-    a: ArrayViewD<'a, T>,
-    out: ArrayViewMutD<'c, T>,
-) -> Result<(ArrayViewD<'a, T>, ArrayViewMutD<'c, T>), Error> {
+fn rows_of_one_matrix<'a, 'c, L, O>(
+    a: ArrayViewD<'a, L>,
+    out: ArrayViewMutD<'c, O>,
+) -> Result<(ArrayViewD<'a, L>, ArrayViewMutD<'c, O>), Error> {
     if a.ndim() <= 2 || !a.is_standard_layout() || !out.is_standard_layout() {
         return Ok((a, out));
     }
@@ -64,11 +64,11 @@ fn rows_of_one_matrix<'a, 'c, T: Real>(
 }
 
 /// Cuts operands of equal batch axes along the first of these, until matrices are left.
-fn collect<'a, T: Real>(
-    a: ArrayViewD<'a, T>,
-    b: ArrayViewD<'a, T>,
-    mut c: ArrayViewMutD<'a, T>,
-    items: &mut Vec<Item<'a, T>>,
+fn collect<'a, P: Product>(
+    a: ArrayViewD<'a, P::Left>,
+    b: ArrayViewD<'a, P::Right>,
+    mut c: ArrayViewMutD<'a, P::Out>,
+    items: &mut Vec<Item<'a, P>>,
 ) -> Result<(), Error> {
     if c.ndim() == 2 {
         items.push(Item { a: matrix(a)?, b: matrix(b)?, c: matrix_mut(c)? });
@@ -85,27 +85,27 @@ fn collect<'a, T: Real>(
 
 /// Computes all products: large ones one after the other, with all threads in each; small ones shared
 /// out among the threads, some at a time.
-fn all<T: Real>(
-    mut items: Vec<Item<'_, T>>,
-    epilogue: Epilogue<'_, T>,
+fn all<P: Product>(
+    mut items: Vec<Item<'_, P>>,
+    epilogue: Epilogue<'_, P::Bias>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
-    let work = |item: &Item<'_, T>| item.c.len().saturating_mul(item.a.ncols()).max(1);
+    let work = |item: &Item<'_, P>| item.c.len().saturating_mul(item.a.ncols()).max(1);
     let each = items.first().map_or(1, work);
     if each >= WORTH_A_THREAD * context.threads {
         for Item { a, b, c } in items {
-            product::multiply(a, b, c, epilogue, context)?;
+            P::multiply(a, b, c, epilogue, context)?;
         }
         return Ok(());
     }
     let threads = context.threads.min(each.saturating_mul(items.len()) / WORTH_A_THREAD).max(1);
     let together = (WORTH_A_THREAD / 4 / each).clamp(1, items.len().div_ceil(threads));
-    let mut groups: Vec<&mut [Item<'_, T>]> = items.chunks_mut(together).collect();
+    let mut groups: Vec<&mut [Item<'_, P>]> = items.chunks_mut(together).collect();
     let (isa, failure) = (context.isa, Mutex::new(None));
     for_each(&mut groups, threads, &context.interrupt, |group, _| {
         let alone = Context { isa, threads: 1, interrupt: Interrupt::never() };
         for Item { a, b, c } in group.iter_mut() {
-            let outcome = product::multiply(a.view(), b.view(), c.view_mut(), epilogue, &alone);
+            let outcome = P::multiply(a.view(), b.view(), c.view_mut(), epilogue, &alone);
             if let Err(error) = outcome {
                 *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
             }
