@@ -2,6 +2,8 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::few::{self, Few, FewFn};
 use super::functions;
 use super::pack::{PackFn, Place, Source};
@@ -149,6 +151,38 @@ impl<P: Pair> Kernel<P> {
         V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
     {
         Self { isa: "avx512vnni", tiles: Self::tiles_vnni::<T>(), few: Self::few_avx512::<V>() }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<P: Pair> Kernel<P> {
+    /// AMX's `block` of units that `T` packs, few rows of `V`.
+    pub(super) fn amx_bf16<T, V>(_: crate::Amx, block: BlockFn<P::Sum>) -> Self
+    where
+        T: Fetch<P::Left, Proof = crate::Bf16, Sum = P::Sum> + Fetch<P::Right>,
+        V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
+    {
+        let tiles = Self::tiles_bf16::<T>().in_amx(block);
+        Self { isa: "amx", tiles, few: Self::few_avx512::<V>() }
+    }
+
+    /// As [`Kernel::amx_bf16`], of integers.
+    pub(super) fn amx_bytes<T, V>(_: crate::Amx, block: BlockFn<P::Sum>) -> Self
+    where
+        T: Fetch<P::Left, Proof = crate::Vnni, Sum = P::Sum> + Fetch<P::Right>,
+        V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
+    {
+        let tiles = Self::tiles_vnni::<T>().in_amx(block);
+        Self { isa: "amx", tiles, few: Self::few_avx512::<V>() }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<P: Pair> Tiles<P> {
+    /// The same units for AMX, which every CPU with it has the instructions to pack.
+    fn in_amx(self, block: BlockFn<P::Sum>) -> Self {
+        let speed = 8 * self.speed;
+        Self { step: amx::STEP, height: amx::PANEL, width: amx::PANEL, speed, block, ..self }
     }
 }
 

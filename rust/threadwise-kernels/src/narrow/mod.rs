@@ -20,6 +20,8 @@
 //! of sums.
 
 #[cfg(target_arch = "x86_64")]
+mod amx;
+#[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
@@ -180,7 +182,9 @@ impl Pair for Bfloats {
                 None => Kernel::avx512::<avx512::Singles>(proof),
             },
             #[cfg(target_arch = "x86_64")]
-            Isa::Amx(proof) => Kernel::avx512::<avx512::Singles>(proof.avx512()),
+            Isa::Amx(proof) => {
+                Kernel::amx_bf16::<avx512::Bf16Pairs, avx512::Singles>(proof, amx::BFLOATS)
+            }
         }
     }
 }
@@ -224,8 +228,7 @@ macro_rules! integers {
                     Isa::Avx512(proof) => $vnni(proof),
                     #[cfg(target_arch = "x86_64")]
                     Isa::Amx(proof) => {
-                        let _ = $amx;
-                        $vnni(proof.avx512())
+                        Kernel::amx_bytes::<avx512::PlainQuads, avx512::Pairs>(proof, $amx)
                     }
                 }
             }
@@ -233,9 +236,17 @@ macro_rules! integers {
     };
 }
 
-integers!(Signed, i8, i8, Self, "i8", signed, 0);
-integers!(UnsignedSigned, u8, i8, SignedUnsigned, "u8-i8", unsigned, 0);
-integers!(SignedUnsigned, i8, u8, UnsignedSigned, "i8-u8", Kernel::avx512::<avx512::Pairs>, 0);
+integers!(Signed, i8, i8, Self, "i8", signed, amx::SIGNED);
+integers!(UnsignedSigned, u8, i8, SignedUnsigned, "u8-i8", unsigned, amx::UNSIGNED_SIGNED);
+integers!(
+    SignedUnsigned,
+    i8,
+    u8,
+    UnsignedSigned,
+    "i8-u8",
+    Kernel::avx512::<avx512::Pairs>,
+    amx::SIGNED_UNSIGNED
+);
 
 #[cfg(target_arch = "x86_64")]
 fn signed(proof: Avx512) -> Kernel<Signed> {
