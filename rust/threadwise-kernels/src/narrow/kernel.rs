@@ -11,6 +11,13 @@ use super::tile::{Block, BlockFn};
 use super::units::Fetch;
 use super::{Pair, scalar};
 
+/// Units along k that tiles in registers sum on end: those of a sliver of B fill an eighth of a second-level cache
+/// of one megabyte.
+const UNITS: usize = 512;
+
+/// Rows from which on tiles in registers are faster than dots.
+const WORTH_PACKING: usize = 9;
+
 /// A block of A: m rows of k.
 #[derive(Clone, Copy, Debug)]
 pub enum Left<'a, E> {
@@ -41,6 +48,10 @@ struct Tiles<P: Pair> {
     width: usize,
     /// Multiply-adds in the time of one of float32.
     speed: usize,
+    /// Units along k that are best summed on end.
+    units: usize,
+    /// Rows from which on tiles are faster than dots, packing included.
+    worth_packing: usize,
     /// Whether the units of A are its elements as they are.
     plain: bool,
     block: BlockFn<P::Sum>,
@@ -71,6 +82,8 @@ macro_rules! parts {
                 step: 1,
                 height: $height,
                 speed: V::GROUP,
+                units: UNITS,
+                worth_packing: WORTH_PACKING,
                 width: functions::$module::WIDTH * V::COUNT,
                 plain: V::FLIP == 0 && V::GROUP * size_of::<P::Left>() == size_of::<u32>(),
                 block: functions::$module::Functions::<V>::BLOCK,
@@ -181,8 +194,16 @@ impl<P: Pair> Kernel<P> {
 impl<P: Pair> Tiles<P> {
     /// The same units for AMX, which every CPU with it has the instructions to pack.
     fn in_amx(self, block: BlockFn<P::Sum>) -> Self {
-        let speed = 8 * self.speed;
-        Self { step: amx::STEP, height: amx::PANEL, width: amx::PANEL, speed, block, ..self }
+        Self {
+            step: amx::STEP,
+            height: amx::PANEL,
+            width: amx::PANEL,
+            speed: 4 * self.speed,
+            units: 4 * UNITS, // what is near at a time is the kernel's own care
+            worth_packing: WORTH_PACKING / 2,
+            block,
+            ..self
+        }
     }
 }
 
@@ -205,16 +226,23 @@ impl<P: Pair> Kernel<P> {
         self.tiles.width
     }
 
-    /// Elements that a unit of the tiles is made of.
-    #[must_use]
-    pub fn group(&self) -> usize {
-        self.tiles.group
-    }
-
     /// Multiply-adds that tiles do in the time of one of float32, about.
     #[must_use]
     pub fn speed(&self) -> usize {
         self.tiles.speed
+    }
+
+    /// Elements along k that tiles are best given at a time: a sliver of B and some rows of A then share the
+    /// second-level cache.
+    #[must_use]
+    pub fn depth(&self) -> usize {
+        self.tiles.units * self.tiles.group
+    }
+
+    /// Rows from which on [`Kernel::multiply`] is faster than [`Kernel::dots`], packing included.
+    #[must_use]
+    pub fn worth_packing(&self) -> usize {
+        self.tiles.worth_packing
     }
 
     /// Rows that [`Kernel::dots`] and [`Kernel::streams`] take.

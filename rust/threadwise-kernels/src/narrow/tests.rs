@@ -212,9 +212,10 @@ fn every_kernel_agrees_with_the_definition_at_every_edge_of_its_tiles() {
         check_all(length.max(1), 6, 3);
         check_all(2, 7, length.max(1));
     }
-    for k in [63, 64, 65, 127, 128, 129, 500] {
+    for k in [63, 64, 65, 127, 128, 129, 500, 1025] {
         check_all(18, k, 66);
     }
+    check_all(33, 1300, 550);
 }
 
 #[test]

@@ -17,18 +17,16 @@ use super::Product;
 use super::plan::WORTH_A_THREAD;
 use crate::{Context, Error, Isa};
 
-/// Units along k that are summed before the sums meet those of the passes before: a sliver of B and a block of A
-/// then share the second-level cache.
-const UNITS: usize = 512;
-
 /// Where k may be cut: whole units of any kernel, filled up.
 const CUT: usize = 64;
 
 /// Rows of A that are multiplied with all of a piece's B while they, and their sums, are near.
 const BLOCK: usize = 96;
 
-/// Columns of a piece at most: its packed part of B then fills less than the second-level cache.
+/// Columns of a piece at most, and bytes of its part of B in a pass: packed, it then fills less than the second-level
+/// cache.
 const COLUMNS: usize = 512;
+const PIECE: usize = 1 << 20;
 
 /// Rows of a piece at most where its sums must be kept from pass to pass.
 const KEPT: usize = 288;
@@ -39,9 +37,6 @@ const PIECES: usize = 2;
 /// Multiply-adds of float32 that take as long as to store a result, and as to pack an element.
 const STORE: usize = 16;
 const PACK: usize = 4;
-
-/// Rows from which on B is packed though its columns are contiguous.
-const WORTH_PACKING: usize = 9;
 
 /// Columns from which on streaming B through is faster than packing it.
 const WORTH_STREAMING: usize = 128;
@@ -145,7 +140,7 @@ fn by_form<P: Pair<Sum: Pod>, R: Rounded<P::Sum>>(
     let kernel = P::kernel(context.isa);
     let by_columns = b.strides()[0] == 1 || k == 1;
     let by_rows = b.strides()[1] == 1 || n == 1;
-    let form = if by_columns && m < WORTH_PACKING {
+    let form = if by_columns && m < kernel.worth_packing() {
         Form::Dots
     } else if by_rows && m <= kernel.few() && n >= WORTH_STREAMING {
         Form::Streams
@@ -191,10 +186,11 @@ impl Plan {
         let packing = k.saturating_mul(n).saturating_mul(PACK);
         let work = m.saturating_mul(n).saturating_mul(each).saturating_add(packing);
         let threads = threads.min(work / WORTH_A_THREAD).max(1);
-        let depth = even(k, UNITS * kernel.group(), CUT);
+        let depth = even(k, kernel.depth(), CUT);
         let (height, width) = (kernel.rows(), kernel.columns());
         let most = if depth < k { KEPT } else { m };
-        let (mut rows, mut columns) = (even(m, most, height), even(n, COLUMNS, width));
+        let widest = COLUMNS.min(PIECE / (depth * size_of::<P::Right>())).max(width);
+        let (mut rows, mut columns) = (even(m, most, height), even(n, widest, width));
         // Every row of pieces packs B anew, so columns are cut first.
         while threads > 1 && m.div_ceil(rows) * n.div_ceil(columns) < PIECES * threads {
             if columns > 2 * width || (columns > width && rows <= BLOCK) {
