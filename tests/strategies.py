@@ -54,7 +54,7 @@ def normal(shape: Shape, dtype: DTypeLike = np.float32, seed: int = 0) -> Array:
 
 
 def _around(shape: list[int], dtype: np.dtype[Any]) -> Array:
-    """What shows if it is touched: NaN, or the largest integer."""
+    """Fill with what shows if it is touched: NaN, or the largest integer."""
     is_integer = np.issubdtype(dtype, np.integer)
     return np.full(shape, np.iinfo(dtype).max if is_integer else np.nan, dtype)
 

@@ -4,7 +4,7 @@ from typing import Any, Literal, TypeAlias
 
 from threadwise._threadwise import linear as _linear
 from threadwise._threadwise import matmul as _matmul
-from threadwise._types import FloatArray, FloatArrayLike
+from threadwise._types import FactorArrayLike, ProductArray
 
 __all__ = ["Activation", "linear", "matmul"]
 
@@ -13,10 +13,10 @@ Activation: TypeAlias = Literal["relu", "gelu", "gelu_tanh", "silu"]
 
 
 def matmul(
-    a: FloatArrayLike,
-    b: FloatArrayLike,
+    a: FactorArrayLike,
+    b: FactorArrayLike,
     /,
-    out: FloatArray | None = None,
+    out: ProductArray | None = None,
     *,
     threads: int | None = None,
 ) -> Any:
@@ -26,13 +26,16 @@ def matmul(
 
     Parameters
     ----------
-    a : ndarray of float32 or float64, shape (..., m, k) or (k,)
-        Any strides, also read-only. Other objects are converted by `numpy.asarray` first.
-    b : ndarray of float32 or float64, shape (..., k, n) or (k,)
-        The same. Axes before the last two are broadcast against those of `a`.
+    a : ndarray, shape (..., m, k) or (k,)
+        float32 or float64, float16, bfloat16 (of the package ml_dtypes), int8 or uint8. Any
+        strides, also read-only. Other objects are converted by `numpy.asarray` first.
+    b : ndarray, shape (..., k, n) or (k,)
+        float32 or float64 beside such, float16 beside float16, bfloat16 beside bfloat16, int8
+        beside int8 or uint8. Axes before the last two are broadcast against those of `a`.
     out : ndarray, optional
         Where the result goes: of exactly its shape and dtype, writable, sharing no memory with `a`
-        or `b`. Fastest where its rows or its columns are contiguous.
+        or `b`. For float16 and bfloat16 it may be of float32, which holds the sums unrounded.
+        Fastest where its rows or its columns are contiguous.
     threads : int, optional
         How many threads may take part, from 1 to 1024, the calling one included. By default what
         `threadwise.get_num_threads` says. 1 is the plain loop.
@@ -42,15 +45,16 @@ def matmul(
     ndarray, shape (..., m, n), or a scalar
         `out`, or a new array that owns its memory. The axes of one-axis operands are missing, as in
         NumPy, and the product of two such operands is a scalar. float64 if either operand is,
-        else float32. The bits do not depend on the number of threads.
+        float32 for float32; float16 for float16 and bfloat16 for bfloat16, summed in float32 and
+        rounded once; int32 for integers. The bits do not depend on the number of threads.
 
     Raises
     ------
     ShapeError
         If the operands' shapes do not fit each other, or `out` has another shape than the result.
     DTypeError
-        If an operand is not of float32 or float64 in the machine's byte order. Nothing is cast
-        silently, but for float32 beside float64.
+        If an operand is of another dtype or byte order, or the two do not go together. Nothing is
+        cast silently, but for float32 beside float64.
     LayoutError
         If an operand is misaligned; if `out` is read-only, misaligned, overlaps an operand or is in
         use by another call.
@@ -77,6 +81,15 @@ def matmul(
     lanes; fused where the CPU fuses. The error is at most
     :math:`\gamma_{k+k/384} \sum_k |a_{ik} b_{kj}|` [1]_.
 
+    float16 and bfloat16 are widened to float32, which holds the product of two of them exactly, so
+    that the same bound holds with the unit roundoff of float32; rounding the sum to the result's
+    dtype adds at most half a unit of its last place. Where the CPU multiplies bfloat16 by itself
+    (AMX; AVX-512 BF16 on AMD), it takes subnormal numbers for zero, as factors and as sums: each
+    term may then be off by a further :math:`2^{-126} (1 + |a_{ik}| + |b_{kj}|)`.
+
+    Integers are exact modulo :math:`2^{32}`, as NumPy's int32 is. A sum can leave the range of
+    int32 from k = 131 072 on for int8, and from k = 65 794 on for uint8 beside int8.
+
     Products above half a million multiply-adds run without Python's lock; no other thread may write
     to the arrays meanwhile. Memory for packed operands, at most some 3 MiB a thread, is kept for
     the next call. An `out` with neither contiguous rows nor contiguous columns is filled from a
@@ -102,12 +115,12 @@ def matmul(
 
 
 def linear(
-    x: FloatArrayLike,
-    weight: FloatArrayLike,
-    bias: FloatArrayLike | None = None,
+    x: FactorArrayLike,
+    weight: FactorArrayLike,
+    bias: FactorArrayLike | None = None,
     *,
     activation: Activation | None = None,
-    out: FloatArray | None = None,
+    out: ProductArray | None = None,
     threads: int | None = None,
 ) -> Any:
     r"""Apply a layer: ``activation(x @ weight.T + bias)`` in one pass.
@@ -116,12 +129,13 @@ def linear(
 
     Parameters
     ----------
-    x : ndarray of float32 or float64, shape (..., in_features)
-        Any strides, also read-only. Other objects are converted by `numpy.asarray` first.
-    weight : ndarray of float32 or float64, shape (out_features, in_features)
-        The same.
-    bias : ndarray of float32 or float64, shape (out_features,), optional
-        Added to each row of the product.
+    x : ndarray, shape (..., in_features)
+        float32 or float64, float16, or bfloat16 (of the package ml_dtypes). Any strides, also
+        read-only. Other objects are converted by `numpy.asarray` first.
+    weight : ndarray, shape (out_features, in_features)
+        The same: float32 or float64 beside such, else the dtype of `x`.
+    bias : ndarray, shape (out_features,), optional
+        Added to each row of the product. The same, or float32 beside float16 and bfloat16.
     activation : {None, "relu", "gelu", "gelu_tanh", "silu"}, optional
         Applied to each element while it is in the nearest cache. ``"gelu"`` is
         :math:`x \Phi(x)` [1]_, ``"gelu_tanh"`` its approximation
@@ -129,7 +143,7 @@ def linear(
         :math:`x / (1 + e^{-x})` [2]_. NaN stays NaN.
     out : ndarray, optional
         Where the result goes: of exactly its shape and dtype, writable, sharing no memory with the
-        other arguments.
+        other arguments. For float16 and bfloat16 it may be of float32, which is not rounded to.
     threads : int, optional
         How many threads may take part, from 1 to 1024, the calling one included. By default what
         `threadwise.get_num_threads` says. 1 is the plain loop.
@@ -137,8 +151,8 @@ def linear(
     Returns
     -------
     ndarray, shape (..., out_features)
-        `out`, or a new array that owns its memory. float64 if any argument is, else float32. The
-        bits do not depend on the number of threads.
+        `out`, or a new array that owns its memory. float64 if any argument is, else the dtype of
+        `x`. The bits do not depend on the number of threads.
 
     Raises
     ------
@@ -146,8 +160,8 @@ def linear(
         If `weight` has not two axes, the features of `x`, `weight` and `bias` do not match, or
         `out` has another shape than the result.
     DTypeError
-        If an array is not of float32 or float64 in the machine's byte order, or `activation` is not
-        a string.
+        If an array is of another dtype or byte order, or they do not go together, or `activation`
+        is not a string. Integers have no layers: their scale is missing.
     LayoutError
         If an argument is misaligned; if `out` is read-only, misaligned, overlaps an argument or is
         in use by another call.
@@ -166,7 +180,8 @@ def linear(
     Notes
     -----
     The product is that of `matmul`, whose notes hold here too. An activation adds an error of at
-    most ten roundings of its argument.
+    most ten roundings of its argument. For float16 and bfloat16, bias and activation are computed
+    in float32, before the one rounding to the result.
 
     References
     ----------

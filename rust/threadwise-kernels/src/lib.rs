@@ -6,8 +6,9 @@
 //! by detection, so whoever holds one may run the instructions it stands for, and a kernel that takes
 //! a token is a safe function.
 //!
-//! Nothing here knows of threads, Python or models. `unsafe` is used for intrinsics and for the
-//! pointers they read and write, one operation a block, each with its proof.
+//! Nothing here knows of threads, Python or models. `unsafe` is used for instructions and for the
+//! pointers they read and write, and once to ask the system for leave to use AMX; one operation a
+//! block, each with its proof.
 
 pub mod activation;
 mod element;

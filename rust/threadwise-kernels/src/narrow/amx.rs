@@ -40,7 +40,7 @@ const NEAR: usize = 8;
 struct Near(MaybeUninit<[u8; NEAR * STEP_BYTES]>);
 
 /// Panels beside one another that are computed together, so that A is copied once for all of them.
-const TOGETHER: usize = 16;
+const TOGETHER: usize = 8;
 
 /// Room for the sums of a panel, kept until all steps are done: rows of C may lie so far apart that they
 /// drive one another out of the first-level cache.
@@ -200,6 +200,7 @@ pub(super) const SIGNED_UNSIGNED: BlockFn<i32> = signed_by_unsigned;
 ///
 /// As [`BlockFn`] says; `functions[tiles below another - 1][tiles beside one another - 1]` are those of a CPU
 /// with AMX that this process may use.
+#[expect(clippy::large_stack_arrays, reason = "48 KiB: threads have at least forty times as much")]
 unsafe fn panels<S>(functions: &[[PanelFn; 2]; 2], block: &Block<S>) {
     let (whole, steps) = (block.rows / PANEL * PANEL, block.groups / STEP);
     let mut near = Near(MaybeUninit::uninit());
@@ -250,10 +251,9 @@ unsafe fn copy<S>(
         let row = block.a.wrapping_offset((start + i) as isize * block.a_row);
         for p in 0..count {
             let from = row.wrapping_add((step + p) * ROW);
+            let to = to.wrapping_add(p * STEP_BYTES + i * ROW);
             // SAFETY: 64 bytes of this row in this step; as many of our own.
-            unsafe {
-                to.wrapping_add(p * STEP_BYTES + i * ROW).copy_from_nonoverlapping(from, ROW)
-            };
+            unsafe { to.copy_from_nonoverlapping(from, ROW) };
         }
     }
 }

@@ -99,9 +99,12 @@ fn dot_pairs(left: __m512i, right: __m512i, sums: __m512i) -> __m512i {
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512bf16")]
 fn dot_bf16(left: __m512i, right: __m512i, sums: __m512i) -> __m512i {
+    let (left, right) =
+        ((&raw const left).cast::<__m512bh>(), (&raw const right).cast::<__m512bh>());
     // SAFETY: a register of pairs of bfloat16 has 512 bits whatever its type.
-    let [left, right] =
-        unsafe { std::mem::transmute::<[__m512i; 2], [__m512bh; 2]>([left, right]) };
+    let left = unsafe { left.read() };
+    // SAFETY: as above.
+    let right = unsafe { right.read() };
     _mm512_castps_si512(_mm512_dpbf16_ps(_mm512_castsi512_ps(sums), left, right))
 }
 

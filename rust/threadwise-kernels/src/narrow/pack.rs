@@ -60,21 +60,21 @@ pub(super) unsafe fn left<V: Fetch<E>, E: Copy + Default>(
     source: &Source<E>,
     place: &Place,
 ) {
+    // Where elements follow one another, row after row as far as there are whole registers.
+    let whole = if source.step == 1 { source.depth / (V::COUNT * V::GROUP) * V::COUNT } else { 0 };
+    for i in 0..source.vectors {
+        for group in (0..whole).step_by(V::COUNT) {
+            // SAFETY: as many elements of this row are left.
+            let units = unsafe { V::along(proof, source.element(i, group * V::GROUP)) };
+            // SAFETY: and as many units of its place.
+            unsafe { units.store(place.to.wrapping_add(i * place.groups + group)) };
+        }
+    }
     let mut square = [0; SQUARE];
     for first in (0..source.vectors).step_by(V::COUNT) {
         let count = V::COUNT.min(source.vectors - first);
-        for group in (0..place.groups).step_by(V::COUNT) {
+        for group in (whole..place.groups).step_by(V::COUNT) {
             let to = place.to.wrapping_add(first * place.groups + group);
-            if source.step == 1 && (group + V::COUNT) * V::GROUP <= source.depth {
-                for i in 0..count {
-                    // SAFETY: as many elements of this row are left.
-                    let units =
-                        unsafe { V::along(proof, source.element(first + i, group * V::GROUP)) };
-                    // SAFETY: and as many units of its place.
-                    unsafe { units.store(to.wrapping_add(i * place.groups)) };
-                }
-                continue;
-            }
             // SAFETY: the caller's promise about the source.
             unsafe { rows_of_square::<V, E>(proof, source, first, group, &mut square) };
             let units = V::COUNT.min(place.groups - group);

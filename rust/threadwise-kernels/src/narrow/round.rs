@@ -97,15 +97,17 @@ impl Round for f16 {
     #[cfg(target_arch = "x86_64")]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn round_f16c(sums: &[f32], to: &mut [f16]) {
-        use std::arch::x86_64::{_MM_FROUND_TO_NEAREST_INT, _mm256_cvtps_ph, _mm256_loadu_ps};
+        use std::arch::x86_64::{
+            _MM_FROUND_TO_NEAREST_INT, _mm_storeu_si128, _mm256_cvtps_ph, _mm256_loadu_ps,
+        };
         let (whole, rest) = sums.as_chunks::<8>();
         let (whole_to, rest_to) = to.as_chunks_mut::<8>();
         for (sums, to) in whole.iter().zip(whole_to) {
             // SAFETY: eight numbers.
             let sums = unsafe { _mm256_loadu_ps(sums.as_ptr()) };
             let rounded = _mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(sums);
-            // SAFETY: 128 bits are eight numbers, and any bits are one.
-            *to = unsafe { std::mem::transmute::<std::arch::x86_64::__m128i, [f16; 8]>(rounded) };
+            // SAFETY: eight places.
+            unsafe { _mm_storeu_si128(to.as_mut_ptr().cast(), rounded) };
         }
         Self::round(rest, rest_to);
     }

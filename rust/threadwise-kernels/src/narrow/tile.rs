@@ -139,9 +139,9 @@ pub(super) unsafe fn compute<
             *right = unsafe { V::load(proof, b.wrapping_add(j * V::COUNT)) };
         }
         for (i, sums) in sums.iter_mut().enumerate() {
-            let a = a.wrapping_offset(i as isize * tile.a_row).cast::<u32>();
+            let a = a.wrapping_offset(i as isize * tile.a_row);
             // SAFETY: the unit of this group and row.
-            let left = V::splat(proof, unsafe { a.read_unaligned() });
+            let left = V::splat(proof, unsafe { a.cast::<u32>().read_unaligned() });
             for (sum, right) in sums.iter_mut().zip(right) {
                 *sum = left.dot(right, *sum);
             }
