@@ -9,9 +9,9 @@ use threadwise::linalg::{Narrow, Product, WORTH_DETACHING};
 use threadwise::narrow::{Bfloats, Halves, Signed, UnsignedSigned};
 use threadwise::{Activation, linalg};
 
+use crate::dtype::{Factor, Float, Kind, Number, plain_kind};
 use crate::seam::{
-    Borrowed, DTypeError, DomainError, Factor, Float, Kind, Lent, Number, Operand, compute, place,
-    plain_kind, raise, result,
+    Borrowed, DTypeError, DomainError, Lent, Operand, compute, place, raise, result,
 };
 
 type Object<'py> = Bound<'py, PyAny>;
@@ -71,7 +71,7 @@ fn is_single(array: &Object<'_>) -> bool {
 fn unlike(operands: &[(&str, &Operand<'_, Factor>)], expected: &str) -> PyErr {
     let each: Vec<String> = operands
         .iter()
-        .map(|(name, operand)| format!("{name} has dtype {}", operand.dtype_name()))
+        .map(|(name, operand)| format!("{name} has dtype {}", operand.kind.name()))
         .collect();
     DTypeError::new_err(format!(
         "{}, expected {expected}: nothing is cast silently, pass array.astype(...) if a conversion \
