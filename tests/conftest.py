@@ -9,6 +9,9 @@ from hypothesis import settings
 
 import threadwise as tw
 
+# Plans must not depend on what somebody measured here; tests of measuring do so in processes of their own.
+os.environ["THREADWISE_CALIBRATION"] = "off"
+
 settings.register_profile("dev", max_examples=150, deadline=timedelta(seconds=2))
 settings.register_profile(
     "ci", max_examples=300, deadline=None, derandomize=True, print_blob=True, database=None

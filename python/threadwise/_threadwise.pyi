@@ -8,11 +8,13 @@ from threadwise._types import FloatArray
 
 __all__ = [
     "PackedWeight",
+    "calibrate",
     "distribution",
     "distribution_chunk",
     "distribution_for_attention",
     "distribution_for_matmul",
     "distribution_ranges",
+    "explain_product",
     "get_num_threads",
     "linear",
     "matmul",
@@ -56,6 +58,12 @@ class PackedWeight:
     def __reduce__(self) -> tuple[Any, tuple[FloatArray]]: ...
     def __eq__(self, other: object, /) -> bool: ...
 
+def explain_product(
+    a: object, b: object, is_layer: bool, threads: object, distribution: object, /
+) -> tuple[str, int, int, float, float, float, str, bool]: ...
+def calibrate(
+    threads: object, /
+) -> tuple[list[tuple[str, float]], bool, str | None, str | None]: ...
 def pack(weight: object, threads: object, /) -> PackedWeight: ...
 def matmul(a: object, b: object, out: object, threads: object, distribution: object, /) -> Any: ...
 def linear(

@@ -6,6 +6,7 @@ mod linalg;
 mod memory;
 mod nn;
 mod packed;
+mod plan;
 mod seam;
 mod threads;
 mod work;
@@ -22,6 +23,8 @@ mod _threadwise {
     use crate::nn::rms_norm;
     #[pymodule_export]
     use crate::packed::{PackedWeight, pack};
+    #[pymodule_export]
+    use crate::plan::{calibrate, explain_product};
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]

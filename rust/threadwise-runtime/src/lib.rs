@@ -10,6 +10,7 @@ mod cpus;
 mod interrupt;
 mod mailbox;
 mod members;
+mod momentum;
 pub mod nodes;
 mod owned;
 pub mod pin;
@@ -25,6 +26,7 @@ mod workers;
 
 pub use cpus::{BadList, CpuSet};
 pub use interrupt::{Interrupt, Interrupted};
+pub use momentum::worth_waking;
 pub use owned::Owned;
 pub use scratch::with_scratch;
-pub use team::{Checkpoint, Readiness, for_each, for_each_in, readiness};
+pub use team::{Checkpoint, Readiness, expect_workers, for_each, for_each_in, readiness};

@@ -68,6 +68,11 @@ extern "C" fn forget_workers() {
 
 static PRESENCE: Presence = Presence::new();
 
+/// Forgets that workers were lately called in vain: the next calls try again.
+pub fn expect_workers() {
+    PRESENCE.forget();
+}
+
 /// How many threads could help a call now.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Readiness {

@@ -54,6 +54,12 @@ impl fmt::Debug for Context<'_> {
 }
 
 impl Context<'static> {
+    /// One thread, and no interruption.
+    #[must_use]
+    pub const fn alone(isa: Isa) -> Self {
+        Self { isa, threads: 1, interrupt: Interrupt::never(), distribution: None }
+    }
+
     /// The widest instruction set allowed, the calling thread's budget, and no interruption.
     ///
     /// # Errors

@@ -31,7 +31,7 @@ const SHORT: usize = 64;
 
 /// Rows up to which reading a packed B takes as long as multiplying with it, and rows of tiles for these.
 const FEW: usize = 16;
-const AHEAD: usize = 4;
+const AHEAD: usize = 5;
 
 impl<T: Element> Kernel<T> {
     /// C = f(A·B + bias) or C += A·B, as `finish` says.
@@ -203,5 +203,6 @@ fn few_rows<T: Element>(
 
 /// Columns `0..n` in strips of `width`, the last of them narrower: each starts a sliver.
 fn strips(n: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
-    (0..n).step_by(width).map(move |first| (first, width.min(n - first)))
+    let starts = std::iter::successors(Some(0), move |first| Some(first + width));
+    starts.take_while(move |&first| first < n).map(move |first| (first, width.min(n - first)))
 }

@@ -17,7 +17,7 @@
 
 mod block;
 mod few;
-mod pack;
+pub(crate) mod pack;
 mod tile;
 mod vectors;
 
@@ -42,6 +42,8 @@ pub struct Kernel<T: 'static> {
     lanes: usize,
     /// `tiles[rows - 1][vectors - 1]` computes a tile of that size; the more rows, the fewer vectors.
     tiles: &'static [&'static [TileFn<T>]],
+    /// `heights[vectors - 1]` is the number of rows of the largest of that width.
+    heights: [usize; WIDEST],
     /// Compute products of few rows.
     dots: FewFn<T>,
     streams: FewFn<T>,
@@ -57,6 +59,7 @@ impl<T: Element> Kernel<T> {
             isa: "scalar",
             lanes: V::COUNT,
             tiles: tile::Portable::<V>::TILES,
+            heights: heights(tile::Portable::<V>::TILES),
             dots: few::portable::Functions::<V>::DOTS,
             streams: few::portable::Functions::<V>::STREAMS,
             squares: few::portable::Functions::<V>::SQUARES,
@@ -70,6 +73,7 @@ impl<T: Element> Kernel<T> {
             isa: "avx2",
             lanes: V::COUNT,
             tiles: tile::TilesAvx2::<V>::TILES,
+            heights: heights(tile::TilesAvx2::<V>::TILES),
             dots: few::avx2::Functions::<V>::DOTS,
             streams: few::avx2::Functions::<V>::STREAMS,
             squares: few::avx2::Functions::<V>::SQUARES,
@@ -83,6 +87,7 @@ impl<T: Element> Kernel<T> {
             isa: "avx512",
             lanes: V::COUNT,
             tiles: tile::TilesAvx512::<V>::TILES,
+            heights: heights(tile::TilesAvx512::<V>::TILES),
             dots: few::avx512::Functions::<V>::DOTS,
             streams: few::avx512::Functions::<V>::STREAMS,
             squares: few::avx512::Functions::<V>::SQUARES,
@@ -106,7 +111,7 @@ impl<T: Element> Kernel<T> {
 
     /// Rows of the largest tile of this many vectors a row: narrow tiles may be higher.
     fn height(&self, vectors: usize) -> usize {
-        self.tiles.partition_point(|widths| widths.len() >= vectors)
+        self.heights[vectors - 1]
     }
 
     /// Columns of the widest tile, which is the width of a packed sliver of B.
@@ -114,6 +119,23 @@ impl<T: Element> Kernel<T> {
     pub fn columns(&self) -> usize {
         self.tiles[0].len() * self.lanes
     }
+}
+
+/// Vectors in a row of the widest tile of all instruction sets.
+const WIDEST: usize = 4;
+
+const fn heights<T: 'static>(tiles: &[&[TileFn<T>]]) -> [usize; WIDEST] {
+    let mut heights = [0; WIDEST];
+    let mut rows = 0;
+    while rows < tiles.len() {
+        let mut vectors = 0;
+        while vectors < tiles[rows].len() {
+            heights[vectors] = rows + 1;
+            vectors += 1;
+        }
+        rows += 1;
+    }
+    heights
 }
 
 /// What happens to an element of C after its last term: `bias` of its column is added, then the

@@ -8,9 +8,13 @@ use crate::simd::Lanes;
 
 /// How `count` rows (or columns) are cut into pieces of at most `limit`, as even as possible: seven
 /// rows in pieces of at most six are 4 + 3, because a tile of one row wastes most of its registers.
-pub(super) fn pieces(count: usize, limit: usize) -> impl Iterator<Item = (usize, usize)> {
-    let number = count.div_ceil(limit);
+pub(crate) fn pieces(count: usize, limit: usize) -> impl Iterator<Item = (usize, usize)> {
+    // No division for a small product: it takes as long as that.
+    let number = if count <= limit { count.min(1) } else { count.div_ceil(limit) };
     (0..number).map(move |i| {
+        if number == 1 {
+            return (0, count);
+        }
         let (start, end) = (i * count / number, (i + 1) * count / number);
         (start, end - start)
     })
@@ -35,13 +39,24 @@ impl<T: Element> Kernel<T> {
         if k == 0 {
             return;
         }
-        let slivers = packed.chunks_exact_mut(k * width);
-        for (columns, sliver) in b.axis_chunks_iter(Axis(1), width).zip(slivers) {
-            self.pack_sliver(columns, sliver);
+        if b.strides()[1] != 1 {
+            let slivers = packed.chunks_exact_mut(k * width);
+            for (columns, sliver) in b.axis_chunks_iter(Axis(1), width).zip(slivers) {
+                self.pack_sliver(columns, sliver);
+            }
+            return;
+        }
+        // Some rows of all slivers at a time, so that rows of B are read on end.
+        for (i, rows) in b.axis_chunks_iter(Axis(0), TOGETHER).enumerate() {
+            let slivers = packed.chunks_exact_mut(k * width);
+            for (columns, sliver) in rows.axis_chunks_iter(Axis(1), width).zip(slivers) {
+                let place = &mut sliver[i * TOGETHER * width..][..rows.nrows() * width];
+                self.pack_sliver(columns, place);
+            }
         }
     }
 
-    /// Packs one sliver.
+    /// Packs one sliver, or some rows of it.
     fn pack_sliver(&self, b: ArrayView2<'_, T>, packed: &mut [T]) {
         let (rows, n) = b.dim();
         let (width, strides) = (self.columns(), b.strides());
@@ -130,12 +145,15 @@ impl<T: Element> Kernel<T> {
         }
         let whole = |extent: usize| extent / self.lanes * self.lanes;
         let (rows, terms) = if strides[0] == 1 { (whole(m), whole(k)) } else { (0, 0) };
-        for first in (0..terms).step_by(self.lanes) {
-            let from = a.as_ptr().wrapping_offset(first as isize * strides[1]);
-            let to = copy[first..].as_mut_ptr();
+        for (i, p) in (0..rows).step_by(self.lanes).flat_map(|i| {
+            // Along the rows of the copy, so that its lines follow one another.
+            (0..terms).step_by(self.lanes).map(move |p| (i, p))
+        }) {
+            let from = a.as_ptr().wrapping_add(i).wrapping_offset(p as isize * strides[1]);
+            let to = copy[i * k + p..].as_mut_ptr();
             // SAFETY: a kernel is only made with the proof of its instruction set. Columns of A are
-            // contiguous; the squares lie within A, and their copies in the same place within the copy.
-            unsafe { (self.squares)((from, strides[1]), (to, row), rows / self.lanes) };
+            // contiguous; the square lies within A, and its copy in the same place within the copy.
+            unsafe { (self.squares)((from, strides[1]), (to, row), 1) };
         }
         for (i, (from, to)) in a.rows().into_iter().zip(copy.chunks_exact_mut(k)).enumerate() {
             let done = if i < rows { terms } else { 0 };
@@ -158,6 +176,9 @@ pub(super) type SquaresFn<T> = unsafe fn((*const T, isize), (*mut T, isize), usi
 ///
 /// All these elements are readable, and writable, respectively, on a CPU with the kernel's instruction set.
 pub(super) type CopyFn<T> = unsafe fn((*const T, isize), (*mut T, isize), usize, usize);
+
+/// Rows of B that are packed at a time; those to be packed next are asked for meanwhile.
+const TOGETHER: usize = 16;
 
 /// Bytes between what is copied and what is asked for: what memory brings while some lines are copied.
 const AHEAD: usize = 512;
@@ -195,13 +216,11 @@ pub(super) unsafe fn copy<V: Lanes>(
     rows: usize,
     columns: usize,
 ) {
-    /// Rows between the one that is copied and the one that is asked for.
-    const ROWS_AHEAD: isize = 8;
     let whole = columns / V::COUNT * V::COUNT;
     let mask = V::first(proof, columns - whole);
     for i in 0..rows as isize {
         let (from, to) = (from.wrapping_offset(i * from_row), to.wrapping_offset(i * to_row));
-        let ahead = from.wrapping_offset(ROWS_AHEAD * from_row);
+        let ahead = from.wrapping_offset(TOGETHER as isize * from_row);
         let mut j = 0;
         while j < whole {
             V::prefetch(ahead.wrapping_add(j));

@@ -115,7 +115,7 @@ const UNROLL: usize = 4;
 /// steps ahead are fetched; tiles with more than [`BUSY`] find B near, because it has been packed, and
 /// need not ask.
 const AHEAD: usize = 288;
-const BUSY: usize = 16;
+const BUSY: usize = 20;
 
 /// Σₖ aₖ·bₖ for each element of a tile.
 ///

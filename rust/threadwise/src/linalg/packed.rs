@@ -8,7 +8,7 @@ use threadwise_kernels::gemm::{Epilogue, Kernel};
 use threadwise_runtime::Owned;
 
 use super::pieces::Source;
-use super::{Real, batch, expect, linear_shape, plan, product};
+use super::{Real, batch, expect, linear_shape, load, plan, product};
 use crate::{Context, Error};
 
 /// A weight of (outputs, inputs) elements for [`linear`], packed once for any number of products, which may
@@ -34,7 +34,7 @@ impl<T: Real> PackedWeight<T> {
         let kernel = T::gemm(context.isa);
         let mut slivers = Owned::zeros(kernel.packed_right(inputs, outputs))?;
         let b = weight.reversed_axes();
-        let threads = plan::worth::<T>((1, inputs, outputs), context.threads);
+        let threads = load::threads::<T>((1, inputs, outputs), 1, context);
         product::pack(&kernel, plan::depth(inputs), b, &mut slivers, threads, context)?;
         Ok(Self { outputs, inputs, kernel, slivers })
     }

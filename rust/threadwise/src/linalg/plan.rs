@@ -13,7 +13,7 @@ use super::Real;
 
 /// Terms that are summed in registers before the sum meets the result: as many as let a sliver of B
 /// and a block of A share the second-level cache.
-const DEPTH: usize = 384;
+const DEPTH: usize = 512;
 
 /// Rows of A that are multiplied with a sliver of B while they are in the second-level cache.
 const BLOCK: usize = 192;
@@ -26,13 +26,12 @@ const COLUMNS: usize = 512;
 /// long, and few enough that A is not read again and again.
 const PIECES: usize = 2;
 
+/// The last pieces may take at most a part in so many of the time of all.
+const EVEN: usize = 16;
+
 /// Pieces for each thread where memory is the limit: each thread then has the same part of it in its
 /// caches from call to call.
 const MEMORY_PIECES: usize = 1;
-
-/// Multiply-adds below which a product runs on the calling thread. Waking a worker costs some ten
-/// microseconds, in which one core does this many.
-pub(super) const WORTH_A_THREAD: usize = 2_000_000;
 
 /// Multiply-adds that take as long as to move a byte to or from memory.
 const BYTE: usize = 2;
@@ -97,7 +96,7 @@ const RUN: usize = 8 << 10;
 const WORTH_STREAMING: usize = 128;
 
 /// Rows up to which streaming B through is faster than packing it.
-const STREAMED: usize = 16;
+const STREAMED: usize = 24;
 
 /// Rows up to which dots are faster than packing columns, if there are at least [`DOTTED_TERMS`] terms.
 const DOTTED: usize = 20;
@@ -108,6 +107,11 @@ const DOTTED_TERMS: usize = 256;
 const NARROW: usize = 8;
 const NARROW_ROWS: usize = 64;
 const NARROW_TERMS: usize = 64;
+
+/// Rows up to which it is not worth packing a B of contiguous columns, of which there are at least four
+/// times as many, if it has at least this many terms.
+const WIDE_ROWS: usize = 128;
+const WIDE_TERMS: usize = 256;
 
 /// Rows that dots hold in registers: those of A need not stay in the nearest cache beside B's columns.
 const DOTS_AT_ONCE: usize = 6;
@@ -184,13 +188,13 @@ impl Plan {
             return Self::few(Form::Streams, kernel, (m, k, n), threads);
         }
         let (height, width) = (kernel.rows(), kernel.columns());
-        let threads = worth::<T>((m, k, n), threads);
         let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE));
-        let chunks = k.div_ceil(chunk).max(1);
 
         let depth = depth(chunk);
         // Each thread writes rows of C that are its own from end to end.
         let is_flat = k <= FLAT;
+        // Else every column of pieces would transpose A anew.
+        let by_rows = is_flat || !layout.left_is_row_major;
         let right_bytes = k.saturating_mul(n).saturating_mul(size_of::<T>());
         let far = right_bytes > NEAR && layout.right_stride > CLOSE;
         let across_lines = right_bytes > NEAREST && !layout.right_is_aligned;
@@ -212,7 +216,7 @@ impl Plan {
             columns: if is_flat { n.next_multiple_of(width) } else { even(n, COLUMNS, width) },
             block: 0,
         };
-        plan.cut((m, n), chunks, (height, width), pieces::<T>((m, k, n)));
+        plan.cut::<T>((m, k, n), (height, width), by_rows);
         plan.pack_together = plan.is_worth_together::<T>((m, k, n), width);
         plan
     }
@@ -223,6 +227,13 @@ impl Plan {
         long && n <= NARROW && layout.left_is_row_major && layout.right_is_row_major
     }
 
+    /// Whether to pack the columns of B, which are contiguous, costs so much that the transposed product is
+    /// faster, although C must then be transposed.
+    pub(super) fn is_wide((m, k, n): (usize, usize, usize), layout: Layout) -> bool {
+        let fits = m > DOTTED && m <= WIDE_ROWS && k >= WIDE_TERMS && n / 4 >= m;
+        fits && layout.right_is_column_major && layout.left_is_row_major
+    }
+
     /// For a B that was packed before, in passes as [`depth`] says.
     pub(super) fn packed<T: Real>(
         kernel: &Kernel<T>,
@@ -230,7 +241,6 @@ impl Plan {
         threads: usize,
     ) -> Self {
         let (height, width) = (kernel.rows(), kernel.columns());
-        let threads = worth::<T>((m, k, n), threads);
         let depth = depth(k);
         let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE));
         let chunk = chunk.next_multiple_of(depth.max(1));
@@ -246,25 +256,28 @@ impl Plan {
             columns: even(n, FEW_PIECE / depth.max(1), width),
             block: 0,
         };
-        plan.cut((m, n), k.div_ceil(chunk), (height, width), pieces::<T>((m, k, n)));
+        plan.cut::<T>((m, k, n), (height, width), false);
         plan
     }
 
-    /// Cuts pieces until there are enough for all threads.
-    fn cut(
+    /// Cuts pieces until there are enough for all threads, and about as many for each.
+    fn cut<T>(
         &mut self,
-        (m, n): (usize, usize),
-        chunks: usize,
+        (m, k, n): (usize, usize, usize),
         (height, width): (usize, usize),
-        pieces: usize,
+        by_rows: bool,
     ) {
-        let (mut rows, mut columns) = (self.rows, self.columns);
-        let is_flat = self.chunk <= FLAT;
-        let enough = pieces * self.threads;
-        while self.threads > 1 && chunks * m.div_ceil(rows) * n.div_ceil(columns) < enough {
-            // Every row of pieces packs B anew, so columns are cut first.
-            let by_columns = columns > 2 * width || (columns > width && rows <= BLOCK);
-            if by_columns && (!is_flat || rows <= 2 * height) {
+        let (mut rows, mut columns, threads) = (self.rows, self.columns, self.threads);
+        let enough = pieces::<T>((m, k, n)) * threads;
+        loop {
+            let count = k.div_ceil(self.chunk).max(1) * m.div_ceil(rows) * n.div_ceil(columns);
+            let is_even = count.next_multiple_of(threads) * EVEN <= count * (EVEN + 1);
+            if threads <= 1 || count >= 4 * enough || (count >= enough && is_even) {
+                break;
+            }
+            // Every row of pieces packs B anew, so columns are cut first as a rule.
+            let wide = columns > 2 * width || (columns > width && rows <= BLOCK);
+            if wide && !(by_rows && rows > 2 * height) {
                 columns = even(columns, columns / 2, width);
             } else if rows > height {
                 rows = even(rows, rows / 2, height);
@@ -290,7 +303,6 @@ impl Plan {
         (m, k, n): (usize, usize, usize),
         threads: usize,
     ) -> Self {
-        let threads = worth::<T>((m, k, n), threads);
         let is_dots = form == Form::Dots;
         let pieces = if is_dots { n.div_ceil(DOTS_PIECE) } else { n * size_of::<T>() / RUN };
         let chunk = chunk((m, k, n), pieces);
@@ -318,11 +330,6 @@ impl Plan {
             block,
         }
     }
-}
-
-/// How many of `most` threads a product is worth.
-pub(super) fn worth<T>(sizes: (usize, usize, usize), most: usize) -> usize {
-    most.min(cost::<T>(sizes) / WORTH_A_THREAD).max(1)
 }
 
 /// What a product takes, in multiply-adds: its own, and those in whose time its bytes are moved.

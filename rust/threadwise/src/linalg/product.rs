@@ -4,10 +4,10 @@ use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis};
 use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
 use threadwise_runtime::with_scratch;
 
-use super::Real;
 use super::packed::PackedWeight;
 use super::pieces::{Operands, Piece, Source, cut, share};
 use super::plan::{self, Form, Layout, Plan};
+use super::{Real, load};
 use crate::error::Shape;
 use crate::{Context, Error};
 
@@ -44,9 +44,43 @@ pub(super) fn multiply<T: Real>(
         })?;
     }
     if by_rows {
+        if c.is_standard_layout() && Plan::is_wide((m, a.ncols(), n), layout(a, b)) {
+            return into_columns(a, b, c, epilogue, context);
+        }
         return into_rows(a, b, c, epilogue, context);
     }
     by_way_of_rows(c, |rows| into_rows(a, b, rows, epilogue, context))
+}
+
+/// [`multiply`] for a B whose columns are contiguous and many: the transposed product, for which A is
+/// packed and B is not, copied row to column. The sums are the same.
+fn into_columns<T: Real>(
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    epilogue: Epilogue<'_, T>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let (m, n) = c.dim();
+    let kernel = T::gemm(context.isa);
+    with_scratch(m * n, |scratch: &mut [T]| {
+        let plain = Epilogue { bias: None, activation: None };
+        let shape = (n, m);
+        let columns = ArrayViewMut2::from_shape(shape, &mut *scratch);
+        let columns = columns.map_err(|_| too_large(shape))?;
+        into_rows(b.reversed_axes(), a.reversed_axes(), columns, plain, context)?;
+        let columns = ArrayView2::from_shape(shape, &*scratch).map_err(|_| too_large(shape))?;
+        if let Some(c) = c.as_slice_mut() {
+            kernel.copy_left(columns.reversed_axes(), c);
+        }
+        if epilogue.bias.is_some() || epilogue.activation.is_some() {
+            // No terms are added, and the epilogue is applied.
+            let a = a.slice_axis(Axis(1), (..0).into());
+            let finish = Finish { accumulate: true, epilogue: Some(epilogue) };
+            kernel.multiply(a, Right::Packed(0, n, &[]), c, finish);
+        }
+        Ok(())
+    })?
 }
 
 /// `c = f(a @ weight.T + bias)`.
@@ -62,7 +96,7 @@ pub(super) fn multiply_packed<T: Real>(
         return Ok(());
     }
     let (kernel, k) = (weight.kernel(), a.ncols());
-    let plan = Plan::packed(kernel, (m, k, n), context.threads);
+    let plan = Plan::packed(kernel, (m, k, n), load::threads::<T>((m, k, n), 1, context));
     let plan = plan.cut_by(context.distribution, kernel, (m, k, n));
     let operands = Operands { a, b: weight.source(), n, epilogue };
     if c.strides()[1] == 1 || n == 1 {
@@ -123,7 +157,7 @@ pub(super) fn each<T: Real>(
 ) -> Result<(), Error> {
     let kernel = T::gemm(context.isa);
     let form = match (a.outer_iter().next(), b.outer_iter().next(), c.outer_iter_mut().next()) {
-        (Some(a), Some(b), Some(c)) => at_once(&kernel, a, b, c, context),
+        (Some(a), Some(b), Some(c)) => at_once(&kernel, a, b, c),
         _ => return Ok(()),
     };
     let finish = Finish { accumulate: false, epilogue: Some(epilogue) };
@@ -144,13 +178,12 @@ fn at_once<T: Real>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     c: ArrayViewMut2<'_, T>,
-    context: &Context<'_>,
 ) -> Option<Form> {
     let ((m, k), n) = (a.dim(), b.ncols());
     if c.is_empty() || c.strides()[1] != 1 || n == 1 || Plan::is_narrow((m, k, n), layout(a, b)) {
         return None;
     }
-    let plan = Plan::new(kernel, (m, k, n), layout(a.view(), b.view()), context.threads);
+    let plan = Plan::new(kernel, (m, k, n), layout(a.view(), b.view()), 1);
     let is_whole = m <= plan.rows.min(plan.block) && n <= plan.columns && k <= plan.depth;
     (is_whole && !plan.pack_right && !plan.copy_left).then_some(plan.form)
 }
@@ -168,6 +201,31 @@ fn layout<T>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Layout {
     }
 }
 
+/// The form in which [`multiply`] would do a product with a C in rows on so many threads, and its number of
+/// pieces.
+pub(super) fn outline<T: Real>(
+    kernel: &Kernel<T>,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    threads: usize,
+    context: &Context<'_>,
+) -> (Form, usize) {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    let is_narrow = Plan::is_narrow((m, k, n), layout(a.view(), b.view()));
+    let ((m, n), layout) = if is_narrow || (n == 1 && m > 1) {
+        let transposed = layout(b.reversed_axes(), a.reversed_axes());
+        // A narrow B is copied so that its columns are contiguous.
+        let left_is_row_major = is_narrow || transposed.left_is_row_major;
+        ((n, m), Layout { left_is_row_major, ..transposed })
+    } else {
+        ((m, n), layout(a, b))
+    };
+    let plan = Plan::new(kernel, (m, k, n), layout, threads);
+    let plan = plan.cut_by(context.distribution, kernel, (m, k, n));
+    let pieces = m.div_ceil(plan.rows) * n.div_ceil(plan.columns) * k.div_ceil(plan.chunk).max(1);
+    (plan.form, pieces)
+}
+
 /// [`multiply`] where the rows of C are contiguous.
 fn into_rows<T: Real>(
     a: ArrayView2<'_, T>,
@@ -178,7 +236,8 @@ fn into_rows<T: Real>(
 ) -> Result<(), Error> {
     let kernel = T::gemm(context.isa);
     let ((m, k), n) = (a.dim(), b.ncols());
-    let plan = Plan::new(&kernel, (m, k, n), layout(a.view(), b.view()), context.threads);
+    let threads = load::threads::<T>((m, k, n), 1, context);
+    let plan = Plan::new(&kernel, (m, k, n), layout(a.view(), b.view()), threads);
     let plan = plan.cut_by(context.distribution, &kernel, (m, k, n));
     let operands = Operands { a, b: Source::Plain(b), n, epilogue };
     if plan.pack_together {

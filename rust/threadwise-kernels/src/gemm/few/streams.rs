@@ -10,7 +10,7 @@ const TOGETHER: usize = 4;
 
 /// Vectors of C, over all rows, that are worked on before the next ones: half the nearest cache. They are
 /// kept apart from C, whose rows may lie so that they drive each other, and those of B, out of the cache.
-const NEAR: usize = 256;
+const NEAR: usize = 512;
 
 /// Columns of such a strip are a multiple of this, so that whole cache lines are read.
 const LINES: usize = 64;
@@ -23,7 +23,21 @@ struct Part {
     p: usize,
     first: usize,
     columns: usize,
+    /// Columns before the first at which lines of B begin: they have a vector of their own.
+    head: usize,
     vectors: usize,
+}
+
+impl Part {
+    /// Where among the columns vector `v` begins, and how many of them it holds.
+    #[inline(always)]
+    fn lanes(&self, v: usize, count: usize) -> (usize, usize) {
+        if self.head > 0 && v == 0 {
+            return (0, self.head);
+        }
+        let at = if self.head > 0 { self.head + (v - 1) * count } else { v * count };
+        (at, count.min(self.columns - at))
+    }
 }
 
 /// # Safety
@@ -37,14 +51,18 @@ pub(super) unsafe fn streams<V: Lanes, const ROWS: usize>(proof: V::Proof, few: 
     let strip = if most < LINES { most } else { most / LINES * LINES };
     let mut first = 0;
     while first < few.columns {
+        let head = if first == 0 && strip > V::COUNT { head::<V>(few) } else { 0 };
+        let strip = if head > 0 { strip - V::COUNT + head } else { strip };
         let columns = strip.min(few.columns - first);
-        let vectors = columns.div_ceil(V::COUNT);
+        let head = if head < columns { head } else { 0 };
+        let vectors = usize::from(head > 0) + (columns - head).div_ceil(V::COUNT);
+        let mut part = Part { row: 0, p: 0, first, columns, head, vectors };
         let sums = &mut room[..few.rows * vectors];
         if few.accumulate {
             for i in 0..few.rows {
                 for v in 0..vectors {
-                    let at = v * V::COUNT;
-                    let mask = V::first(proof, V::COUNT.min(columns - at));
+                    let (at, lanes) = part.lanes(v, V::COUNT);
+                    let mask = V::first(proof, lanes);
                     let c = few.c(i).wrapping_add(first + at);
                     // SAFETY: as many elements of row i of C as the mask has lanes.
                     sums[i * vectors + v] = unsafe { V::load_first(proof, mask, c) };
@@ -53,28 +71,27 @@ pub(super) unsafe fn streams<V: Lanes, const ROWS: usize>(proof: V::Proof, few: 
         } else {
             sums.fill(zero);
         }
-        let mut p = 0;
-        while p < few.depth {
-            let together = if p + TOGETHER <= few.depth { TOGETHER } else { 1 };
-            let (mut group, mut row) = (0, 0);
-            while row < few.rows {
+        while part.p < few.depth {
+            let together = if part.p + TOGETHER <= few.depth { TOGETHER } else { 1 };
+            let mut group = 0;
+            part.row = 0;
+            while part.row < few.rows {
                 group += 1;
                 let end = few.group(group, ROWS);
-                let part = Part { row, p, first, columns, vectors };
-                let sums = sums[row * vectors..].as_mut_ptr();
+                let (rows, sums) = (end - part.row, sums[part.row * vectors..].as_mut_ptr());
                 if together == TOGETHER {
-                    instance!(end - row, ROWS, [1 2 3 4 5 6 7 8], many[V](proof, few, part, sums));
+                    instance!(rows, ROWS, [1 2 3 4 5 6 7 8], many[V](proof, few, part, sums));
                 } else {
-                    instance!(end - row, ROWS, [1 2 3 4 5 6 7 8], one[V](proof, few, part, sums));
+                    instance!(rows, ROWS, [1 2 3 4 5 6 7 8], one[V](proof, few, part, sums));
                 }
-                row = end;
+                part.row = end;
             }
-            p += together;
+            part.p += together;
         }
         for (i, sums) in sums.chunks_exact(vectors).enumerate() {
             for (v, &sum) in sums.iter().enumerate() {
-                let at = v * V::COUNT;
-                let mask = V::first(proof, V::COUNT.min(columns - at));
+                let (at, lanes) = part.lanes(v, V::COUNT);
+                let mask = V::first(proof, lanes);
                 let mut sum = sum;
                 if !few.bias.is_null() {
                     let bias = few.bias.wrapping_add(first + at);
@@ -90,6 +107,15 @@ pub(super) unsafe fn streams<V: Lanes, const ROWS: usize>(proof: V::Proof, few: 
         }
         first += columns;
     }
+}
+
+/// Columns before the first at which a vector of each row of B begins, fewer than a vector has; none if
+/// rows differ in that.
+#[inline(always)]
+fn head<V: Lanes>(few: &Few<V::Element>) -> usize {
+    let (size, line) = (size_of::<V::Element>(), V::COUNT * size_of::<V::Element>());
+    let are_alike = (few.b_stride.unsigned_abs() * size).is_multiple_of(line);
+    if are_alike { (line - few.b.addr() % line) % line / size } else { 0 }
 }
 
 /// Adds [`TOGETHER`] rows of B to the sums of `M` rows.
@@ -133,7 +159,7 @@ unsafe fn one<V: Lanes, const M: usize>(
 unsafe fn add<V: Lanes, const M: usize, const N: usize>(
     proof: V::Proof,
     few: &Few<V::Element>,
-    Part { row, p, first, columns, vectors }: Part,
+    Part { row, p, first, columns, head, vectors }: Part,
     sums: *mut V,
 ) {
     let mut left = [[V::splat(proof, V::Element::default()); N]; M];
@@ -146,19 +172,29 @@ unsafe fn add<V: Lanes, const M: usize, const N: usize>(
     }
     let b = few.b(p).wrapping_add(first);
     let all = V::first(proof, V::COUNT);
+    // The rows that come first bring the next rows of B near for all.
+    let ahead = row == 0;
     let mut v = 0;
-    while (v + 2) * V::COUNT <= columns {
-        let (b, sums) = (b.wrapping_add(v * V::COUNT), sums.wrapping_add(v));
-        // SAFETY: two full vectors of these rows and sums.
-        unsafe { step::<V, M, N, 2>(proof, few.b_stride, &left, all, b, sums, vectors) };
-        v += 2;
+    if head > 0 {
+        let mask = V::first(proof, head);
+        // SAFETY: as many columns of these rows as the mask has lanes, and their sums.
+        unsafe { step::<V, M, N, 1>(proof, few.b_stride, &left, mask, b, sums, vectors, ahead) };
+        v = 1;
     }
-    while v < vectors {
-        let mask = V::first(proof, V::COUNT.min(columns - v * V::COUNT));
-        let (b, sums) = (b.wrapping_add(v * V::COUNT), sums.wrapping_add(v));
+    let (b, columns) = (b.wrapping_add(head), columns - head);
+    let mut at = 0;
+    while at + 2 * V::COUNT <= columns {
+        let (b, sums) = (b.wrapping_add(at), sums.wrapping_add(v));
+        // SAFETY: two full vectors of these rows and sums.
+        unsafe { step::<V, M, N, 2>(proof, few.b_stride, &left, all, b, sums, vectors, ahead) };
+        (v, at) = (v + 2, at + 2 * V::COUNT);
+    }
+    while at < columns {
+        let mask = V::first(proof, V::COUNT.min(columns - at));
+        let (b, sums) = (b.wrapping_add(at), sums.wrapping_add(v));
         // SAFETY: a vector of these rows, as many lanes of it as the mask has, and of the sums.
-        unsafe { step::<V, M, N, 1>(proof, few.b_stride, &left, mask, b, sums, vectors) };
-        v += 1;
+        unsafe { step::<V, M, N, 1>(proof, few.b_stride, &left, mask, b, sums, vectors, ahead) };
+        (v, at) = (v + 1, at + V::COUNT);
     }
 }
 
@@ -168,6 +204,7 @@ unsafe fn add<V: Lanes, const M: usize, const N: usize>(
 ///
 /// `N` rows of B from `b` on have these lanes, and `M` rows of sums, `vectors` apart, these vectors.
 #[inline(always)]
+#[expect(clippy::too_many_arguments, reason = "it is the body of a loop")]
 unsafe fn step<V: Lanes, const M: usize, const N: usize, const W: usize>(
     proof: V::Proof,
     b_stride: isize,
@@ -176,6 +213,7 @@ unsafe fn step<V: Lanes, const M: usize, const N: usize, const W: usize>(
     b: *const V::Element,
     at: *mut V,
     vectors: usize,
+    ahead: bool,
 ) {
     let mut sums = [[V::splat(proof, V::Element::default()); W]; M];
     for (i, sums) in sums.iter_mut().enumerate() {
@@ -186,9 +224,11 @@ unsafe fn step<V: Lanes, const M: usize, const N: usize, const W: usize>(
     }
     for q in 0..N {
         let b = b.wrapping_offset(q as isize * b_stride);
-        for w in 0..W {
+        if ahead {
             let next = b.wrapping_offset(N as isize * b_stride);
-            V::prefetch(next.wrapping_add(w * V::COUNT));
+            for w in 0..W {
+                V::prefetch(next.wrapping_add(w * V::COUNT));
+            }
         }
         // SAFETY: `W` vectors of a row of B.
         let right = unsafe { row::<V, W>(proof, mask, b) };

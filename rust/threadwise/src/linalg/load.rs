@@ -1,0 +1,90 @@
+//! What products are as loads, for the choice of threads.
+
+use threadwise_runtime::readiness;
+
+use super::{Product, plan};
+use crate::Context;
+use crate::work::{Choice, Load, calibration};
+
+/// Multiply-adds and bytes below which one thread is the answer without asking: some two microseconds.
+const AT_ONCE: usize = 100_000;
+
+/// Elements of C that make a piece at least: a tile.
+const TILE: usize = 384;
+
+/// Terms of a piece at least, where k is cut.
+const TERMS: usize = 2048;
+
+/// Multiply-adds that take as long as to begin a product.
+const BEGIN: f64 = 2000.0;
+
+/// How many threads `count` products of these sizes are worth, all of them together.
+pub(super) fn threads<P: Product>(
+    sizes: (usize, usize, usize),
+    count: usize,
+    context: &Context<'_>,
+) -> usize {
+    if context.threads <= 1 || plan::cost::<P::Right>(sizes).saturating_mul(count) < AT_ONCE {
+        return 1;
+    }
+    let (machine, _) = calibration::current(context.isa);
+    let pieces = pieces(sizes).saturating_mul(count);
+    let load = load::<P>(sizes, count);
+    Choice::for_call(&machine, load, context.threads, pieces).threads
+}
+
+/// The choice of a call that is not made now.
+pub(super) fn prospect<P: Product>(
+    sizes: (usize, usize, usize),
+    count: usize,
+    context: &Context<'_>,
+) -> Choice {
+    let (machine, _) = calibration::current(context.isa);
+    let (most, pieces) = (context.threads, pieces(sizes).saturating_mul(count));
+    machine.choose(load::<P>(sizes, count), most, pieces, readiness(most))
+}
+
+/// How many pieces there could be.
+fn pieces((m, k, n): (usize, usize, usize)) -> usize {
+    m.saturating_mul(n).div_ceil(TILE).saturating_mul((k / TERMS).clamp(1, plan::CHUNKS))
+}
+
+fn load<P: Product>((m, k, n): (usize, usize, usize), count: usize) -> Load {
+    let [m, k, n, count] = [m, k, n, count].map(|extent| extent as f64);
+    let [left, right, out] = [size_of::<P::Left>(), size_of::<P::Right>(), size_of::<P::Out>()];
+    let [left, right, out] = [left, right, out].map(|size| size as f64);
+    Load {
+        kind: P::rate(),
+        multiply_adds: count * (m * k * n + BEGIN),
+        read: count * (m * k * left + k * n * right),
+        written: count * m * n * out,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use threadwise_kernels::Isa;
+
+    use super::*;
+
+    #[test]
+    fn small_products_and_one_thread_are_answered_at_once() {
+        let isa = Isa::Scalar;
+        let four = Context { threads: 4, ..Context::alone(isa) };
+        assert_eq!(threads::<f32>((16, 16, 16), 1, &four), 1, "a microsecond");
+        assert_eq!(threads::<f32>((0, 5, 5), 1, &four), 1, "nothing to do");
+        assert_eq!(
+            threads::<f32>((4096, 4096, 4096), 1, &Context::alone(isa)),
+            1,
+            "one is allowed"
+        );
+        assert!(threads::<f32>((4096, 4096, 4096), 1, &four) <= 4, "no more than are allowed");
+    }
+
+    #[test]
+    fn long_sums_of_a_small_result_can_be_shared() {
+        assert_eq!(pieces((1, 1000, 1)), 1, "one sum");
+        assert_eq!(pieces((1, 1_000_000, 1)), plan::CHUNKS, "in chunks");
+        assert!(pieces((64, 64, 64)) > 1, "tiles");
+    }
+}
