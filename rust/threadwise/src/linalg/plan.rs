@@ -1,7 +1,7 @@
 //! How one product is computed, as data: a function of its sizes and of the threads at hand.
 //!
 //! Only the number of threads and the size of the pieces depend on the threads: neither changes a bit
-//! of the result. Where k is cut depends on k alone.
+//! of the result. Where k is cut follows from sizes and layouts alone.
 
 mod wanted;
 
@@ -213,7 +213,9 @@ impl Plan {
             || (m >= WORTH_PACKING && far)
             || (m >= WORTH_ALIGNING && across_lines);
         let apart = layout.left_stride > APART && n >= 4 * width;
-        let copy_left = pack_right && (apart || (n >= width && !layout.left_is_row_major));
+        let left_bytes = m.saturating_mul(k).saturating_mul(size_of::<T>());
+        let scattered = !layout.left_is_row_major && n >= width && left_bytes > NEAREST;
+        let copy_left = (pack_right && apart) || scattered;
 
         let mut plan = Self {
             form: Form::Tiles,
