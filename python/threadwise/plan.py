@@ -1,7 +1,6 @@
 """What an operation is about to do, and the measured constants of this machine behind it."""
 
 import inspect
-import statistics
 import time
 import warnings
 from collections.abc import Callable
@@ -104,6 +103,8 @@ class Plan:
         >>> measured.seconds > 0
         True
         """
+        from statistics import median  # takes long to import, and is seldom needed
+
         if repeats < 1:
             raise DomainError(f"repeats is {repeats}, expected at least 1")
         # Short calls are timed some at a time, as they follow each other in a loop.
@@ -117,7 +118,7 @@ class Plan:
 
         take(self.call), take(self.serial_call)
         rounds = [(take(self.call), take(self.serial_call)) for _ in range(repeats)]
-        seconds, serial = (statistics.median(column) for column in zip(*rounds, strict=True))
+        seconds, serial = (median(column) for column in zip(*rounds, strict=True))
         return Measured(
             seconds=seconds,
             serial_seconds=serial,
