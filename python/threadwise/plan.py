@@ -3,7 +3,7 @@
 import inspect
 import time
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -103,8 +103,6 @@ class Plan:
         >>> measured.seconds > 0
         True
         """
-        from statistics import median  # takes long to import, and is seldom needed
-
         if repeats < 1:
             raise DomainError(f"repeats is {repeats}, expected at least 1")
         # Short calls are timed some at a time, as they follow each other in a loop.
@@ -118,7 +116,7 @@ class Plan:
 
         take(self.call), take(self.serial_call)
         rounds = [(take(self.call), take(self.serial_call)) for _ in range(repeats)]
-        seconds, serial = (median(column) for column in zip(*rounds, strict=True))
+        seconds, serial = (_median(column) for column in zip(*rounds, strict=True))
         return Measured(
             seconds=seconds,
             serial_seconds=serial,
@@ -133,6 +131,12 @@ class Plan:
             f"{self.reason}\n"
             f"(constants of this machine: {source})"
         )
+
+
+def _median(times: Iterable[float]) -> float:
+    """Return the median; the module `statistics` would take as long to import as all of ours."""
+    ordered = sorted(times)
+    return (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
 
 
 def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -> Plan:
