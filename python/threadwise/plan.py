@@ -221,6 +221,8 @@ class Calibration:
     bandwidth: dict[str, float]
     """Bytes a second that are read: ``"near"``, from a core's own caches; ``"shared"``, from the
     cache that cores share; ``"memory"``."""
+    cache_bytes: dict[str, float]
+    """What fits ``"near"`` and ``"shared"``, as the system says."""
     second_thread: dict[str, float]
     """How much a second thread adds to the first, 1 for as much again: where ``"compute"`` is the
     limit, and where ``"memory"`` is."""
@@ -237,7 +239,8 @@ class Calibration:
         for dtype, rate in self.multiply_adds.items():
             lines.append(f"{dtype:<10} {2 * rate / 1e9:8.1f} GFLOP/s")
         for level, rate in self.bandwidth.items():
-            lines.append(f"{level:<10} {rate / 1e9:8.1f} GB/s")
+            held = f", up to {self.cache_bytes[level] / 1e6:.1f} MB" if level in self.cache_bytes else ""
+            lines.append(f"{level:<10} {rate / 1e9:8.1f} GB/s{held}")
         for limit, gain in self.second_thread.items():
             lines.append(f"{limit:<10} {1 + gain:8.2f} x with two threads")
         for state, seconds in self.dispatch_seconds.items():
@@ -309,6 +312,7 @@ def calibrate(*, threads: int | None = None) -> Calibration:
     return Calibration(
         multiply_adds=chosen("float32", "float64", "bfloat16", "float16", "int8"),
         bandwidth=chosen("near", "shared", "memory"),
+        cache_bytes={"near": value["near_bytes"], "shared": value["shared_bytes"]},
         second_thread={"compute": value["compute_gain"], "memory": value["memory_gain"]},
         dispatch_seconds=chosen("hot", "parked"),
         is_measured=is_measured,
