@@ -153,6 +153,12 @@ impl Machine {
         (CALL + compute.max(moved), gain)
     }
 
+    /// How long `load` takes on one thread.
+    #[must_use]
+    pub fn serial(&self, load: Load) -> Duration {
+        Duration::from_secs_f64(self.alone(load).0.clamp(0.0, 1e6))
+    }
+
     /// How `load`, in at most `pieces` pieces, is best shared among at most `most` threads, of which so
     /// many are ready.
     #[must_use]
@@ -170,8 +176,7 @@ impl Machine {
                 .map(|threads| (threads, at(threads, dispatch)))
                 .min_by(|(_, one), (_, other)| one.total_cmp(other))
         };
-        let pays =
-            |time: f64, dispatch: f64| serial - time > (LEAST_GAIN * serial).max(2.0 * dispatch);
+        let pays = |time: f64, dispatch: f64| serial - time > (LEAST_GAIN * serial).max(dispatch);
         let awake = best(ready.ready, self.hot).map(|(t, time)| (t, time, self.hot));
         let woken = best(ready.ready + ready.parked, self.parked);
         let woken = woken.map(|(t, time)| (t, time, self.parked));
@@ -231,7 +236,7 @@ impl Choice {
         if most <= 1 || pieces <= 1 {
             return machine.choose(load, 1, 1, Readiness { ready: 0, parked: 0 });
         }
-        let ready = readiness(most);
+        let ready = readiness(most, machine.serial(load));
         let choice = machine.choose(load, most, pieces, ready);
         if choice.threads == 1
             && let Some((threads, time)) = choice.hot
