@@ -131,18 +131,15 @@ fn all<T: Real>(
     let Some(first) = runs.first() else { return Ok(()) };
     let (m, n, k) = (first.c.len_of(Axis(1)), first.c.len_of(Axis(2)), first.a.len_of(Axis(2)));
     let count: usize = runs.iter().map(|run| run.c.len_of(Axis(0))).sum();
-    let each = cost::<T>((m, k, n)).saturating_add(BEGIN);
     let threads = load::threads::<T>((m, k, n), count, context);
-    let are_even = count.is_multiple_of(threads) || count >= 8 * threads;
-    if each > LARGE || (each >= 4 * GROUP * threads && !are_even) {
+    let Some(together) = together::<T>((m, k, n), count, threads, context) else {
         for Run { a, b, mut c } in runs {
             for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
                 product::multiply(a, b, c, epilogue, context)?;
             }
         }
         return Ok(());
-    }
-    let together = together::<T>((m, k, n), count, threads, context);
+    };
     let mut groups = Vec::with_capacity(count.div_ceil(together) + runs.len());
     for mut run in runs {
         while run.c.len_of(Axis(0)) > together {
@@ -164,18 +161,23 @@ fn all<T: Real>(
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// How many of `count` products of these sizes make a piece of work.
+/// How many of `count` products of these sizes make a piece of work, or `None` if they had better be done one
+/// after the other with all threads in each: if they are large, and too few to be shared evenly.
 pub(super) fn together<T>(
     sizes: (usize, usize, usize),
     count: usize,
     threads: usize,
     context: &Context<'_>,
-) -> usize {
-    if let Some(wanted) = context.distribution {
-        return products(wanted, count, sizes.0, threads);
-    }
+) -> Option<usize> {
     let each = cost::<T>(sizes).saturating_add(BEGIN);
-    (GROUP / each).clamp(1, count.div_ceil(threads).max(1))
+    let are_even = count.is_multiple_of(threads) || count >= 8 * threads;
+    if each > LARGE || (each >= 4 * GROUP * threads && !are_even) {
+        return None;
+    }
+    if let Some(wanted) = context.distribution {
+        return Some(products(wanted, count, sizes.0, threads));
+    }
+    Some((GROUP / each).clamp(1, count.div_ceil(threads).max(1)))
 }
 
 /// How many products of `rows` rows make a piece, as the caller wants rows to be cut.

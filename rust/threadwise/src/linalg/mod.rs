@@ -1,7 +1,7 @@
 //! Products of matrices: [`matmul`] and [`linear`] for arrays of any number of axes.
 //!
 //! `shapes` says what fits together, `batch` cuts operands of more axes into pairs of matrices, `plan`
-//! chooses how one product is computed, `product` computes it, in `pieces`; `packed` is a weight that is
+//! chooses how one product is computed, `way` whether it is transposed, `product` computes it, in `pieces`; `packed` is a weight that is
 //! copied once for many products.
 
 mod batch;
@@ -14,9 +14,10 @@ mod product;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use bytemuck::Pod;
-use ndarray::{ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, Axis, IxDyn};
+use ndarray::{ArrayBase, ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, Axis, IxDyn, RawData};
 use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::{Activation, Element, Isa};
 use threadwise_runtime::budget;
@@ -25,7 +26,7 @@ use crate::Context;
 use crate::error::{Error, Shape};
 use crate::work::Kind;
 
-pub use explain::{Explanation, explain};
+pub use explain::{Explanation, explain, explain_packed};
 pub use packed::{PackedWeight, linear_packed};
 pub use plan::WORTH_DETACHING;
 pub use shapes::{linear_shape, matmul_shape, weight_axes};
@@ -168,7 +169,10 @@ pub fn zeros<T: Real>(shape: &[usize]) -> ArrayD<T> {
     ArrayD::from_elem(IxDyn(shape), T::default())
 }
 
-pub(crate) fn expect<T>(out: &ArrayViewMutD<'_, T>, shape: &[usize]) -> Result<(), Error> {
+pub(crate) fn expect<S: RawData>(
+    out: &ArrayBase<S, IxDyn>,
+    shape: &[usize],
+) -> Result<(), Error> {
     if out.shape() == shape {
         return Ok(());
     }
