@@ -10,11 +10,13 @@ from numpy.typing import DTypeLike
 
 from strategies import Array
 
-__all__ = ["assert_within", "linear_bound", "matmul_bound"]
+__all__ = ["assert_within", "linear_bound", "matmul_bound", "narrow_bound"]
 
 PASS = 512  # terms after which a partial sum is rounded to memory, as matmul's notes say
 ACTIVATION_ROUNDINGS = 10  # of its argument, as linear's notes say
 STEEPEST = 1.13  # the largest slope of any activation: that of gelu at x = sqrt(2) is 1.1289
+ROUNDED = {"bfloat16": (2.0**-8, 2.0**-133), "float16": (2.0**-11, 2.0**-24), "float32": (0.0, 0.0)}
+"""By how much rounding to a type changes a sum: relatively, and at least."""
 WIDE = np.float64  # what definitions compute in: they round, too
 
 
@@ -52,6 +54,31 @@ def linear_bound(x: Array, weight: Array, bias: Array | None, activation: str | 
     rounding = ACTIVATION_ROUNDINGS * (_unit(dtype) + _unit(WIDE))
     tiny = float(np.finfo(dtype).tiny)
     return np.asarray(STEEPEST * of_sum + rounding * (magnitude + of_sum) + tiny)
+
+
+def narrow_bound(
+    a: Array,
+    b: Array,
+    result: DTypeLike,
+    bias: Array | None = None,
+    activation: str | None = None,
+) -> Array:
+    """Bound the error of ``f(a @ b + bias)`` for narrow floats, summed in float32, rounded once.
+
+    Some CPUs take subnormal numbers for zero, as operands and as sums: each term is then off by the
+    smallest normal number times its factors, and itself.
+    """
+    terms, tiny = a.shape[-1], float(np.finfo(np.float32).tiny)
+    left, right = np.abs(a.astype(WIDE)), np.abs(b.astype(WIDE))
+    shift = 0.0 if bias is None else np.abs(bias.astype(WIDE))
+    magnitude = np.matmul(left, right) + shift
+    flushed = tiny * (np.matmul(left + 1, right + 1) - magnitude + 1)
+    bound = _of_sum(terms + 1, magnitude, np.float32) + np.abs(flushed) + 2 * terms * tiny
+    if activation not in (None, "relu"):
+        bound = STEEPEST * bound + ACTIVATION_ROUNDINGS * _unit(np.float32) * (magnitude + bound)
+        bound = bound + tiny
+    unit, smallest = ROUNDED[np.dtype(result).name]
+    return np.asarray(bound + unit * (magnitude + bound) + smallest)
 
 
 def assert_within(actual: Array, expected: Array, bound: Array) -> None:

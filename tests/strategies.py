@@ -55,8 +55,14 @@ def normal(shape: Shape, dtype: DTypeLike = np.float32, seed: int = 0) -> Array:
     return np.random.default_rng([seed, *shape]).standard_normal(shape).astype(dtype)
 
 
+def _around(shape: list[int], dtype: np.dtype[Any]) -> Array:
+    """Fill with what shows if it is touched: NaN, or the largest integer."""
+    is_integer = np.issubdtype(dtype, np.integer)
+    return np.full(shape, np.iinfo(dtype).max if is_integer else np.nan, dtype)
+
+
 def _stepped(values: Array) -> Array:
-    around = np.full([2 * n + 1 for n in values.shape], np.nan, values.dtype)
+    around = _around([2 * n + 1 for n in values.shape], values.dtype)
     cut: Cut = (*(slice(1, 2 * n + 1, 2) for n in values.shape), ...)
     view: Array = around[cut]
     view[...] = values
@@ -64,7 +70,7 @@ def _stepped(values: Array) -> Array:
 
 
 def _sliced(values: Array) -> Array:
-    around = np.full([n + 3 for n in values.shape], np.nan, values.dtype)
+    around = _around([n + 3 for n in values.shape], values.dtype)
     cut: Cut = (*(slice(2, n + 2) for n in values.shape), ...)
     view: Array = around[cut]
     view[...] = values
@@ -118,7 +124,7 @@ WRITABLE_LAYOUTS: dict[str, Callable[[Array], Array]] = {
     "field of records": _field_of_records,
 }
 """Each gives an array of the same values that lies in memory in another way; what lies between its
-elements is NaN, so that it shows if it is touched."""
+elements is NaN, or the largest integer, so that it shows if it is touched."""
 
 LAYOUTS = WRITABLE_LAYOUTS | {
     "read-only": _read_only,

@@ -38,8 +38,10 @@ def test_says_what_was_built_and_what_it_runs_on() -> None:
     assert found.profile == "release"
     assert found.isa_detected[0] == "scalar"
     assert found.isa_used in found.isa_detected
-    assert len(found.kernels) == 2
-    assert all(found.isa_used in kernel for kernel in found.kernels)
+    numbers = ["f32", "f64", "bf16", "f16", "i8", "u8"]
+    assert [kernel.split("-")[1] for kernel in found.kernels] == numbers
+    assert any(found.isa_used in kernel for kernel in found.kernels)
+    assert all(any(isa in kernel for isa in found.isa_detected) for kernel in found.kernels)
     assert 1 <= found.affinity <= found.cpus
     assert found.quota is None or found.quota > 0
     assert found.numa_nodes >= 1

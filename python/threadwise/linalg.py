@@ -6,7 +6,7 @@ from threadwise._threadwise import PackedWeight
 from threadwise._threadwise import linear as _linear
 from threadwise._threadwise import matmul as _matmul
 from threadwise._threadwise import pack as _pack
-from threadwise._types import FloatArray, FloatArrayLike
+from threadwise._types import FactorArrayLike, FloatArrayLike, ProductArray
 from threadwise.work import WorkDistribution
 
 __all__ = ["Activation", "PackedWeight", "linear", "matmul", "pack"]
@@ -16,10 +16,10 @@ Activation: TypeAlias = Literal["relu", "gelu", "gelu_tanh", "silu"]
 
 
 def matmul(
-    a: FloatArrayLike,
-    b: FloatArrayLike | PackedWeight,
+    a: FactorArrayLike,
+    b: FactorArrayLike | PackedWeight,
     /,
-    out: FloatArray | None = None,
+    out: ProductArray | None = None,
     *,
     threads: int | None = None,
     distribution: WorkDistribution | None = None,
@@ -30,15 +30,18 @@ def matmul(
 
     Parameters
     ----------
-    a : ndarray of float32 or float64, shape (..., m, k) or (k,)
-        Any strides, also read-only. Other objects are converted by `numpy.asarray` first.
-    b : ndarray of float32 or float64, shape (..., k, n) or (k,)
-        The same. Axes before the last two are broadcast against those of `a`. Or what `pack` made
-        of a weight: the product is then that with the transposed weight, ``a @ weight.T``, of shape
-        (..., out_features).
+    a : ndarray, shape (..., m, k) or (k,)
+        float32 or float64, float16, bfloat16 (of the package ml_dtypes), int8 or uint8. Any
+        strides, also read-only. Other objects are converted by `numpy.asarray` first.
+    b : ndarray, shape (..., k, n) or (k,)
+        float32 or float64 beside such, float16 beside float16, bfloat16 beside bfloat16, int8
+        beside int8 or uint8. Axes before the last two are broadcast against
+        those of `a`. Or what `pack` made of a weight: the product is then that with the transposed
+        weight, ``a @ weight.T``, of shape (..., out_features).
     out : ndarray, optional
         Where the result goes: of exactly its shape and dtype, writable, sharing no memory with `a`
-        or `b`. Fastest where its rows or its columns are contiguous.
+        or `b`. For float16 and bfloat16 it may be of float32, which holds the sums unrounded.
+        Fastest where its rows or its columns are contiguous.
     threads : int, optional
         How many threads may take part, from 1 to 1024, the calling one included. By default what
         `threadwise.get_num_threads` says. 1 is the plain loop.
@@ -53,16 +56,18 @@ def matmul(
     ndarray, shape (..., m, n), or a scalar
         `out`, or a new array that owns its memory. The axes of one-axis operands are missing, as in
         NumPy, and the product of two such operands is a scalar. float64 if either operand is,
-        else float32. The bits depend neither on the number of threads nor on
-        `distribution`.
+        float32 for float32; float16 for float16 and bfloat16 for bfloat16, summed in float32 and
+        rounded once; int32 for integers. The bits depend neither on the number of
+        threads nor on `distribution`.
 
     Raises
     ------
     ShapeError
         If the operands' shapes do not fit each other, or `out` has another shape than the result.
     DTypeError
-        If an operand is not of float32 or float64 in the machine's byte order. Nothing is cast
-        silently, but for float32 beside float64. If `distribution` is no `WorkDistribution`.
+        If an operand is of another dtype or byte order, or the two do not go together. Nothing is
+        cast silently, but for float32 beside float64. If `distribution` is no
+        `WorkDistribution`.
     LayoutError
         If an operand is misaligned; if `out` is read-only, misaligned, overlaps an operand or is in
         use by another call.
@@ -91,6 +96,15 @@ def matmul(
     chunks of k of at least 2048 terms are summed apart and then added in their order. The error is
     at most :math:`\gamma_{k+k/512} \sum_k |a_{ik} b_{kj}|` [1]_.
 
+    float16 and bfloat16 are widened to float32, which holds the product of two of them exactly, so
+    that the same bound holds with the unit roundoff of float32; rounding the sum to the result's
+    dtype adds at most half a unit of its last place. Where the CPU multiplies bfloat16 by itself
+    (AMX; AVX-512 BF16 on AMD), it takes subnormal numbers for zero, as factors and as sums: each
+    term may then be off by a further :math:`2^{-126} (1 + |a_{ik}| + |b_{kj}|)`.
+
+    Integers are exact modulo :math:`2^{32}`, as NumPy's int32 is. A sum can leave the range of
+    int32 from k = 131 072 on for int8, and from k = 65 794 on for uint8 beside int8.
+
     Products above half a million multiply-adds run without Python's lock; no other thread may write
     to the arrays meanwhile. Memory for packed operands, at most some 3 MiB a thread and 16 MiB for
     all together, is kept for the next call. An `out` with neither contiguous rows nor contiguous
@@ -116,12 +130,12 @@ def matmul(
 
 
 def linear(
-    x: FloatArrayLike,
-    weight: FloatArrayLike | PackedWeight,
-    bias: FloatArrayLike | None = None,
+    x: FactorArrayLike,
+    weight: FactorArrayLike | PackedWeight,
+    bias: FactorArrayLike | None = None,
     *,
     activation: Activation | None = None,
-    out: FloatArray | None = None,
+    out: ProductArray | None = None,
     threads: int | None = None,
     distribution: WorkDistribution | None = None,
 ) -> Any:
@@ -131,13 +145,14 @@ def linear(
 
     Parameters
     ----------
-    x : ndarray of float32 or float64, shape (..., in_features)
-        Any strides, also read-only. Other objects are converted by `numpy.asarray` first.
-    weight : ndarray of float32 or float64, shape (out_features, in_features), or PackedWeight
-        The same, or what `pack` made of it. A packed weight is not converted: no other argument may
-        be wider than it.
-    bias : ndarray of float32 or float64, shape (out_features,), optional
-        Added to each row of the product.
+    x : ndarray, shape (..., in_features)
+        float32 or float64, float16, or bfloat16 (of the package ml_dtypes). Any strides, also
+        read-only. Other objects are converted by `numpy.asarray` first.
+    weight : ndarray, shape (out_features, in_features), or PackedWeight
+        The same: float32 or float64 beside such, else the dtype of `x`. Or what `pack` made of it:
+        it is not converted, so no other argument may be wider.
+    bias : ndarray, shape (out_features,), optional
+        Added to each row of the product. The same, or float32 beside float16 and bfloat16.
     activation : {None, "relu", "gelu", "gelu_tanh", "silu"}, optional
         Applied to each element while it is in the nearest cache. ``"gelu"`` is
         :math:`x \Phi(x)` [1]_, ``"gelu_tanh"`` its approximation
@@ -145,7 +160,7 @@ def linear(
         :math:`x / (1 + e^{-x})` [2]_. NaN stays NaN.
     out : ndarray, optional
         Where the result goes: of exactly its shape and dtype, writable, sharing no memory with the
-        other arguments.
+        other arguments. For float16 and bfloat16 it may be of float32, which is not rounded to.
     threads : int, optional
         How many threads may take part, from 1 to 1024, the calling one included. By default what
         `threadwise.get_num_threads` says. 1 is the plain loop.
@@ -157,8 +172,9 @@ def linear(
     Returns
     -------
     ndarray, shape (..., out_features)
-        `out`, or a new array that owns its memory. float64 if any argument is, else float32. The
-        bits depend neither on the number of threads nor on `distribution`.
+        `out`, or a new array that owns its memory. float64 if any argument is, else the dtype of
+        `x`. The bits depend neither on the number of threads nor on
+        `distribution`.
 
     Raises
     ------
@@ -166,8 +182,8 @@ def linear(
         If `weight` has not two axes, the features of `x`, `weight` and `bias` do not match, or
         `out` has another shape than the result.
     DTypeError
-        If an array is not of float32 or float64 in the machine's byte order, `activation` is not a
-        string, or `distribution` no `WorkDistribution`.
+        If an array is of another dtype or byte order, or they do not go together, `activation`
+        is not a string, or `distribution` no `WorkDistribution`. Integers have no layers: their scale is missing.
     LayoutError
         If an argument is misaligned; if `out` is read-only, misaligned, overlaps an argument or is
         in use by another call.
@@ -188,7 +204,8 @@ def linear(
     Notes
     -----
     The product is that of `matmul`, whose notes hold here too. An activation adds an error of at
-    most ten roundings of its argument.
+    most ten roundings of its argument. For float16 and bfloat16, bias and activation are computed
+    in float32, before the one rounding to the result.
 
     References
     ----------

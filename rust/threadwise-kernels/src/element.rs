@@ -66,6 +66,8 @@ impl Element for f32 {
             Isa::Avx2(proof) => Kernel::avx2::<avx2::F32x8>(proof),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(proof) => Kernel::avx512::<avx512::F32x16>(proof),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx(proof) => Kernel::avx512::<avx512::F32x16>(proof.avx512()),
         }
     }
 
@@ -76,6 +78,8 @@ impl Element for f32 {
             Isa::Avx2(proof) => RmsNorm::avx2::<avx2::F32x8>(proof),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(proof) => RmsNorm::avx512::<avx512::F32x16>(proof),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx(proof) => RmsNorm::avx512::<avx512::F32x16>(proof.avx512()),
         }
     }
 
@@ -105,6 +109,8 @@ impl Element for f64 {
             Isa::Avx2(proof) => Kernel::avx2::<avx2::F64x4>(proof),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(proof) => Kernel::avx512::<avx512::F64x8>(proof),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx(proof) => Kernel::avx512::<avx512::F64x8>(proof.avx512()),
         }
     }
 
@@ -115,6 +121,8 @@ impl Element for f64 {
             Isa::Avx2(proof) => RmsNorm::avx2::<avx2::F64x4>(proof),
             #[cfg(target_arch = "x86_64")]
             Isa::Avx512(proof) => RmsNorm::avx512::<avx512::F64x8>(proof),
+            #[cfg(target_arch = "x86_64")]
+            Isa::Amx(proof) => RmsNorm::avx512::<avx512::F64x8>(proof.avx512()),
         }
     }
 

@@ -6,13 +6,15 @@
 //! by detection, so whoever holds one may run the instructions it stands for, and a kernel that takes
 //! a token is a safe function.
 //!
-//! Nothing here knows of threads, Python or models. `unsafe` is used for intrinsics and for the
-//! pointers they read and write, one operation a block, each with its proof.
+//! Nothing here knows of threads, Python or models. `unsafe` is used for instructions and for the
+//! pointers they read and write, and once to ask the system for leave to use AMX; one operation a
+//! block, each with its proof.
 
 pub mod activation;
 mod element;
 pub mod gemm;
 mod isa;
+pub mod narrow;
 pub mod norm;
 mod simd;
 
@@ -21,4 +23,4 @@ pub use element::Element;
 pub use isa::{Isa, UnknownIsa};
 
 #[cfg(target_arch = "x86_64")]
-pub use isa::{Avx2, Avx512};
+pub use isa::{Amx, Avx2, Avx512, Bf16, Vnni};

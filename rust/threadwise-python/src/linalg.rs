@@ -1,17 +1,19 @@
 //! Documented in `threadwise.linalg`.
 
+use half::{bf16, f16};
 use numpy::ndarray::ArrayView2;
-use numpy::{PyArray2, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::{PyArray2, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::intern;
 use pyo3::prelude::*;
-use threadwise::linalg::WORTH_DETACHING;
+use threadwise::linalg::{Narrow, Product, WORTH_DETACHING};
+use threadwise::narrow::{Bfloats, Halves, Signed, UnsignedSigned};
 use threadwise::work::WorkDistribution;
 use threadwise::{Activation, linalg};
 
 use crate::packed::{self, PackedWeight};
 use crate::seam::{
-    Borrowed, DTypeError, DomainError, Kind, Number, Operand, compute, place, plain_kind, raise,
-    result,
+    Borrowed, DTypeError, DomainError, Factor, Float, Kind, Lent, Number, Operand, compute, place,
+    plain_kind, raise, result,
 };
 use crate::work::{distribution_argument, warn_if_unpinned};
 
@@ -40,11 +42,7 @@ pub(crate) fn matmul<'py>(
     } else if let Ok(weight) = b.cast::<PackedWeight>() {
         packed::linear(py, &Operand::new("a", a)?, weight, None, None, out, shares)?
     } else {
-        let (a, b) = (Operand::new("a", a)?, Operand::new("b", b)?);
-        match a.kind.max(b.kind) {
-            Kind::F32 => matmul_of::<f32>(py, &a, &b, out, shares)?,
-            Kind::F64 => matmul_of::<f64>(py, &a, &b, out, shares)?,
-        }
+        by_types(py, &Operand::factor("a", a)?, &Operand::factor("b", b)?, out, shares)?
     };
     warn_if_unpinned(py, distribution)?;
     Ok(c)
@@ -57,10 +55,59 @@ pub(crate) struct Shares<'a, 'py> {
     pub(crate) distribution: Option<WorkDistribution>,
 }
 
+/// The product by the types of its operands.
+fn by_types<'py>(
+    py: Python<'py>,
+    a: &Operand<'py, Factor>,
+    b: &Operand<'py, Factor>,
+    out: Option<&Object<'py>>,
+    shares: Shares<'_, 'py>,
+) -> PyResult<Object<'py>> {
+    let wants_sums = out.is_some_and(is_single);
+    match (a.kind, b.kind) {
+        (Factor::Real(left), Factor::Real(right)) => match left.max(right) {
+            Kind::F32 => matmul_of::<f32>(py, a, b, out, shares),
+            Kind::F64 => matmul_of::<f64>(py, a, b, out, shares),
+        },
+        (Factor::Bf16, Factor::Bf16) if wants_sums => {
+            matmul_of::<Narrow<Bfloats, f32>>(py, a, b, out, shares)
+        }
+        (Factor::Bf16, Factor::Bf16) => matmul_of::<Narrow<Bfloats, bf16>>(py, a, b, out, shares),
+        (Factor::F16, Factor::F16) if wants_sums => {
+            matmul_of::<Narrow<Halves, f32>>(py, a, b, out, shares)
+        }
+        (Factor::F16, Factor::F16) => matmul_of::<Narrow<Halves, f16>>(py, a, b, out, shares),
+        (Factor::I8, Factor::I8) => matmul_of::<Narrow<Signed, i32>>(py, a, b, out, shares),
+        (Factor::U8, Factor::I8) => matmul_of::<Narrow<UnsignedSigned, i32>>(py, a, b, out, shares),
+        _ => Err(unlike(
+            &[("a", a), ("b", b)],
+            "float32 or float64, float16, or bfloat16 for both, or int8 or uint8 and int8",
+        )),
+    }
+}
+
+/// Whether an array is of float32, in which products of 16 bits are summed.
+fn is_single(array: &Object<'_>) -> bool {
+    array.cast::<PyArrayDyn<f32>>().is_ok()
+}
+
+/// The sentence for types that do not go together.
+fn unlike(operands: &[(&str, &Operand<'_, Factor>)], expected: &str) -> PyErr {
+    let each: Vec<String> = operands
+        .iter()
+        .map(|(name, operand)| format!("{name} has dtype {}", operand.dtype_name()))
+        .collect();
+    DTypeError::new_err(format!(
+        "{}, expected {expected}: nothing is cast silently, pass array.astype(...) if a conversion \
+         is meant",
+        each.join(", ")
+    ))
+}
+
 /// The product of two plain matrices of the same type: for small ones the general way would take
 /// longer to find out what they are than to multiply them. `None` if they, or `out`, are anything else:
 /// the general way then does it, or says what is wrong.
-fn matrices<'py, T: Number>(
+fn matrices<'py, T: Float>(
     py: Python<'py>,
     a: &Object<'py>,
     b: &Object<'py>,
@@ -117,20 +164,23 @@ fn touch<T: Number>(one: &Bound<'_, PyArray2<T>>, other: &Bound<'_, PyArray2<T>>
     one.start < other.end && other.start < one.end
 }
 
-fn matmul_of<'py, T: Number>(
+fn matmul_of<'py, P>(
     py: Python<'py>,
-    a: &Operand<'py>,
-    b: &Operand<'py>,
+    a: &Operand<'py, Factor>,
+    b: &Operand<'py, Factor>,
     out: Option<&Object<'py>>,
     Shares { threads, distribution }: Shares<'_, 'py>,
-) -> PyResult<Object<'py>> {
+) -> PyResult<Object<'py>>
+where
+    P: Product<Left: Number, Right: Number, Out: Number>,
+{
     let shape = linalg::matmul_shape(a.shape(), b.shape()).map_err(raise)?;
     let work = a.shape().last().map_or(1, |&k| k).saturating_mul(shape.iter().product());
-    let (a, b) = (a.borrow::<T>()?, b.borrow::<T>()?);
-    let (place, mut c) = place::<T>(py, &shape, out, &[&a, &b])?;
+    let (a, b) = (a.borrow::<P::Left>()?, b.borrow::<P::Right>()?);
+    let (place, mut c) = place::<P::Out>(py, &shape, out, &[&a, &b])?;
     let (a, b, view) = (a.view(), b.view(), c.as_array_mut());
     compute(py, threads, work, move |context| {
-        linalg::matmul(a, b, view, &context.distributed(distribution))
+        linalg::matmul_of::<P>(a, b, view, &context.distributed(distribution))
     })?;
     drop(c);
     if out.is_none() && shape.is_empty() {
@@ -156,45 +206,85 @@ pub(crate) fn linear<'py>(
 ) -> PyResult<Object<'py>> {
     let distribution = distribution_argument(distribution)?;
     let shares = Shares { threads, distribution };
-    let x = Operand::new("x", x)?;
-    let bias = bias.map(|bias| Operand::new("bias", bias)).transpose()?;
     let activation = activation.map(activation_argument).transpose()?;
     if let Ok(weight) = weight.cast::<PackedWeight>() {
+        let x = Operand::new("x", x)?;
+        let bias = bias.map(|bias| Operand::new("bias", bias)).transpose()?;
         let y = packed::linear(py, &x, weight, bias.as_ref(), activation, out, shares)?;
         warn_if_unpinned(py, distribution)?;
         return Ok(y);
     }
-    let weight = Operand::new("weight", weight)?;
-    let kind = x.kind.max(weight.kind).max(bias.as_ref().map_or(Kind::F32, |bias| bias.kind));
-    let call = Layer { x, weight, bias, activation };
-    let y = match kind {
-        Kind::F32 => linear_of::<f32>(py, &call, out, shares)?,
-        Kind::F64 => linear_of::<f64>(py, &call, out, shares)?,
+    let (x, weight) = (Operand::floating("x", x)?, Operand::floating("weight", weight)?);
+    let bias = bias.map(|bias| Operand::floating("bias", bias)).transpose()?;
+    let layer = Layer { x, weight, bias, activation };
+    let wants_sums = out.is_some_and(is_single);
+    let y = match layer.kind()? {
+        Factor::Real(Kind::F64) => linear_of::<f64>(py, &layer, out, shares)?,
+        Factor::Bf16 if wants_sums => linear_of::<Narrow<Bfloats, f32>>(py, &layer, out, shares)?,
+        Factor::Bf16 => linear_of::<Narrow<Bfloats, bf16>>(py, &layer, out, shares)?,
+        Factor::F16 if wants_sums => linear_of::<Narrow<Halves, f32>>(py, &layer, out, shares)?,
+        Factor::F16 => linear_of::<Narrow<Halves, f16>>(py, &layer, out, shares)?,
+        _ => linear_of::<f32>(py, &layer, out, shares)?,
     };
     warn_if_unpinned(py, distribution)?;
     Ok(y)
 }
 
 struct Layer<'py> {
-    x: Operand<'py>,
-    weight: Operand<'py>,
-    bias: Option<Operand<'py>>,
+    x: Operand<'py, Factor>,
+    weight: Operand<'py, Factor>,
+    bias: Option<Operand<'py, Factor>>,
     activation: Option<Activation>,
 }
 
-fn linear_of<'py, T: Number>(
+impl Layer<'_> {
+    /// The type that decides: the wider one of real numbers; else that of `x` and `weight`, where the bias may
+    /// be as wide as the sums.
+    fn kind(&self) -> PyResult<Factor> {
+        let (x, weight) = (self.x.kind, self.weight.kind);
+        let bias = self.bias.as_ref().map_or(x, |bias| bias.kind);
+        match (x, weight, bias) {
+            (Factor::Real(x), Factor::Real(weight), Factor::Real(bias)) => {
+                Ok(Factor::Real(x.max(weight).max(bias)))
+            }
+            _ if x == weight
+                && !matches!(x, Factor::Real(_))
+                && (bias == x || bias == Factor::Real(Kind::F32)) =>
+            {
+                Ok(x)
+            }
+            _ => {
+                let named = [("x", Some(&self.x)), ("weight", Some(&self.weight))];
+                let operands: Vec<_> = named
+                    .into_iter()
+                    .chain([("bias", self.bias.as_ref())])
+                    .filter_map(|(name, operand)| operand.map(|operand| (name, operand)))
+                    .collect();
+                let expected = "float32 or float64, float16, or bfloat16 for all, or float32 for \
+                                the bias alone";
+                Err(unlike(&operands, expected))
+            }
+        }
+    }
+}
+
+fn linear_of<'py, P>(
     py: Python<'py>,
     Layer { x, weight, bias, activation }: &Layer<'py>,
     out: Option<&Object<'py>>,
     Shares { threads, distribution }: Shares<'_, 'py>,
-) -> PyResult<Object<'py>> {
+) -> PyResult<Object<'py>>
+where
+    P: Product<Left: Number, Right: Number, Out: Number, Bias: Number>,
+{
     let bias_shape = bias.as_ref().map(Operand::shape);
     let shape = linalg::linear_shape(x.shape(), weight.shape(), bias_shape).map_err(raise)?;
     let work = weight.shape()[1].saturating_mul(shape.iter().product());
-    let (x, weight) = (x.borrow::<T>()?, weight.borrow::<T>()?);
-    let bias = bias.as_ref().map(Operand::borrow::<T>).transpose()?;
-    let operands: Vec<_> = [&x, &weight].into_iter().chain(&bias).collect();
-    let (place, mut y) = place::<T>(py, &shape, out, &operands)?;
+    let (x, weight) = (x.borrow::<P::Left>()?, weight.borrow::<P::Right>()?);
+    let bias = bias.as_ref().map(Operand::borrow::<P::Bias>).transpose()?;
+    let mut operands: Vec<&dyn Lent> = vec![&x, &weight];
+    operands.extend(bias.as_ref().map(|bias| bias as &dyn Lent));
+    let (place, mut y) = place::<P::Out>(py, &shape, out, &operands)?;
     let bias = bias.as_ref().map(Borrowed::view);
     // A bias of one axis with gaps is the only thing that is not contiguous here.
     let bias = bias.as_ref().map(|bias| bias.as_standard_layout());
@@ -202,7 +292,7 @@ fn linear_of<'py, T: Number>(
     let (x, weight, view, activation) = (x.view(), weight.view(), y.as_array_mut(), *activation);
     compute(py, threads, work, move |context| {
         let context = context.distributed(distribution);
-        linalg::linear(x, weight, bias, activation, view, &context)
+        linalg::linear_of::<P>(x, weight, bias, activation, view, &context)
     })?;
     Ok(place)
 }

@@ -4,7 +4,7 @@ use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use threadwise::nn;
 
-use crate::seam::{DTypeError, Kind, Number, Operand, compute, place, raise};
+use crate::seam::{DTypeError, Float, Kind, Operand, compute, place, raise};
 
 type Object<'py> = Bound<'py, PyAny>;
 
@@ -27,7 +27,7 @@ pub(crate) fn rms_norm<'py>(
     }
 }
 
-fn rms_norm_of<'py, T: Number>(
+fn rms_norm_of<'py, T: Float>(
     py: Python<'py>,
     x: &Operand<'py>,
     weight: &Operand<'py>,

@@ -5,6 +5,7 @@ use numpy::{PyArrayMethods, PyReadwriteArrayDyn};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
+use threadwise::linalg::Real;
 use threadwise::{Activation, linalg};
 
 use crate::linalg::Shares;
@@ -28,7 +29,7 @@ enum Held {
 }
 
 /// A number type whose packed weights are held.
-pub(crate) trait Packs: Number {
+pub(crate) trait Packs: Number + Real {
     const KIND: Kind;
 
     fn hold(weight: linalg::PackedWeight<Self>) -> PackedWeight;

@@ -8,6 +8,7 @@ use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
 use crate::memory::{extent, repeats_elements, steps_are_whole};
+use half::{bf16, f16};
 use numpy::ndarray::ArrayViewD;
 use numpy::{
     Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
@@ -26,39 +27,123 @@ pyo3::import_exception!(threadwise.errors, DomainError);
 pyo3::import_exception!(threadwise.errors, LayoutError);
 pyo3::import_exception!(threadwise.errors, ShapeError);
 
-/// The number types that operations take.
+/// The number types that operations compute in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Kind {
     F32,
     F64,
 }
 
+/// The number types that products take: those, and narrower ones.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Factor {
+    Real(Kind),
+    Bf16,
+    F16,
+    I8,
+    U8,
+}
+
 /// Axes of the arrays that can be borrowed (NumPy itself had this limit before version 2).
 const MOST_AXES: usize = 32;
 
-/// A number type on both sides of the seam.
-pub(crate) trait Number: Real + Element {}
+/// What arrays hold on both sides of the seam.
+pub(crate) trait Number: Element + Copy {
+    /// NumPy's name of it.
+    const NAME: &'static str;
+}
 
-impl Number for f32 {}
-impl Number for f64 {}
+impl Number for f32 {
+    const NAME: &'static str = "float32";
+}
+impl Number for f64 {
+    const NAME: &'static str = "float64";
+}
+impl Number for bf16 {
+    const NAME: &'static str = "bfloat16";
+}
+impl Number for f16 {
+    const NAME: &'static str = "float16";
+}
+impl Number for i8 {
+    const NAME: &'static str = "int8";
+}
+impl Number for u8 {
+    const NAME: &'static str = "uint8";
+}
+impl Number for i32 {
+    const NAME: &'static str = "int32";
+}
+
+/// A number that operations compute in.
+pub(crate) trait Float: Number + Real {}
+
+impl Float for f32 {}
+impl Float for f64 {}
 
 /// An argument that is an array of a type we know, aligned and in the machine's byte order.
-pub(crate) struct Operand<'py> {
+pub(crate) struct Operand<'py, K = Kind> {
     name: &'static str,
-    pub(crate) kind: Kind,
+    pub(crate) kind: K,
     pub(crate) array: Bound<'py, PyUntypedArray>,
 }
 
 impl<'py> Operand<'py> {
     /// Takes what NumPy makes an array of. Arrays are taken as they are; other objects are converted.
     pub(crate) fn new(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match factor(dtype) {
+            Some(Factor::Real(kind)) => Ok(kind),
+            _ => Err(refused(name, dtype, "float32 or float64")?),
+        })
+    }
+}
+
+impl<'py> Operand<'py, Factor> {
+    /// As [`Operand::new`], for the operands of products.
+    pub(crate) fn factor(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match factor(dtype) {
+            Some(factor) => Ok(factor),
+            None => {
+                let expected = "float32, float64, float16, bfloat16, int8 or uint8";
+                Err(refused(name, dtype, expected)?)
+            }
+        })
+    }
+
+    /// As [`Operand::new`], for the arguments of layers: any floating-point numbers.
+    pub(crate) fn floating(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match factor(dtype) {
+            Some(factor) if !matches!(factor, Factor::I8 | Factor::U8) => Ok(factor),
+            _ => Err(refused(name, dtype, "float32, float64, float16 or bfloat16")?),
+        })
+    }
+
+    /// The name of the dtype, for sentences.
+    pub(crate) fn dtype_name(&self) -> &'static str {
+        match self.kind {
+            Factor::Real(Kind::F32) => f32::NAME,
+            Factor::Real(Kind::F64) => f64::NAME,
+            Factor::Bf16 => bf16::NAME,
+            Factor::F16 => f16::NAME,
+            Factor::I8 => i8::NAME,
+            Factor::U8 => u8::NAME,
+        }
+    }
+}
+
+impl<'py, K> Operand<'py, K> {
+    fn of(
+        name: &'static str,
+        object: &Bound<'py, PyAny>,
+        kind: impl FnOnce(&Bound<'py, PyArrayDescr>) -> PyResult<K>,
+    ) -> PyResult<Self> {
         let array = if let Ok(array) = object.cast::<PyUntypedArray>() {
             array.clone()
         } else {
             let made = numpy(object.py())?.call_method1(intern!(object.py(), "asarray"), (object,));
             made?.cast_into::<PyUntypedArray>()?
         };
-        let kind = kind(name, &array.dtype())?;
+        let kind = kind(&array.dtype())?;
         expect_few_axes(name, &array)?;
         if !array.is_aligned() {
             let advice = "pass a copy, for example numpy.require(array, requirements='A')";
@@ -113,6 +198,25 @@ impl<T: Number> Borrowed<'_, T> {
     }
 }
 
+/// A borrowed array of whatever type, for [`place`] to keep clear of.
+pub(crate) trait Lent {
+    /// The caller's name of it.
+    fn name(&self) -> &'static str;
+
+    /// Whether it shares an element with the array whose first element is at `at`.
+    fn shares_with(&self, array: &Bound<'_, PyUntypedArray>, at: usize) -> PyResult<bool>;
+}
+
+impl<T: Number> Lent for Borrowed<'_, T> {
+    fn name(&self) -> &'static str {
+        self.name
+    }
+
+    fn shares_with(&self, array: &Bound<'_, PyUntypedArray>, at: usize) -> PyResult<bool> {
+        overlap((array, at), (self.array.as_untyped(), self.array.data().addr()))
+    }
+}
+
 /// The kind of an array that is just what NumPy makes by default, found without a call into NumPy.
 pub(crate) fn plain_kind(object: &Bound<'_, PyAny>) -> Option<Kind> {
     let dtype = object.cast::<PyUntypedArray>().ok()?.dtype();
@@ -123,25 +227,41 @@ pub(crate) fn plain_kind(object: &Bound<'_, PyAny>) -> Option<Kind> {
     dtype.is(f64::get_dtype(py)).then_some(Kind::F64)
 }
 
-/// The kind of a dtype, or the sentence that says why there is none.
-fn kind(name: &str, dtype: &Bound<'_, PyArrayDescr>) -> PyResult<Kind> {
+/// What a dtype is, if products know it.
+fn factor(dtype: &Bound<'_, PyArrayDescr>) -> Option<Factor> {
     let py = dtype.py();
-    if dtype.is_equiv_to(&f32::get_dtype(py)) {
-        return Ok(Kind::F32);
+    let is = |known: Bound<'_, PyArrayDescr>| dtype.is_equiv_to(&known);
+    match (dtype.kind(), dtype.itemsize()) {
+        (b'f', 4) if is(f32::get_dtype(py)) => Some(Factor::Real(Kind::F32)),
+        (b'f', 8) if is(f64::get_dtype(py)) => Some(Factor::Real(Kind::F64)),
+        (b'f', 2) if is(f16::get_dtype(py)) => Some(Factor::F16),
+        (b'i', 1) => Some(Factor::I8),
+        (b'u', 1) => Some(Factor::U8),
+        // A type that NumPy learns from ml_dtypes: an array of it exists only where that is loaded, while to
+        // ask for it by name fails where it is not.
+        (b'V', 2) if PyArrayDescr::new(py, bf16::NAME).is_ok() && is(bf16::get_dtype(py)) => {
+            Some(Factor::Bf16)
+        }
+        _ => None,
     }
-    if dtype.is_equiv_to(&f64::get_dtype(py)) {
-        return Ok(Kind::F64);
-    }
-    let is_swapped = dtype.kind() == b'f' && matches!(dtype.itemsize(), 4 | 8);
+}
+
+/// The sentence that says why a dtype is refused.
+fn refused(name: &str, dtype: &Bound<'_, PyArrayDescr>, expected: &str) -> PyResult<PyErr> {
+    let size = dtype.itemsize();
+    let is_swapped = dtype.kind() == b'f'
+        && (matches!(size, 4 | 8) || size == 2 && expected.contains(f16::NAME));
     let remedy = if is_swapped {
         " in the machine's byte order: pass array.astype(array.dtype.newbyteorder('='))"
     } else {
         ": nothing is cast silently, pass array.astype(...) if a conversion is meant"
     };
-    let written = if is_swapped { dtype.getattr("str")?.str()? } else { dtype.str()? };
-    Err(DTypeError::new_err(format!(
-        "{name} has dtype {written}, expected float32 or float64{remedy}",
-    )))
+    let written = if is_swapped && factor(dtype).is_none() {
+        dtype.getattr("str")?.str()?
+    } else {
+        dtype.str()?
+    };
+    Ok(DTypeError::new_err(format!("{name} has dtype {written}, expected {expected}{remedy}")))
 }
 
 fn expect_few_axes(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<()> {
@@ -159,7 +279,7 @@ pub(crate) fn place<'py, T: Number>(
     py: Python<'py>,
     shape: &[usize],
     out: Option<&Bound<'py, PyAny>>,
-    operands: &[&Borrowed<'py, T>],
+    operands: &[&dyn Lent],
 ) -> PyResult<(Bound<'py, PyAny>, PyReadwriteArrayDyn<'py, T>)> {
     if let Some(out) = out {
         return Ok((out.clone(), result_in::<T>(out, operands)?));
@@ -172,7 +292,7 @@ pub(crate) fn place<'py, T: Number>(
 /// The place for a result that the caller passed.
 fn result_in<'py, T: Number>(
     out: &Bound<'py, PyAny>,
-    operands: &[&Borrowed<'py, T>],
+    operands: &[&dyn Lent],
 ) -> PyResult<PyReadwriteArrayDyn<'py, T>> {
     let Ok(untyped) = out.cast::<PyUntypedArray>() else {
         let actual = out.get_type();
@@ -206,10 +326,10 @@ fn result_in<'py, T: Number>(
         ));
     }
     for operand in operands {
-        if overlap(array, &operand.array)? {
+        if operand.shares_with(array.as_untyped(), array.data().addr())? {
             return Err(LayoutError::new_err(format!(
                 "out overlaps {} in memory, expected separate arrays: pass a copy or another out",
-                operand.name
+                operand.name()
             )));
         }
     }
@@ -222,21 +342,20 @@ fn result_in<'py, T: Number>(
 
 /// Whether two arrays share an element. Where that is too hard to find out, they may. NumPy, which gives
 /// up the interpreter's lock to find out, is asked only where the arrays lie within one another.
-fn overlap<T: Number>(
-    out: &Bound<'_, PyArrayDyn<T>>,
-    operand: &Bound<'_, PyArrayDyn<T>>,
+fn overlap(
+    (one, one_at): (&Bound<'_, PyUntypedArray>, usize),
+    (other, other_at): (&Bound<'_, PyUntypedArray>, usize),
 ) -> PyResult<bool> {
     const MAX_WORK: usize = 10_000;
-    let py = out.py();
-    let extent = |array: &Bound<'_, PyArrayDyn<T>>| extent(array.as_untyped(), array.data().addr());
-    let (ours, theirs) = (extent(out), extent(operand));
+    let py = one.py();
+    let (ours, theirs) = (extent(one, one_at), extent(other, other_at));
     if ours.end <= theirs.start || theirs.end <= ours.start {
         return Ok(false);
     }
     let options = PyDict::new(py);
     options.set_item(intern!(py, "max_work"), MAX_WORK)?;
     let shares = intern!(py, "shares_memory");
-    match numpy(py)?.call_method(shares, (out, operand), Some(&options)) {
+    match numpy(py)?.call_method(shares, (one, other), Some(&options)) {
         Ok(answer) => answer.extract(),
         Err(_) => Ok(true),
     }

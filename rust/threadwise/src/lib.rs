@@ -24,5 +24,5 @@ pub mod work;
 
 pub use context::Context;
 pub use error::Error;
-pub use threadwise_kernels::{Activation, Isa};
+pub use threadwise_kernels::{Activation, Isa, narrow};
 pub use threadwise_runtime::{Interrupt, budget, topology};

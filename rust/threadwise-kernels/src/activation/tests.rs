@@ -28,6 +28,8 @@ fn twins_f32(xs: &[f32], activation: Activation) -> Vec<(&'static str, Vec<f32>)
                 Isa::Avx2(proof) => on::<simd::avx2::F32x8>(proof, xs, activation),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx512(proof) => on::<simd::avx512::F32x16>(proof, xs, activation),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Amx(proof) => on::<simd::avx512::F32x16>(proof.avx512(), xs, activation),
             };
             (isa.name(), ys)
         })
@@ -44,6 +46,8 @@ fn twins_f64(xs: &[f64], activation: Activation) -> Vec<(&'static str, Vec<f64>)
                 Isa::Avx2(proof) => on::<simd::avx2::F64x4>(proof, xs, activation),
                 #[cfg(target_arch = "x86_64")]
                 Isa::Avx512(proof) => on::<simd::avx512::F64x8>(proof, xs, activation),
+                #[cfg(target_arch = "x86_64")]
+                Isa::Amx(proof) => on::<simd::avx512::F64x8>(proof.avx512(), xs, activation),
             };
             (isa.name(), ys)
         })

@@ -17,7 +17,7 @@
 
 mod block;
 mod few;
-mod pack;
+pub(crate) mod pack;
 mod tile;
 mod vectors;
 

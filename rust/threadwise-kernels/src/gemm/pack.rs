@@ -8,7 +8,7 @@ use crate::simd::Lanes;
 
 /// How `count` rows (or columns) are cut into pieces of at most `limit`, as even as possible: seven
 /// rows in pieces of at most six are 4 + 3, because a tile of one row wastes most of its registers.
-pub(super) fn pieces(count: usize, limit: usize) -> impl Iterator<Item = (usize, usize)> {
+pub(crate) fn pieces(count: usize, limit: usize) -> impl Iterator<Item = (usize, usize)> {
     // No division for a small product: it takes as long as that.
     let number = if count <= limit { count.min(1) } else { count.div_ceil(limit) };
     (0..number).map(move |i| {

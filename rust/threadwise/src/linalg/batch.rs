@@ -12,16 +12,16 @@ use threadwise_runtime::Interrupt;
 use super::load;
 use super::packed::PackedWeight;
 use super::plan::cost;
-use super::{Real, product, shapes};
+use super::{Product, Real, product, shapes};
 use crate::Context;
 use crate::error::{Error, Shape};
 use crate::work::WorkDistribution;
 
 /// Products one after the other along the first axis, alike in shapes and strides.
-struct Run<'a, T> {
-    a: ArrayView3<'a, T>,
-    b: ArrayView3<'a, T>,
-    c: ArrayViewMut3<'a, T>,
+struct Run<'a, P: Product> {
+    a: ArrayView3<'a, P::Left>,
+    b: ArrayView3<'a, P::Right>,
+    c: ArrayViewMut3<'a, P::Out>,
 }
 
 /// Multiply-adds that take as long as to begin a product.
@@ -35,11 +35,11 @@ const GROUP: usize = 500_000;
 const LARGE: usize = 1 << 29;
 
 /// `out = f(a @ b + bias)` for operands of at least two axes whose shapes fit.
-pub(super) fn run<T: Real>(
-    a: ArrayViewD<'_, T>,
-    b: ArrayViewD<'_, T>,
-    out: ArrayViewMutD<'_, T>,
-    epilogue: Epilogue<'_, T>,
+pub(super) fn run<P: Product>(
+    a: ArrayViewD<'_, P::Left>,
+    b: ArrayViewD<'_, P::Right>,
+    out: ArrayViewMutD<'_, P::Out>,
+    epilogue: Epilogue<'_, P::Bias>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
     if out.is_empty() {
@@ -48,8 +48,7 @@ pub(super) fn run<T: Real>(
     // One B for the whole batch: its As are the rows of one tall matrix, if they lie so.
     let (a, out) = if b.ndim() == 2 { rows_of_one_matrix(a, out)? } else { (a, out) };
     if out.ndim() == 2 {
-        let (a, b, c) = (fixed(a)?, fixed(b)?, fixed(out)?);
-        return product::multiply(a, b, c, epilogue, context);
+        return P::multiply(fixed(a)?, fixed(b)?, fixed(out)?, epilogue, context);
     }
     let batch = shapes::batch(out.shape()).to_vec();
     let broadcast = |shape: &[usize]| -> Vec<usize> {
@@ -59,7 +58,7 @@ pub(super) fn run<T: Real>(
     let (Some(a), Some(b)) = (a.broadcast(a_shape), b.broadcast(b_shape)) else {
         return Err(unfit(out.shape()));
     };
-    let mut runs = Vec::with_capacity(batch[..batch.len() - 1].iter().product());
+    let mut runs: Vec<Run<'_, P>> = Vec::with_capacity(batch[..batch.len() - 1].iter().product());
     collect(a, b, out, &mut runs)?;
     all(runs, epilogue, context)
 }
@@ -87,10 +86,10 @@ pub(super) fn packed<T: Real>(
 }
 
 /// Joins all axes but the last, in A and in the result, if both lie in memory that way.
-fn rows_of_one_matrix<'a, 'c, T: Real>(
-    a: ArrayViewD<'a, T>,
-    out: ArrayViewMutD<'c, T>,
-) -> Result<(ArrayViewD<'a, T>, ArrayViewMutD<'c, T>), Error> {
+fn rows_of_one_matrix<'a, 'c, L, O>(
+    a: ArrayViewD<'a, L>,
+    out: ArrayViewMutD<'c, O>,
+) -> Result<(ArrayViewD<'a, L>, ArrayViewMutD<'c, O>), Error> {
     if a.ndim() <= 2 || !a.is_standard_layout() || !out.is_standard_layout() {
         return Ok((a, out));
     }
@@ -102,11 +101,11 @@ fn rows_of_one_matrix<'a, 'c, T: Real>(
 }
 
 /// Cuts operands of equal batch axes along the first of these, until one is left.
-fn collect<'a, T: Real>(
-    a: ArrayViewD<'a, T>,
-    b: ArrayViewD<'a, T>,
-    mut c: ArrayViewMutD<'a, T>,
-    runs: &mut Vec<Run<'a, T>>,
+fn collect<'a, P: Product>(
+    a: ArrayViewD<'a, P::Left>,
+    b: ArrayViewD<'a, P::Right>,
+    mut c: ArrayViewMutD<'a, P::Out>,
+    runs: &mut Vec<Run<'a, P>>,
 ) -> Result<(), Error> {
     if c.ndim() == 3 {
         runs.push(Run { a: fixed(a)?, b: fixed(b)?, c: fixed(c)? });
@@ -116,26 +115,26 @@ fn collect<'a, T: Real>(
         let (first, rest) = c.split_at(Axis(0), 1);
         c = rest;
         let (a, b) = (a.clone().index_axis_move(Axis(0), i), b.clone().index_axis_move(Axis(0), i));
-        collect(a, b, first.index_axis_move(Axis(0), 0), runs)?;
+        collect::<P>(a, b, first.index_axis_move(Axis(0), 0), runs)?;
     }
     Ok(())
 }
 
 /// Computes all products: shared out among the threads, some at a time, or, if there are too few large
 /// ones for that, one after the other with all threads in each.
-fn all<T: Real>(
-    runs: Vec<Run<'_, T>>,
-    epilogue: Epilogue<'_, T>,
+fn all<P: Product>(
+    runs: Vec<Run<'_, P>>,
+    epilogue: Epilogue<'_, P::Bias>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let Some(first) = runs.first() else { return Ok(()) };
     let (m, n, k) = (first.c.len_of(Axis(1)), first.c.len_of(Axis(2)), first.a.len_of(Axis(2)));
     let count: usize = runs.iter().map(|run| run.c.len_of(Axis(0))).sum();
-    let threads = load::threads::<T>((m, k, n), count, context);
-    let Some(together) = together::<T>((m, k, n), count, threads, context) else {
+    let threads = load::threads::<P>((m, k, n), count, context);
+    let Some(together) = together::<P>((m, k, n), count, threads, context) else {
         for Run { a, b, mut c } in runs {
             for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
-                product::multiply(a, b, c, epilogue, context)?;
+                P::multiply(a, b, c, epilogue, context)?;
             }
         }
         return Ok(());
@@ -154,22 +153,22 @@ fn all<T: Real>(
     let (isa, failure) = (context.isa, Mutex::new(None));
     context.share(&mut groups, threads, |Run { a, b, c }, _| {
         let alone = Context { isa, threads: 1, interrupt: Interrupt::never(), distribution: None };
-        if let Err(error) = product::each(a.view(), b.view(), c.view_mut(), epilogue, &alone) {
+        if let Err(error) = P::each(a.view(), b.view(), c.view_mut(), epilogue, &alone) {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
     })?;
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// How many of `count` products of these sizes make a piece of work, or `None` if they had better be done one
-/// after the other with all threads in each: if they are large, and too few to be shared evenly.
-pub(super) fn together<T>(
+/// How many of `count` products of these sizes make a piece of work, or `None` if they had better be done
+/// one after the other with all threads in each: if they are large, or too few to be shared evenly.
+pub(super) fn together<P: Product>(
     sizes: (usize, usize, usize),
     count: usize,
     threads: usize,
     context: &Context<'_>,
 ) -> Option<usize> {
-    let each = cost::<T>(sizes).saturating_add(BEGIN);
+    let each = cost::<P::Right>(sizes).saturating_add(BEGIN);
     let are_even = count.is_multiple_of(threads) || count >= 8 * threads;
     if each > LARGE || (each >= 4 * GROUP * threads && !are_even) {
         return None;

@@ -2,9 +2,9 @@
 
 use threadwise_runtime::readiness;
 
-use super::{Real, plan};
+use super::{Product, plan};
 use crate::Context;
-use crate::work::{Choice, Kind, Load, calibration};
+use crate::work::{Choice, Load, calibration};
 
 /// Multiply-adds and bytes below which one thread is the answer without asking: some two microseconds.
 const AT_ONCE: usize = 100_000;
@@ -19,29 +19,29 @@ const TERMS: usize = 2048;
 const BEGIN: f64 = 2000.0;
 
 /// How many threads `count` products of these sizes are worth, all of them together.
-pub(super) fn threads<T: Real>(
+pub(super) fn threads<P: Product>(
     sizes: (usize, usize, usize),
     count: usize,
     context: &Context<'_>,
 ) -> usize {
-    if context.threads <= 1 || plan::cost::<T>(sizes).saturating_mul(count) < AT_ONCE {
+    if context.threads <= 1 || plan::cost::<P::Right>(sizes).saturating_mul(count) < AT_ONCE {
         return 1;
     }
     let (machine, _) = calibration::current(context.isa);
     let pieces = pieces(sizes).saturating_mul(count);
-    let load = load::<T>(T::RATE, sizes, count);
+    let load = load::<P>(sizes, count);
     Choice::for_call(&machine, load, context.threads, pieces).threads
 }
 
 /// The choice of a call that is not made now.
-pub(super) fn prospect<T: Real>(
+pub(super) fn prospect<P: Product>(
     sizes: (usize, usize, usize),
     count: usize,
     context: &Context<'_>,
 ) -> Choice {
     let (machine, _) = calibration::current(context.isa);
     let (most, pieces) = (context.threads, pieces(sizes).saturating_mul(count));
-    machine.choose(load::<T>(T::RATE, sizes, count), most, pieces, readiness(most))
+    machine.choose(load::<P>(sizes, count), most, pieces, readiness(most))
 }
 
 /// How many pieces there could be.
@@ -49,14 +49,15 @@ fn pieces((m, k, n): (usize, usize, usize)) -> usize {
     m.saturating_mul(n).div_ceil(TILE).saturating_mul((k / TERMS).clamp(1, plan::CHUNKS))
 }
 
-fn load<T>(kind: Kind, (m, k, n): (usize, usize, usize), count: usize) -> Load {
+fn load<P: Product>((m, k, n): (usize, usize, usize), count: usize) -> Load {
     let [m, k, n, count] = [m, k, n, count].map(|extent| extent as f64);
-    let size = size_of::<T>() as f64;
+    let [left, right, out] = [size_of::<P::Left>(), size_of::<P::Right>(), size_of::<P::Out>()];
+    let [left, right, out] = [left, right, out].map(|size| size as f64);
     Load {
-        kind,
+        kind: P::rate(),
         multiply_adds: count * (m * k * n + BEGIN),
-        read: count * (m * k + k * n) * size,
-        written: count * m * n * size,
+        read: count * (m * k * left + k * n * right),
+        written: count * m * n * out,
     }
 }
 

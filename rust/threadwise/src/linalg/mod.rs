@@ -1,12 +1,14 @@
 //! Products of matrices: [`matmul`] and [`linear`] for arrays of any number of axes.
 //!
 //! `shapes` says what fits together, `batch` cuts operands of more axes into pairs of matrices, `plan`
-//! chooses how one product is computed, `way` whether it is transposed, `product` computes it, in `pieces`; `packed` is a weight that is
-//! copied once for many products.
+//! chooses how one product is computed, `way` whether it is transposed, `product` computes it, in `pieces`, and
+//! `narrow` those of narrower numbers; `packed` is a weight that is copied once for many products. `load` is
+//! what a product is to the model of the machine, `explain` tells people.
 
 mod batch;
 mod explain;
 mod load;
+mod narrow;
 mod packed;
 mod pieces;
 mod plan;
@@ -17,7 +19,10 @@ mod tests;
 mod way;
 
 use bytemuck::Pod;
-use ndarray::{ArrayBase, ArrayD, ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, Axis, IxDyn, RawData};
+use ndarray::{
+    ArrayBase, ArrayD, ArrayView2, ArrayView3, ArrayViewD, ArrayViewMut2, ArrayViewMut3,
+    ArrayViewMutD, Axis, IxDyn, RawData,
+};
 use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::{Activation, Element, Isa};
 use threadwise_runtime::budget;
@@ -27,6 +32,7 @@ use crate::error::{Error, Shape};
 use crate::work::Kind;
 
 pub use explain::{Explanation, explain, explain_packed};
+pub use narrow::Narrow;
 pub use packed::{PackedWeight, linear_packed};
 pub use plan::WORTH_DETACHING;
 pub use shapes::{linear_shape, matmul_shape, weight_axes};
@@ -45,6 +51,84 @@ impl Real for f64 {
     const RATE: Kind = Kind::Float64;
 }
 
+/// The number types of a product, and how one of two matrices is computed: a [`Real`] type by itself, or
+/// [`Narrow`] numbers.
+pub trait Product: 'static {
+    /// What A holds.
+    type Left: Copy + Send + Sync;
+    /// What B holds.
+    type Right: Copy + Send + Sync;
+    /// What C holds.
+    type Out: Send;
+    /// What is added to C.
+    type Bias: Copy + Sync;
+
+    /// `c = f(a @ b + bias)` for matrices whose sizes fit, whatever their strides.
+    ///
+    /// # Errors
+    ///
+    /// If memory runs out, or the context's interrupt is due.
+    fn multiply(
+        a: ArrayView2<'_, Self::Left>,
+        b: ArrayView2<'_, Self::Right>,
+        c: ArrayViewMut2<'_, Self::Out>,
+        epilogue: Epilogue<'_, Self::Bias>,
+        context: &Context<'_>,
+    ) -> Result<(), Error>;
+
+    /// [`Product::multiply`] for each of some products that are alike in shapes and strides.
+    ///
+    /// # Errors
+    ///
+    /// As [`Product::multiply`].
+    fn each(
+        a: ArrayView3<'_, Self::Left>,
+        b: ArrayView3<'_, Self::Right>,
+        mut c: ArrayViewMut3<'_, Self::Out>,
+        epilogue: Epilogue<'_, Self::Bias>,
+        context: &Context<'_>,
+    ) -> Result<(), Error> {
+        for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
+            Self::multiply(a, b, c, epilogue, context)?;
+        }
+        Ok(())
+    }
+
+    /// Which of the machine's rates is theirs.
+    fn rate() -> Kind;
+}
+
+impl<T: Real> Product for T {
+    type Left = T;
+    type Right = T;
+    type Out = T;
+    type Bias = T;
+
+    fn multiply(
+        a: ArrayView2<'_, T>,
+        b: ArrayView2<'_, T>,
+        c: ArrayViewMut2<'_, T>,
+        epilogue: Epilogue<'_, T>,
+        context: &Context<'_>,
+    ) -> Result<(), Error> {
+        product::multiply(a, b, c, epilogue, context)
+    }
+
+    fn each(
+        a: ArrayView3<'_, T>,
+        b: ArrayView3<'_, T>,
+        c: ArrayViewMut3<'_, T>,
+        epilogue: Epilogue<'_, T>,
+        context: &Context<'_>,
+    ) -> Result<(), Error> {
+        product::each(a, b, c, epilogue, context)
+    }
+
+    fn rate() -> Kind {
+        T::RATE
+    }
+}
+
 /// `out = a @ b`, as NumPy defines it: operands of one axis are a row and a column, whose axis the
 /// result has not; axes before the last two are broadcast.
 ///
@@ -60,6 +144,20 @@ pub fn matmul<T: Real>(
     out: ArrayViewMutD<'_, T>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
+    matmul_of::<T>(a, b, out, context)
+}
+
+/// [`matmul`] for the number types of `P`.
+///
+/// # Errors
+///
+/// As [`matmul`].
+pub fn matmul_of<P: Product>(
+    a: ArrayViewD<'_, P::Left>,
+    b: ArrayViewD<'_, P::Right>,
+    out: ArrayViewMutD<'_, P::Out>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
     expect(&out, &matmul_shape(a.shape(), b.shape())?)?;
     let (mut a, mut b, mut out) = (a, b, out);
     // A lone axis is the shared one. The result gets the axis that it lacks, for the time being.
@@ -73,7 +171,7 @@ pub fn matmul<T: Real>(
         out = out.insert_axis(Axis(before_last));
     }
     let none = Epilogue { bias: None, activation: None };
-    batch::run(a, b, out, none, context)
+    batch::run::<P>(a, b, out, none, context)
 }
 
 /// `out = f(x @ weight.T + bias)`: a layer of a network. The last axis of `x` holds the features,
@@ -90,6 +188,22 @@ pub fn linear<T: Real>(
     out: ArrayViewMutD<'_, T>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
+    linear_of::<T>(x, weight, bias, activation, out, context)
+}
+
+/// [`linear`] for the number types of `P`.
+///
+/// # Errors
+///
+/// As [`matmul`].
+pub fn linear_of<P: Product>(
+    x: ArrayViewD<'_, P::Left>,
+    weight: ArrayViewD<'_, P::Right>,
+    bias: Option<&[P::Bias]>,
+    activation: Option<Activation>,
+    out: ArrayViewMutD<'_, P::Out>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
     let bias_shape = bias.map(|bias| [bias.len()]);
     let bias_shape = bias_shape.as_ref().map(<[usize; 1]>::as_slice);
     expect(&out, &linear_shape(x.shape(), weight.shape(), bias_shape)?)?;
@@ -98,7 +212,7 @@ pub fn linear<T: Real>(
         x = x.insert_axis(Axis(0));
         out = out.insert_axis(Axis(0));
     }
-    batch::run(x, weight.reversed_axes(), out, Epilogue { bias, activation }, context)
+    batch::run::<P>(x, weight.reversed_axes(), out, Epilogue { bias, activation }, context)
 }
 
 /// `c = a @ b` for matrices whose sizes fit, with the bits of [`matmul`].
@@ -160,7 +274,9 @@ fn in_room<T: Real, R>(
 /// The kernels that products use on `isa`, by name.
 #[must_use]
 pub fn kernel_names(isa: Isa) -> Vec<String> {
-    vec![f32::gemm(isa).name(), f64::gemm(isa).name()]
+    let mut names = vec![f32::gemm(isa).name(), f64::gemm(isa).name()];
+    names.extend(threadwise_kernels::narrow::kernel_names(isa));
+    names
 }
 
 /// An array of zeros of this shape.

@@ -287,6 +287,11 @@ impl Plan {
         (self.rows, self.columns, self.block) = (rows, columns, even(rows, BLOCK, height));
     }
 
+    /// Into how many pieces it cuts a product.
+    pub(super) fn pieces(&self, (m, k, n): (usize, usize, usize)) -> usize {
+        m.div_ceil(self.rows) * n.div_ceil(self.columns) * k.div_ceil(self.chunk).max(1)
+    }
+
     /// Whether so many rows of pieces would pack the same columns of B that they had better do it once.
     fn is_worth_together<T>(&self, (m, k, n): (usize, usize, usize), width: usize) -> bool {
         let is_whole = self.pack_right && self.chunk >= k;

@@ -2,13 +2,16 @@
 
 use std::time::{Duration, Instant};
 
+use half::{bf16, f16};
 use ndarray::{ArrayView2, ArrayViewMut2};
 use threadwise_kernels::Isa;
+use threadwise_kernels::gemm::Epilogue;
+use threadwise_kernels::narrow::{Bfloats, Halves, Signed};
 use threadwise_runtime::{expect_workers, for_each, with_scratch};
 
 use super::machine::Machine;
 use crate::error::Shape;
-use crate::linalg::{self, Real};
+use crate::linalg::{self, Narrow, Product};
 use crate::{Context, Error};
 
 /// Rows, columns and terms of the products whose rates are measured: all operands stay in the second-level
@@ -51,20 +54,15 @@ pub fn measure(context: &Context<'_>) -> Result<Machine, Error> {
         distribution: None,
     };
     let (one, two) = (with(1), with(context.threads.min(2)));
-    let float32 = rate::<f32>(&one)?;
-    let float64 = rate::<f64>(&one)?;
+    let (half, brief) = (f16::ONE, bf16::ONE);
+    let float32 = rate::<f32>((1.0, 1.0, 0.0), &one)?;
+    let float64 = rate::<f64>((1.0, 1.0, 0.0), &one)?;
+    let bfloat16 = rate::<Narrow<Bfloats, bf16>>((brief, brief, brief), &one)?;
+    let float16 = rate::<Narrow<Halves, f16>>((half, half, half), &one)?;
+    let int8 = rate::<Narrow<Signed, i32>>((1, 1, 0), &one)?;
     let [near, shared, memory] = bandwidths(&one)?;
-    let mut machine = Machine {
-        float32,
-        float64,
-        near,
-        shared,
-        memory,
-        bfloat16: assumed.bfloat16 / assumed.float32 * float32,
-        float16: assumed.float16 / assumed.float32 * float32,
-        int8: assumed.int8 / assumed.float32 * float32,
-        ..assumed
-    };
+    let mut machine =
+        Machine { float32, float64, bfloat16, float16, int8, near, shared, memory, ..assumed };
     if context.threads > 1 {
         (machine.hot, machine.parked) = dispatch(&two)?;
         machine.compute_gain = compute_gain(&two)?;
@@ -73,18 +71,22 @@ pub fn measure(context: &Context<'_>) -> Result<Machine, Error> {
     Ok(machine)
 }
 
-/// Multiply-adds a second of a product on one thread.
-fn rate<T: Real>(context: &Context<'_>) -> Result<f64, Error> {
-    let time = with_scratch(3 * SIZE * SIZE, |scratch: &mut [T]| {
-        scratch.fill(T::from_f64(1.0));
-        let (operands, c) = scratch.split_at_mut(2 * SIZE * SIZE);
-        let (a, b) = operands.split_at(SIZE * SIZE);
-        median(9, || {
-            let begin = Instant::now();
-            linalg::multiply(square(a)?, square(b)?, square_mut(c)?, context)?;
-            Ok(begin.elapsed())
-        })
-    })??;
+/// Multiply-adds a second of a product on one thread, of matrices that hold `left` and `right`.
+fn rate<P: Product>(
+    (left, right, out): (P::Left, P::Right, P::Out),
+    context: &Context<'_>,
+) -> Result<f64, Error>
+where
+    P::Out: Clone,
+{
+    let (a, b) = (vec![left; SIZE * SIZE], vec![right; SIZE * SIZE]);
+    let mut c = vec![out; SIZE * SIZE];
+    let time = median(9, || {
+        let begin = Instant::now();
+        let plain = Epilogue { bias: None, activation: None };
+        P::multiply(square(&a)?, square(&b)?, square_mut(&mut c)?, plain, context)?;
+        Ok(begin.elapsed())
+    })?;
     Ok(SIZE.pow(3) as f64 / time)
 }
 

@@ -1,0 +1,181 @@
+//! Units in 256-bit registers.
+
+use std::arch::x86_64::*;
+
+use half::{bf16, f16};
+
+use super::units::{Fetch, Units, register_fetch, register_units};
+use crate::Avx2;
+use crate::simd::Lanes;
+use crate::simd::avx2::F32x8;
+
+register_units!(
+    /// A number of 32 bits, made of one of 16.
+    Singles, __m256i, 8, 1, f32, Avx2, {
+        flip: 0, splat: _mm256_set1_epi32, load: _mm256_loadu_si256, store: _mm256_storeu_si256,
+        square: F32x8::transpose, dot: dot_singles, add: add_floats, total: total_floats,
+    }
+);
+register_fetch!(Singles, bf16, Avx2, along_bf16, across_bf16);
+register_fetch!(Singles, f16, Avx2, along_f16, across_f16);
+
+register_units!(
+    /// Two integers of 16 bits, made of two of eight, so that `vpmaddwd` sums their products exactly.
+    Pairs, __m256i, 8, 2, i32, Avx2, {
+        flip: 0, splat: _mm256_set1_epi32, load: _mm256_loadu_si256, store: _mm256_storeu_si256,
+        square: F32x8::transpose, dot: dot_pairs, add: _mm256_add_epi32, total: total_integers,
+    }
+);
+register_fetch!(Pairs, i8, Avx2, along_i8, across_i8);
+register_fetch!(Pairs, u8, Avx2, along_u8, across_u8);
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn dot_singles(left: __m256i, right: __m256i, sums: __m256i) -> __m256i {
+    let (left, right) = (_mm256_castsi256_ps(left), _mm256_castsi256_ps(right));
+    _mm256_castps_si256(_mm256_fmadd_ps(left, right, _mm256_castsi256_ps(sums)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn dot_pairs(left: __m256i, right: __m256i, sums: __m256i) -> __m256i {
+    _mm256_add_epi32(sums, _mm256_madd_epi16(left, right))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn add_floats(x: __m256i, y: __m256i) -> __m256i {
+    _mm256_castps_si256(_mm256_add_ps(_mm256_castsi256_ps(x), _mm256_castsi256_ps(y)))
+}
+
+/// The sum of eight lanes, halves first.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn total_floats(x: __m256i) -> f32 {
+    let x = _mm256_castsi256_ps(x);
+    let four = _mm_add_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_add_ss(two, _mm_movehdup_ps(two)))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn total_integers(x: __m256i) -> i32 {
+    let four = _mm_add_epi32(_mm256_castsi256_si128(x), _mm256_extracti128_si256::<1>(x));
+    let two = _mm_add_epi32(four, _mm_shuffle_epi32::<0b1110>(four));
+    _mm_cvtsi128_si32(_mm_add_epi32(two, _mm_shuffle_epi32::<1>(two)))
+}
+
+/// Half a register.
+///
+/// # Safety
+///
+/// `from` is valid for reading 16 bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn half<E>(from: *const E) -> __m128i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm_loadu_si128(from.cast()) }
+}
+
+/// A quarter of a register.
+///
+/// # Safety
+///
+/// `from` is valid for reading 8 bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn quarter<E>(from: *const E) -> __m128i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm_loadl_epi64(from.cast()) }
+}
+
+/// # Safety
+///
+/// As [`Fetch::along`] says.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn along_bf16(from: *const bf16) -> __m256i {
+    // SAFETY: the caller's promise: eight elements.
+    let words = unsafe { half(from) };
+    _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(words))
+}
+
+/// # Safety
+///
+/// As [`Fetch::across`] says.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn across_bf16(from: *const bf16, _: isize) -> __m256i {
+    // SAFETY: a group is one row.
+    unsafe { along_bf16(from) }
+}
+
+/// # Safety
+///
+/// As [`Fetch::along`] says.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn along_f16(from: *const f16) -> __m256i {
+    // SAFETY: the caller's promise: eight elements.
+    let words = unsafe { half(from) };
+    _mm256_castps_si256(_mm256_cvtph_ps(words))
+}
+
+/// # Safety
+///
+/// As [`Fetch::across`] says.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn across_f16(from: *const f16, _: isize) -> __m256i {
+    // SAFETY: a group is one row.
+    unsafe { along_f16(from) }
+}
+
+/// # Safety
+///
+/// As [`Fetch::along`] says.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn along_i8(from: *const i8) -> __m256i {
+    // SAFETY: the caller's promise: sixteen elements.
+    let bytes = unsafe { half(from) };
+    _mm256_cvtepi8_epi16(bytes)
+}
+
+/// # Safety
+///
+/// As [`Fetch::along`] says.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn along_u8(from: *const u8) -> __m256i {
+    // SAFETY: the caller's promise: sixteen elements.
+    let bytes = unsafe { half(from) };
+    _mm256_cvtepu8_epi16(bytes)
+}
+
+/// # Safety
+///
+/// As [`Fetch::across`] says.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn across_i8(from: *const i8, row: isize) -> __m256i {
+    // SAFETY: the caller's promise: eight elements of the first row.
+    let first = unsafe { quarter(from) };
+    // SAFETY: and of the second.
+    let second = unsafe { quarter(from.wrapping_offset(row)) };
+    _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(first, second))
+}
+
+/// # Safety
+///
+/// As [`Fetch::across`] says.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn across_u8(from: *const u8, row: isize) -> __m256i {
+    // SAFETY: the caller's promise: eight elements of the first row.
+    let first = unsafe { quarter(from) };
+    // SAFETY: and of the second.
+    let second = unsafe { quarter(from.wrapping_offset(row)) };
+    _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(first, second))
+}

@@ -1,0 +1,177 @@
+//! The loop over the tiles of a block of C, and the inner kernel: one tile of sums in registers.
+
+use super::units::Units;
+use crate::gemm::pack::pieces;
+
+/// A block of C and the units it is computed from.
+pub(super) struct Block<S> {
+    /// Groups of k.
+    pub(super) groups: usize,
+    /// Rows and columns of C.
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+    /// The units of A: rows of `groups`.
+    pub(super) a: *const u8,
+    /// Bytes from a row of A to the next.
+    pub(super) a_row: isize,
+    /// The slivers of B.
+    pub(super) b: *const u32,
+    /// The first element of C; columns are adjacent.
+    pub(super) c: *mut S,
+    /// From a row of C to the next.
+    pub(super) c_row: isize,
+    /// Whether the product is added to C or replaces it; if it replaces it, C is not read.
+    pub(super) accumulate: bool,
+}
+
+/// Computes a block.
+///
+/// # Safety
+///
+/// The CPU has the instruction set of the kernel that the function belongs to. `groups` units are readable in
+/// each row of A; B is what the kernel's [`PackFn`](super::pack::PackFn) made of as many groups and columns;
+/// all elements of C are writable, and readable if they are added to, and no other reference to them is in use.
+pub(super) type BlockFn<S> = unsafe fn(&Block<S>);
+
+/// One tile of C.
+pub(super) struct Tile {
+    groups: usize,
+    a: *const u8,
+    a_row: isize,
+    /// The tile's columns in the first row of their sliver.
+    b: *const u32,
+    c: *mut u32,
+    c_row: isize,
+    accumulate: bool,
+}
+
+/// Computes a tile whose size the function fixes.
+///
+/// # Safety
+///
+/// As [`BlockFn`] says, with whole registers in each row of C.
+pub(super) type TileFn = unsafe fn(&Tile);
+
+/// `tiles[rows - 1][vectors - 1]`: the more rows, the fewer registers in each.
+pub(super) type Tiles = [&'static [TileFn]];
+
+/// Sums of the largest tile.
+const LARGEST: usize = 12 * 32;
+
+/// # Safety
+///
+/// As [`BlockFn`] says; `width` is that of the slivers.
+#[inline(always)]
+pub(super) unsafe fn block<V: Units>(tiles: &Tiles, block: &Block<V::Sum>) {
+    let width = tiles[0].len() * V::COUNT;
+    for first in (0..block.columns).step_by(width) {
+        let columns = width.min(block.columns - first);
+        let vectors = columns.div_ceil(V::COUNT);
+        let height = tiles.partition_point(|widths| widths.len() >= vectors);
+        let b = block.b.wrapping_add(first * (block.groups + 1));
+        for (start, rows) in pieces(block.rows, height) {
+            let a = block.a.wrapping_offset(start as isize * block.a_row);
+            let c = block.c.wrapping_offset(start as isize * block.c_row).wrapping_add(first);
+            let (c, c_row) = (c.cast::<u32>(), block.c_row);
+            let compute = tiles[rows - 1][vectors - 1];
+            let (groups, a_row, accumulate) = (block.groups, block.a_row, block.accumulate);
+            if columns.is_multiple_of(V::COUNT) {
+                // SAFETY: these rows and columns of the block, whole registers of them.
+                unsafe { compute(&Tile { groups, a, a_row, b, c, c_row, accumulate }) };
+                continue;
+            }
+            let mut room = [0_u32; LARGEST];
+            let wide = vectors * V::COUNT;
+            for (i, room) in room.chunks_exact_mut(wide).enumerate().take(rows) {
+                if accumulate {
+                    let c = c.wrapping_offset(i as isize * c_row);
+                    // SAFETY: as many elements as row start + i of this sliver of C has.
+                    unsafe { room.as_mut_ptr().copy_from_nonoverlapping(c, columns) };
+                }
+            }
+            let whole = room.as_mut_ptr();
+            let room_row = wide.cast_signed();
+            let tile = Tile { groups, a, a_row, b, c: whole, c_row: room_row, accumulate };
+            // SAFETY: these rows of the block, whole registers of our own.
+            unsafe { compute(&tile) };
+            for (i, room) in room.chunks_exact(wide).enumerate().take(rows) {
+                let c = c.wrapping_offset(i as isize * c_row);
+                // SAFETY: as above.
+                unsafe { c.copy_from_nonoverlapping(room.as_ptr(), columns) };
+            }
+        }
+    }
+}
+
+/// Rows of B between the one in use and the one asked of the second-level cache.
+const AHEAD: usize = 8;
+
+/// The kernel itself. `WIDTH` is the number of registers in a row of the slivers.
+///
+/// # Safety
+///
+/// As [`TileFn`] says, with `ROWS` rows and `VECTORS` registers a row.
+#[inline(always)]
+pub(super) unsafe fn compute<
+    V: Units,
+    const ROWS: usize,
+    const VECTORS: usize,
+    const WIDTH: usize,
+>(
+    proof: V::Proof,
+    tile: &Tile,
+) {
+    let width = WIDTH * V::COUNT;
+    let mut sums = [[V::splat(proof, 0); VECTORS]; ROWS];
+    for sums in &mut sums {
+        for (j, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: what the sums of these columns begin with.
+            *sum = unsafe { V::load(proof, tile.b.wrapping_add(j * V::COUNT)) };
+        }
+    }
+    let (mut a, mut b) = (tile.a, tile.b);
+    for _ in 0..tile.groups {
+        b = b.wrapping_add(width);
+        let mut right = [V::splat(proof, 0); VECTORS];
+        for (j, right) in right.iter_mut().enumerate() {
+            prefetch(b.wrapping_add(AHEAD * width + j * V::COUNT));
+            // SAFETY: the units of this group and these columns.
+            *right = unsafe { V::load(proof, b.wrapping_add(j * V::COUNT)) };
+        }
+        for (i, sums) in sums.iter_mut().enumerate() {
+            let a = a.wrapping_offset(i as isize * tile.a_row);
+            // SAFETY: the unit of this group and row.
+            let left = V::splat(proof, unsafe { a.cast::<u32>().read_unaligned() });
+            for (sum, right) in sums.iter_mut().zip(right) {
+                *sum = left.dot(right, *sum);
+            }
+        }
+        a = a.wrapping_add(size_of::<u32>());
+    }
+    for (i, sums) in sums.iter().enumerate() {
+        let c = tile.c.wrapping_offset(i as isize * tile.c_row);
+        for (j, sum) in sums.iter().enumerate() {
+            let c = c.wrapping_add(j * V::COUNT);
+            let mut sum = *sum;
+            if tile.accumulate {
+                // SAFETY: a whole register of row i of C.
+                sum = unsafe { V::load(proof, c) }.add(sum);
+            }
+            // SAFETY: as above.
+            unsafe { sum.store(c) };
+        }
+    }
+}
+
+/// Asks for the cache line at `at`, which need not be valid.
+#[inline(always)]
+fn prefetch(at: *const u32) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 CPU has the instruction, and it never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}

@@ -1,0 +1,167 @@
+//! Units: the 32 bits that a product of narrow numbers takes from an operand at a time.
+
+/// A register of units, or of the sums of their products, which are as wide.
+///
+/// A value can only be made with a [`Units::Proof`], which exists only where the CPU has the
+/// instructions: operations on values are therefore safe. In memory units are `u32`.
+pub(super) trait Units: Copy {
+    /// The capability token of the instruction set.
+    type Proof: Copy;
+    /// What the sums are: `f32` or `i32`.
+    type Sum: Copy + Default;
+    /// Units in a register.
+    const COUNT: usize;
+    /// Elements in a unit.
+    const GROUP: usize;
+    /// What is flipped in every unit of a left operand. If it is not 0, the left operand is 128 too large
+    /// in each element, and sums begin with −128·Σb.
+    const FLIP: u32 = 0;
+
+    /// `unit` in each place.
+    fn splat(proof: Self::Proof, unit: u32) -> Self;
+
+    /// Reads `COUNT` units.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading them; it need not be aligned.
+    unsafe fn load(proof: Self::Proof, from: *const u32) -> Self;
+
+    /// Writes `COUNT` units.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writing them; it need not be aligned.
+    unsafe fn store(self, to: *mut u32);
+
+    /// Copies a square of `COUNT` by `COUNT` units, rows to columns: unit (i, j), at `from + i·from_row + j`,
+    /// goes to `to + j·to_row + i`.
+    ///
+    /// # Safety
+    ///
+    /// All these units are readable, and writable, respectively.
+    unsafe fn transpose(
+        proof: Self::Proof,
+        from: *const u32,
+        from_row: usize,
+        to: *mut u32,
+        to_row: usize,
+    );
+
+    /// `sums` plus the products of the units of a left operand with those of a right one.
+    fn dot(self, right: Self, sums: Self) -> Self;
+
+    /// The sum of two registers of sums.
+    fn add(self, other: Self) -> Self;
+
+    /// The sum of all sums, in an order that is fixed for the instruction set.
+    fn total(self) -> Self::Sum;
+}
+
+/// How units are made of elements of `E`, which are widened on the way if the units hold wider ones.
+pub(super) trait Fetch<E>: Units {
+    /// Units of `COUNT · GROUP` elements that follow one another.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading them.
+    unsafe fn along(proof: Self::Proof, from: *const E) -> Self;
+
+    /// Units of `GROUP` rows of `COUNT` elements: element j of each row goes into unit j.
+    ///
+    /// # Safety
+    ///
+    /// `from + i·row` is valid for reading `COUNT` elements, i < `GROUP`.
+    unsafe fn across(proof: Self::Proof, from: *const E, row: isize) -> Self;
+}
+
+/// A type of [`Units`] over intrinsics; each must do, in the instruction set that the proof stands for, what
+/// the method of its name says.
+macro_rules! register_units {
+    ($(#[$doc:meta])* $units:ident, $register:ty, $count:literal, $group:literal, $sum:ty, $proof:ty, {
+        flip: $flip:literal, splat: $splat:path, load: $load:path, store: $store:path, square: $square:expr,
+        dot: $dot:path, add: $add:path, total: $total:path,
+    }) => {
+        $(#[$doc])*
+        #[derive(Clone, Copy)]
+        pub(super) struct $units($register);
+
+        impl Units for $units {
+            type Proof = $proof;
+            type Sum = $sum;
+            const COUNT: usize = $count;
+            const GROUP: usize = $group;
+            const FLIP: u32 = $flip;
+
+            #[inline(always)]
+            fn splat(_: $proof, unit: u32) -> Self {
+                // SAFETY: the token proves the instruction set.
+                Self(unsafe { $splat(unit.cast_signed()) })
+            }
+
+            #[inline(always)]
+            unsafe fn load(_: $proof, from: *const u32) -> Self {
+                // SAFETY: the token proves the instruction set; the caller promises a full register to read.
+                Self(unsafe { $load(from.cast()) })
+            }
+
+            #[inline(always)]
+            unsafe fn store(self, to: *mut u32) {
+                // SAFETY: a value proves the instruction set; the caller promises a full register to write.
+                unsafe { $store(to.cast(), self.0) }
+            }
+
+            #[inline(always)]
+            unsafe fn transpose(
+                proof: $proof,
+                from: *const u32,
+                from_row: usize,
+                to: *mut u32,
+                to_row: usize,
+            ) {
+                let (from_row, to_row) = (from_row.cast_signed(), to_row.cast_signed());
+                // SAFETY: passed on; 32 bits are 32 bits.
+                unsafe { $square(proof, from.cast(), from_row, to.cast(), to_row) }
+            }
+
+            #[inline(always)]
+            fn dot(self, right: Self, sums: Self) -> Self {
+                // SAFETY: a value proves the instruction set.
+                Self(unsafe { $dot(self.0, right.0, sums.0) })
+            }
+
+            #[inline(always)]
+            fn add(self, other: Self) -> Self {
+                // SAFETY: a value proves the instruction set.
+                Self(unsafe { $add(self.0, other.0) })
+            }
+
+            #[inline(always)]
+            fn total(self) -> $sum {
+                // SAFETY: a value proves the instruction set.
+                unsafe { $total(self.0) }
+            }
+        }
+    };
+}
+
+/// How [`Units`] of the macro above are made of elements, each function as the method of its name.
+macro_rules! register_fetch {
+    ($units:ident, $element:ty, $proof:ty, $along:path, $across:path) => {
+        impl Fetch<$element> for $units {
+            #[inline(always)]
+            unsafe fn along(_: $proof, from: *const $element) -> Self {
+                // SAFETY: the token proves the instruction set; the caller promises the elements.
+                Self(unsafe { $along(from) })
+            }
+
+            #[inline(always)]
+            unsafe fn across(_: $proof, from: *const $element, row: isize) -> Self {
+                // SAFETY: the token proves the instruction set; the caller promises the elements.
+                Self(unsafe { $across(from, row) })
+            }
+        }
+    };
+}
+
+pub(super) use {register_fetch, register_units};
