@@ -1,6 +1,7 @@
 //! `threadwise._threadwise`: private. The public functions and their documentation are in Python.
 #![forbid(unsafe_code)]
 
+mod dtype;
 mod info;
 mod linalg;
 mod memory;

@@ -10,10 +10,10 @@ use threadwise::narrow::{Bfloats, Halves, Signed, UnsignedSigned};
 use threadwise::work::WorkDistribution;
 use threadwise::{Activation, linalg};
 
+use crate::dtype::{Factor, Float, Kind, Number, plain_kind};
 use crate::packed::{self, PackedWeight};
 use crate::seam::{
-    Borrowed, DTypeError, DomainError, Factor, Float, Kind, Lent, Number, Operand, compute, place,
-    plain_kind, raise, result,
+    Borrowed, DTypeError, DomainError, Lent, Operand, compute, place, raise, result,
 };
 use crate::work::{distribution_argument, warn_if_unpinned};
 
@@ -92,10 +92,10 @@ fn is_single(array: &Object<'_>) -> bool {
 }
 
 /// The sentence for types that do not go together.
-fn unlike(operands: &[(&str, &Operand<'_, Factor>)], expected: &str) -> PyErr {
+pub(crate) fn unlike(operands: &[(&str, &Operand<'_, Factor>)], expected: &str) -> PyErr {
     let each: Vec<String> = operands
         .iter()
-        .map(|(name, operand)| format!("{name} has dtype {}", operand.dtype_name()))
+        .map(|(name, operand)| format!("{name} has dtype {}", operand.kind.name()))
         .collect();
     DTypeError::new_err(format!(
         "{}, expected {expected}: nothing is cast silently, pass array.astype(...) if a conversion \

@@ -4,7 +4,8 @@ use pyo3::exceptions::PyOverflowError;
 use pyo3::prelude::*;
 use threadwise::nn;
 
-use crate::seam::{DTypeError, Float, Kind, Operand, compute, place, raise};
+use crate::dtype::{Float, Kind};
+use crate::seam::{DTypeError, Operand, compute, place, raise};
 
 type Object<'py> = Bound<'py, PyAny>;
 

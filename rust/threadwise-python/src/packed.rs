@@ -8,8 +8,9 @@ use pyo3::types::PyTuple;
 use threadwise::linalg::Real;
 use threadwise::{Activation, linalg};
 
+use crate::dtype::{Kind, Number};
 use crate::linalg::Shares;
-use crate::seam::{Borrowed, DTypeError, Kind, Number, Operand, compute, place, raise, result};
+use crate::seam::{Borrowed, DTypeError, Lent, Operand, compute, place, raise, result};
 
 type Object<'py> = Bound<'py, PyAny>;
 
@@ -225,10 +226,12 @@ fn linear_of<'py, T: Packs>(
     weight: &PackedWeight,
     &Call { x, bias, activation, out, shares }: &Call<'_, 'py>,
 ) -> PyResult<Object<'py>> {
-    let Some(packed) = T::held(weight) else { return Err(wider("the weight", T::NAME)) };
+    let Some(packed) = T::held(weight) else {
+        return Err(wider("the weight", <T as Number>::NAME));
+    };
     for operand in [Some(x), bias].into_iter().flatten() {
         if operand.kind > T::KIND {
-            return Err(wider(operand.name(), T::NAME));
+            return Err(wider(operand.name(), <T as Number>::NAME));
         }
     }
     let bias_shape = bias.map(Operand::shape);
@@ -236,7 +239,10 @@ fn linear_of<'py, T: Packs>(
     let work = packed.shape()[1].saturating_mul(shape.iter().product());
     let x = x.borrow::<T>()?;
     let bias = bias.map(Operand::borrow::<T>).transpose()?;
-    let operands: Vec<_> = [&x].into_iter().chain(&bias).collect();
+    let operands: Vec<&dyn Lent> = match &bias {
+        Some(bias) => vec![&x, bias],
+        None => vec![&x],
+    };
     let (place, mut y) = place::<T>(py, &shape, out, &operands)?;
     let bias = bias.as_ref().map(Borrowed::view);
     // A bias of one axis with gaps is the only thing that is not contiguous here.

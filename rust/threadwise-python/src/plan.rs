@@ -1,12 +1,16 @@
 //! Documented in `threadwise.plan`.
 
+use half::{bf16, f16};
 use pyo3::prelude::*;
-use threadwise::linalg::{Explanation, explain};
+use threadwise::linalg::{Explanation, Narrow, Product, explain};
+use threadwise::narrow::{Bfloats, Halves, Signed, UnsignedSigned};
 use threadwise::work::calibration::{self, Origin};
 use threadwise::work::{Choice, Machine, measure};
 use threadwise::{Context, Isa, budget};
 
-use crate::seam::{Kind, Number, Operand, compute, raise, threads_argument};
+use crate::dtype::{Factor, Kind, Number};
+use crate::linalg::unlike;
+use crate::seam::{Operand, compute, raise, threads_argument};
 use crate::work::distribution_argument;
 
 type Object<'py> = Bound<'py, PyAny>;
@@ -33,22 +37,36 @@ pub(crate) fn explain_product(
     let alone = Context::alone(Isa::current().map_err(raise)?);
     let context = Context { threads, distribution, ..alone };
     let names = if is_layer { ["x", "weight"] } else { ["a", "b"] };
-    let (a, b) = (Operand::new(names[0], a)?, Operand::new(names[1], b)?);
-    match a.kind.max(b.kind) {
-        Kind::F32 => of::<f32>(&a, &b, is_layer, &context),
-        Kind::F64 => of::<f64>(&a, &b, is_layer, &context),
+    let (a, b) = (Operand::factor(names[0], a)?, Operand::factor(names[1], b)?);
+    match (a.kind, b.kind) {
+        (Factor::Real(left), Factor::Real(right)) => match left.max(right) {
+            Kind::F32 => of::<f32>(&a, &b, is_layer, &context),
+            Kind::F64 => of::<f64>(&a, &b, is_layer, &context),
+        },
+        (Factor::Bf16, Factor::Bf16) => of::<Narrow<Bfloats, bf16>>(&a, &b, is_layer, &context),
+        (Factor::F16, Factor::F16) => of::<Narrow<Halves, f16>>(&a, &b, is_layer, &context),
+        (Factor::I8, Factor::I8) if !is_layer => {
+            of::<Narrow<Signed, i32>>(&a, &b, is_layer, &context)
+        }
+        (Factor::U8, Factor::I8) if !is_layer => {
+            of::<Narrow<UnsignedSigned, i32>>(&a, &b, is_layer, &context)
+        }
+        _ => Err(unlike(&[(names[0], &a), (names[1], &b)], "what the operation takes")),
     }
 }
 
-fn of<T: Number>(
-    a: &Operand<'_>,
-    b: &Operand<'_>,
+fn of<P>(
+    a: &Operand<'_, Factor>,
+    b: &Operand<'_, Factor>,
     is_layer: bool,
     context: &Context<'_>,
-) -> PyResult<Found> {
-    let (a, b) = (a.borrow::<T>()?, b.borrow::<T>()?);
+) -> PyResult<Found>
+where
+    P: Product<Left: Number, Right: Number>,
+{
+    let (a, b) = (a.borrow::<P::Left>()?, b.borrow::<P::Right>()?);
     let b = if is_layer { b.view().reversed_axes() } else { b.view() };
-    Ok(found(explain(a.view(), b, context).map_err(raise)?))
+    Ok(found(explain::<P>(a.view(), b, context).map_err(raise)?))
 }
 
 fn found(Explanation { kernel, chunks, choice, origin }: Explanation) -> Found {

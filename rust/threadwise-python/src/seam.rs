@@ -7,19 +7,19 @@
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
+use crate::dtype::{Factor, Kind, Number, factor, refused};
 use crate::memory::{extent, repeats_elements, steps_are_whole};
-use half::{bf16, f16};
 use numpy::ndarray::ArrayViewD;
 use numpy::{
-    Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
-    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
+    PyArrayDescr, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
+    PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
-use threadwise::linalg::{Real, WORTH_DETACHING};
+use threadwise::linalg::WORTH_DETACHING;
 use threadwise::{Context, Error, Interrupt, Isa, budget, topology};
 
 pyo3::import_exception!(threadwise.errors, DTypeError);
@@ -27,59 +27,8 @@ pyo3::import_exception!(threadwise.errors, DomainError);
 pyo3::import_exception!(threadwise.errors, LayoutError);
 pyo3::import_exception!(threadwise.errors, ShapeError);
 
-/// The number types that operations compute in.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Kind {
-    F32,
-    F64,
-}
-
-/// The number types that products take: those, and narrower ones.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Factor {
-    Real(Kind),
-    Bf16,
-    F16,
-    I8,
-    U8,
-}
-
 /// Axes of the arrays that can be borrowed (NumPy itself had this limit before version 2).
 const MOST_AXES: usize = 32;
-
-/// What arrays hold on both sides of the seam.
-pub(crate) trait Number: Element + Copy {
-    /// NumPy's name of it.
-    const NAME: &'static str;
-}
-
-impl Number for f32 {
-    const NAME: &'static str = "float32";
-}
-impl Number for f64 {
-    const NAME: &'static str = "float64";
-}
-impl Number for bf16 {
-    const NAME: &'static str = "bfloat16";
-}
-impl Number for f16 {
-    const NAME: &'static str = "float16";
-}
-impl Number for i8 {
-    const NAME: &'static str = "int8";
-}
-impl Number for u8 {
-    const NAME: &'static str = "uint8";
-}
-impl Number for i32 {
-    const NAME: &'static str = "int32";
-}
-
-/// A number that operations compute in.
-pub(crate) trait Float: Number + Real {}
-
-impl Float for f32 {}
-impl Float for f64 {}
 
 /// An argument that is an array of a type we know, aligned and in the machine's byte order.
 pub(crate) struct Operand<'py, K = Kind> {
@@ -101,12 +50,9 @@ impl<'py> Operand<'py> {
 impl<'py> Operand<'py, Factor> {
     /// As [`Operand::new`], for the operands of products.
     pub(crate) fn factor(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        Self::of(name, object, |dtype| match factor(dtype) {
-            Some(factor) => Ok(factor),
-            None => {
-                let expected = "float32, float64, float16, bfloat16, int8 or uint8";
-                Err(refused(name, dtype, expected)?)
-            }
+        Self::of(name, object, |dtype| {
+            let expected = "float32, float64, float16, bfloat16, int8 or uint8";
+            factor(dtype).map_or_else(|| Err(refused(name, dtype, expected)?), Ok)
         })
     }
 
@@ -116,18 +62,6 @@ impl<'py> Operand<'py, Factor> {
             Some(factor) if !matches!(factor, Factor::I8 | Factor::U8) => Ok(factor),
             _ => Err(refused(name, dtype, "float32, float64, float16 or bfloat16")?),
         })
-    }
-
-    /// The name of the dtype, for sentences.
-    pub(crate) fn dtype_name(&self) -> &'static str {
-        match self.kind {
-            Factor::Real(Kind::F32) => f32::NAME,
-            Factor::Real(Kind::F64) => f64::NAME,
-            Factor::Bf16 => bf16::NAME,
-            Factor::F16 => f16::NAME,
-            Factor::I8 => i8::NAME,
-            Factor::U8 => u8::NAME,
-        }
     }
 }
 
@@ -215,53 +149,6 @@ impl<T: Number> Lent for Borrowed<'_, T> {
     fn shares_with(&self, array: &Bound<'_, PyUntypedArray>, at: usize) -> PyResult<bool> {
         overlap((array, at), (self.array.as_untyped(), self.array.data().addr()))
     }
-}
-
-/// The kind of an array that is just what NumPy makes by default, found without a call into NumPy.
-pub(crate) fn plain_kind(object: &Bound<'_, PyAny>) -> Option<Kind> {
-    let dtype = object.cast::<PyUntypedArray>().ok()?.dtype();
-    let py = object.py();
-    if dtype.is(f32::get_dtype(py)) {
-        return Some(Kind::F32);
-    }
-    dtype.is(f64::get_dtype(py)).then_some(Kind::F64)
-}
-
-/// What a dtype is, if products know it.
-fn factor(dtype: &Bound<'_, PyArrayDescr>) -> Option<Factor> {
-    let py = dtype.py();
-    let is = |known: Bound<'_, PyArrayDescr>| dtype.is_equiv_to(&known);
-    match (dtype.kind(), dtype.itemsize()) {
-        (b'f', 4) if is(f32::get_dtype(py)) => Some(Factor::Real(Kind::F32)),
-        (b'f', 8) if is(f64::get_dtype(py)) => Some(Factor::Real(Kind::F64)),
-        (b'f', 2) if is(f16::get_dtype(py)) => Some(Factor::F16),
-        (b'i', 1) => Some(Factor::I8),
-        (b'u', 1) => Some(Factor::U8),
-        // A type that NumPy learns from ml_dtypes: an array of it exists only where that is loaded, while to
-        // ask for it by name fails where it is not.
-        (b'V', 2) if PyArrayDescr::new(py, bf16::NAME).is_ok() && is(bf16::get_dtype(py)) => {
-            Some(Factor::Bf16)
-        }
-        _ => None,
-    }
-}
-
-/// The sentence that says why a dtype is refused.
-fn refused(name: &str, dtype: &Bound<'_, PyArrayDescr>, expected: &str) -> PyResult<PyErr> {
-    let size = dtype.itemsize();
-    let is_swapped = dtype.kind() == b'f'
-        && (matches!(size, 4 | 8) || size == 2 && expected.contains(f16::NAME));
-    let remedy = if is_swapped {
-        " in the machine's byte order: pass array.astype(array.dtype.newbyteorder('='))"
-    } else {
-        ": nothing is cast silently, pass array.astype(...) if a conversion is meant"
-    };
-    let written = if is_swapped && factor(dtype).is_none() {
-        dtype.getattr("str")?.str()?
-    } else {
-        dtype.str()?
-    };
-    Ok(DTypeError::new_err(format!("{name} has dtype {written}, expected {expected}{remedy}")))
 }
 
 fn expect_few_axes(name: &str, array: &Bound<'_, PyUntypedArray>) -> PyResult<()> {

@@ -2,21 +2,10 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-#[cfg(target_arch = "x86_64")]
-use super::amx;
 use super::few::{self, Few, FewFn};
-use super::functions;
 use super::pack::{PackFn, Place, Source};
 use super::tile::{Block, BlockFn};
-use super::units::Fetch;
 use super::{Pair, scalar};
-
-/// Units along k that tiles in registers sum on end: those of a sliver of B fill an eighth of a second-level cache
-/// of one megabyte.
-const UNITS: usize = 512;
-
-/// Rows from which on tiles in registers are faster than dots.
-const WORTH_PACKING: usize = 9;
 
 /// A block of A: m rows of k.
 #[derive(Clone, Copy, Debug)]
@@ -30,181 +19,43 @@ pub enum Left<'a, E> {
 /// The kernels for a pair on one instruction set.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel<P: Pair> {
-    isa: &'static str,
-    tiles: Tiles<P>,
-    few: FewRows<P>,
+    pub(super) isa: &'static str,
+    pub(super) tiles: Tiles<P>,
+    pub(super) few: FewRows<P>,
 }
 
 /// How large products are computed.
 #[derive(Clone, Copy, Debug)]
-struct Tiles<P: Pair> {
+pub(super) struct Tiles<P: Pair> {
     /// Elements in a unit.
-    group: usize,
+    pub(super) group: usize,
     /// Groups are filled up to a multiple of this.
-    step: usize,
+    pub(super) step: usize,
     /// Rows of the largest tile.
-    height: usize,
+    pub(super) height: usize,
     /// Units in a row of a sliver of B.
-    width: usize,
+    pub(super) width: usize,
     /// Multiply-adds in the time of one of float32.
-    speed: usize,
+    pub(super) speed: usize,
     /// Units along k that are best summed on end.
-    units: usize,
+    pub(super) units: usize,
     /// Rows from which on tiles are faster than dots, packing included.
-    worth_packing: usize,
+    pub(super) worth_packing: usize,
     /// Whether the units of A are its elements as they are.
-    plain: bool,
-    block: BlockFn<P::Sum>,
-    pack_left: PackFn<P::Left>,
-    pack_right: PackFn<P::Right>,
+    pub(super) plain: bool,
+    pub(super) block: BlockFn<P::Sum>,
+    pub(super) pack_left: PackFn<P::Left>,
+    pub(super) pack_right: PackFn<P::Right>,
 }
 
 /// How products of few rows are: `dots[rows - 1]` and `streams[rows - 1]` take that many.
 #[derive(Clone, Copy, Debug)]
-struct FewRows<P: Pair> {
-    group: usize,
-    lanes: usize,
-    pack_left: PackFn<P::Left>,
-    dots: &'static [FewFn<P::Right, P::Sum>; few::ROWS],
-    streams: &'static [FewFn<P::Right, P::Sum>; few::ROWS],
-}
-
-/// The constructors, which differ in the module of their functions. Each takes the proof of what its functions
-/// need.
-macro_rules! parts {
-    ($tiles:ident, $few:ident, $module:ident, $proof:ty, $height:literal) => {
-        fn $tiles<V>() -> Tiles<P>
-        where
-            V: Fetch<P::Left, Proof = $proof, Sum = P::Sum> + Fetch<P::Right>,
-        {
-            Tiles {
-                group: V::GROUP,
-                step: 1,
-                height: $height,
-                speed: V::GROUP,
-                units: UNITS,
-                worth_packing: WORTH_PACKING,
-                width: functions::$module::WIDTH * V::COUNT,
-                plain: V::FLIP == 0 && V::GROUP * size_of::<P::Left>() == size_of::<u32>(),
-                block: functions::$module::Functions::<V>::BLOCK,
-                pack_left: functions::$module::Packs::<V, P::Left>::LEFT,
-                pack_right: functions::$module::Packs::<V, P::Right>::RIGHT,
-            }
-        }
-
-        fn $few<V>() -> FewRows<P>
-        where
-            V: Fetch<P::Left, Proof = $proof, Sum = P::Sum> + Fetch<P::Right>,
-        {
-            FewRows {
-                group: V::GROUP,
-                lanes: V::COUNT,
-                pack_left: functions::$module::Packs::<V, P::Left>::LEFT,
-                dots: functions::$module::Packs::<V, P::Right>::DOTS,
-                streams: functions::$module::Packs::<V, P::Right>::STREAMS,
-            }
-        }
-    };
-}
-
-#[allow(
-    dead_code,
-    reason = "few rows are widened on every instruction set, so some have tiles only"
-)]
-impl<P: Pair> Kernel<P> {
-    parts!(tiles_portable, few_portable, portable, (), 4);
-
-    pub(super) fn portable<V>() -> Self
-    where
-        V: Fetch<P::Left, Proof = (), Sum = P::Sum> + Fetch<P::Right>,
-    {
-        let (tiles, few) = (Self::tiles_portable::<V>(), Self::few_portable::<V>());
-        Self { isa: "scalar", tiles, few }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-#[allow(
-    dead_code,
-    reason = "few rows are widened on every instruction set, so some have tiles only"
-)]
-impl<P: Pair> Kernel<P> {
-    parts!(tiles_avx2, few_avx2, avx2, crate::Avx2, 6);
-    parts!(tiles_avx512, few_avx512, avx512, crate::Avx512, 6);
-    parts!(tiles_bf16, few_bf16, bf16, crate::Bf16, 6);
-    parts!(tiles_vnni, few_vnni, vnni, crate::Vnni, 6);
-
-    pub(super) fn avx2<V>(_: crate::Avx2) -> Self
-    where
-        V: Fetch<P::Left, Proof = crate::Avx2, Sum = P::Sum> + Fetch<P::Right>,
-    {
-        Self { isa: "avx2", tiles: Self::tiles_avx2::<V>(), few: Self::few_avx2::<V>() }
-    }
-
-    pub(super) fn avx512<V>(_: crate::Avx512) -> Self
-    where
-        V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
-    {
-        Self { isa: "avx512", tiles: Self::tiles_avx512::<V>(), few: Self::few_avx512::<V>() }
-    }
-
-    /// Tiles of `T`, few rows of `V`.
-    pub(super) fn bf16<T, V>(_: crate::Bf16) -> Self
-    where
-        T: Fetch<P::Left, Proof = crate::Bf16, Sum = P::Sum> + Fetch<P::Right>,
-        V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
-    {
-        Self { isa: "avx512bf16", tiles: Self::tiles_bf16::<T>(), few: Self::few_avx512::<V>() }
-    }
-
-    /// Tiles of `T`, few rows of `V`.
-    pub(super) fn vnni<T, V>(_: crate::Vnni) -> Self
-    where
-        T: Fetch<P::Left, Proof = crate::Vnni, Sum = P::Sum> + Fetch<P::Right>,
-        V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
-    {
-        Self { isa: "avx512vnni", tiles: Self::tiles_vnni::<T>(), few: Self::few_avx512::<V>() }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-impl<P: Pair> Kernel<P> {
-    /// AMX's `block` of units that `T` packs, few rows of `V`.
-    pub(super) fn amx_bf16<T, V>(_: crate::Amx, block: BlockFn<P::Sum>) -> Self
-    where
-        T: Fetch<P::Left, Proof = crate::Bf16, Sum = P::Sum> + Fetch<P::Right>,
-        V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
-    {
-        let tiles = Self::tiles_bf16::<T>().in_amx(block);
-        Self { isa: "amx", tiles, few: Self::few_avx512::<V>() }
-    }
-
-    /// As [`Kernel::amx_bf16`], of integers.
-    pub(super) fn amx_bytes<T, V>(_: crate::Amx, block: BlockFn<P::Sum>) -> Self
-    where
-        T: Fetch<P::Left, Proof = crate::Vnni, Sum = P::Sum> + Fetch<P::Right>,
-        V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
-    {
-        let tiles = Self::tiles_vnni::<T>().in_amx(block);
-        Self { isa: "amx", tiles, few: Self::few_avx512::<V>() }
-    }
-}
-
-#[cfg(target_arch = "x86_64")]
-impl<P: Pair> Tiles<P> {
-    /// The same units for AMX, which every CPU with it has the instructions to pack.
-    fn in_amx(self, block: BlockFn<P::Sum>) -> Self {
-        Self {
-            step: amx::STEP,
-            height: amx::PANEL,
-            width: amx::PANEL,
-            speed: 4 * self.speed,
-            units: 4 * UNITS, // what is near at a time is the kernel's own care
-            worth_packing: WORTH_PACKING / 2,
-            block,
-            ..self
-        }
-    }
+pub(super) struct FewRows<P: Pair> {
+    pub(super) group: usize,
+    pub(super) lanes: usize,
+    pub(super) pack_left: PackFn<P::Left>,
+    pub(super) dots: &'static [FewFn<P::Right, P::Sum>; few::ROWS],
+    pub(super) streams: &'static [FewFn<P::Right, P::Sum>; few::ROWS],
 }
 
 impl<P: Pair> Kernel<P> {

@@ -27,6 +27,7 @@ mod avx2;
 mod avx512;
 mod few;
 mod functions;
+mod instances;
 mod kernel;
 mod pack;
 mod round;

@@ -22,7 +22,7 @@ fn wave(i: usize, j: usize) -> f32 {
 /// Whole numbers over all of their range, its ends often.
 #[expect(clippy::cast_possible_truncation, reason = "the lowest byte is meant")]
 fn byte(i: usize, j: usize) -> u8 {
-    let mixed = (i * 131 + j * 71 + 17) * 2_654_435_761 >> 7;
+    let mixed = ((i * 131 + j * 71 + 17) * 2_654_435_761) >> 7;
     [0, 127, 128, 255].get(mixed % 9).copied().unwrap_or((mixed >> 5) as u8)
 }
 

@@ -2,8 +2,7 @@
 
 use ndarray::{ArrayView2, ArrayViewD, Axis, Ix2};
 
-use super::plan::Form;
-use super::{Real, batch, load, matmul_shape, product};
+use super::{Product, batch, load, matmul_shape};
 use crate::work::Choice;
 use crate::work::calibration::{self, Origin};
 use crate::{Context, Error};
@@ -27,9 +26,9 @@ pub struct Explanation {
 /// # Errors
 ///
 /// If shapes do not fit.
-pub fn explain<T: Real>(
-    a: ArrayViewD<'_, T>,
-    b: ArrayViewD<'_, T>,
+pub fn explain<P: Product>(
+    a: ArrayViewD<'_, P::Left>,
+    b: ArrayViewD<'_, P::Right>,
     context: &Context<'_>,
 ) -> Result<Explanation, Error> {
     let shape = matmul_shape(a.shape(), b.shape())?;
@@ -50,29 +49,37 @@ pub fn explain<T: Real>(
     };
     let right = b.view().into_dimensionality::<Ix2>().ok();
     if let (Some(a), Some(b)) = (matrix, right) {
-        return Ok(of_matrices(a, b, origin, context));
+        return Ok(of_matrices::<P>(a, b, origin, context));
     }
-    let choice = load::prospect::<T>((m, k, n), count, context);
-    let chunks = count.div_ceil(batch::together::<T>((m, k, n), count, choice.threads, context));
-    let kernel = T::gemm(context.isa).name();
+    let choice = load::prospect::<P>((m, k, n), count, context);
+    let chunks = count.div_ceil(batch::together::<P>((m, k, n), count, choice.threads, context));
+    // Each product is done by a thread alone, all in the same way.
+    let kernel = match (first(a.view()), first(b.view())) {
+        (Some(a), Some(b)) => P::outline(a, b, 1, context).0,
+        _ => String::new(),
+    };
     Ok(Explanation { kernel, chunks, choice, origin })
 }
 
-fn of_matrices<T: Real>(
-    a: ArrayView2<'_, T>,
-    b: ArrayView2<'_, T>,
+fn of_matrices<P: Product>(
+    a: ArrayView2<'_, P::Left>,
+    b: ArrayView2<'_, P::Right>,
     origin: Origin,
     context: &Context<'_>,
 ) -> Explanation {
-    let kernel = T::gemm(context.isa);
     let sizes = (a.nrows(), a.ncols(), b.ncols());
-    let choice = load::prospect::<T>(sizes, 1, context);
-    let (form, chunks) = product::outline(&kernel, a, b, choice.threads, context);
-    let suffix = match form {
-        Form::Tiles => "gemm",
-        Form::Dots => "dots",
-        Form::Streams => "streams",
-    };
-    let kernel = kernel.name().replace("gemm", suffix);
+    let choice = load::prospect::<P>(sizes, 1, context);
+    let (kernel, chunks) = P::outline(a, b, choice.threads, context);
     Explanation { kernel, chunks, choice, origin }
+}
+
+/// The first matrix of a batch.
+fn first<T>(mut batch: ArrayViewD<'_, T>) -> Option<ArrayView2<'_, T>> {
+    while batch.ndim() > 2 {
+        if batch.len_of(Axis(0)) == 0 {
+            return None;
+        }
+        batch = batch.index_axis_move(Axis(0), 0);
+    }
+    batch.into_dimensionality().ok()
 }

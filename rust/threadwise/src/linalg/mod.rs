@@ -96,6 +96,15 @@ pub trait Product: 'static {
 
     /// Which of the machine's rates is theirs.
     fn rate() -> Kind;
+
+    /// The kernel by which [`Product::multiply`] would do a product with a C in rows on so many threads, and
+    /// its number of pieces.
+    fn outline(
+        a: ArrayView2<'_, Self::Left>,
+        b: ArrayView2<'_, Self::Right>,
+        threads: usize,
+        context: &Context<'_>,
+    ) -> (String, usize);
 }
 
 impl<T: Real> Product for T {
@@ -126,6 +135,17 @@ impl<T: Real> Product for T {
 
     fn rate() -> Kind {
         T::RATE
+    }
+
+    fn outline(
+        a: ArrayView2<'_, T>,
+        b: ArrayView2<'_, T>,
+        threads: usize,
+        context: &Context<'_>,
+    ) -> (String, usize) {
+        let kernel = T::gemm(context.isa);
+        let (form, pieces) = product::outline(&kernel, a, b, threads, context);
+        (kernel.name().replace("gemm", form.name()), pieces)
     }
 }
 

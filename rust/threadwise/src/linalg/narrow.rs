@@ -13,6 +13,7 @@ use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::narrow::{Kernel, Left, Pair, Rounded};
 use threadwise_runtime::{Checkpoint, with_scratch};
 
+use super::plan::Form;
 use super::{Product, load};
 use crate::work::{Kind, WorkDistribution};
 use crate::{Context, Error, Isa};
@@ -88,6 +89,18 @@ impl<P: Pair<Sum: Pod>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
             _ => Kind::Int8,
         }
     }
+
+    fn outline(
+        a: ArrayView2<'_, P::Left>,
+        b: ArrayView2<'_, P::Right>,
+        threads: usize,
+        context: &Context<'_>,
+    ) -> (String, usize) {
+        if b.ncols() == 1 && a.nrows() > 1 {
+            return outline::<P::Swapped>(b.reversed_axes(), a.reversed_axes(), threads, context);
+        }
+        outline::<P>(a, b, threads, context)
+    }
 }
 
 /// What a product is made of.
@@ -96,14 +109,6 @@ struct Operands<'a, P: Pair> {
     a: ArrayView2<'a, P::Left>,
     b: ArrayView2<'a, P::Right>,
     epilogue: Epilogue<'a, P::Sum>,
-}
-
-/// How few rows are multiplied with B, or that they are many.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Form {
-    Dots,
-    Streams,
-    Tiles,
 }
 
 /// The size of pieces and of passes, and how many threads share them.
@@ -120,6 +125,33 @@ struct Piece<'a, R> {
     row: usize,
     column: usize,
     c: ArrayViewMut2<'a, R>,
+}
+
+fn form<P: Pair>(kernel: &Kernel<P>, m: usize, b: ArrayView2<'_, P::Right>) -> Form {
+    let (k, n) = b.dim();
+    let by_columns = b.strides()[0] == 1 || k == 1;
+    let by_rows = b.strides()[1] == 1 || n == 1;
+    if by_columns && m < kernel.worth_packing() {
+        Form::Dots
+    } else if by_rows && m <= kernel.few() && n >= WORTH_STREAMING {
+        Form::Streams
+    } else {
+        Form::Tiles
+    }
+}
+
+fn outline<P: Pair>(
+    a: ArrayView2<'_, P::Left>,
+    b: ArrayView2<'_, P::Right>,
+    threads: usize,
+    context: &Context<'_>,
+) -> (String, usize) {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    let kernel = P::kernel(context.isa);
+    let form = form(&kernel, m, b);
+    let plan = Plan::new(&kernel, form, (m, k, n), threads);
+    let plan = plan.cut_by(context.distribution, &kernel, (m, n));
+    (kernel.name().replace("gemm", form.name()), m.div_ceil(plan.rows) * n.div_ceil(plan.columns))
 }
 
 fn by_form<P: Pair<Sum: Pod>, R: Rounded<P::Sum>>(
@@ -142,15 +174,7 @@ fn by_form<P: Pair<Sum: Pod>, R: Rounded<P::Sum>>(
         return Ok(());
     }
     let kernel = P::kernel(context.isa);
-    let by_columns = b.strides()[0] == 1 || k == 1;
-    let by_rows = b.strides()[1] == 1 || n == 1;
-    let form = if by_columns && m < kernel.worth_packing() {
-        Form::Dots
-    } else if by_rows && m <= kernel.few() && n >= WORTH_STREAMING {
-        Form::Streams
-    } else {
-        Form::Tiles
-    };
+    let form = form(&kernel, m, b.view());
     let threads = load::threads::<Narrow<P, R>>((m, k, n), 1, context);
     let plan = Plan::new(&kernel, form, (m, k, n), threads);
     let plan = plan.cut_by(context.distribution, &kernel, (m, n));

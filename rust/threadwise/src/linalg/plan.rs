@@ -129,6 +129,17 @@ pub(super) enum Form {
     Streams,
 }
 
+impl Form {
+    /// For people.
+    pub(super) fn name(self) -> &'static str {
+        match self {
+            Self::Tiles => "gemm",
+            Self::Dots => "dots",
+            Self::Streams => "streams",
+        }
+    }
+}
+
 /// The choice for a product of m×k by k×n.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Plan {
