@@ -11,7 +11,6 @@ use threadwise_runtime::Interrupt;
 
 use super::load;
 use super::packed::PackedWeight;
-use super::plan::cost;
 use super::{Product, Real, product, shapes};
 use crate::Context;
 use crate::error::{Error, Shape};
@@ -86,10 +85,10 @@ pub(super) fn packed<T: Real>(
 }
 
 /// Joins all axes but the last, in A and in the result, if both lie in memory that way.
-fn rows_of_one_matrix<'a, 'c, L, O>(
+pub(super) fn rows_of_one_matrix<'a, L, S: RawData>(
     a: ArrayViewD<'a, L>,
-    out: ArrayViewMutD<'c, O>,
-) -> Result<(ArrayViewD<'a, L>, ArrayViewMutD<'c, O>), Error> {
+    out: ArrayBase<S, IxDyn>,
+) -> Result<(ArrayViewD<'a, L>, ArrayBase<S, IxDyn>), Error> {
     if a.ndim() <= 2 || !a.is_standard_layout() || !out.is_standard_layout() {
         return Ok((a, out));
     }
@@ -168,7 +167,7 @@ pub(super) fn together<P: Product>(
     threads: usize,
     context: &Context<'_>,
 ) -> Option<usize> {
-    let each = cost::<P::Right>(sizes).saturating_add(BEGIN);
+    let each = load::cost::<P::Right>(sizes).saturating_add(BEGIN);
     let are_even = count.is_multiple_of(threads) || count >= 8 * threads;
     if each > LARGE || (each >= 4 * GROUP * threads && !are_even) {
         return None;
@@ -185,13 +184,15 @@ fn products(wanted: WorkDistribution, count: usize, rows: usize, threads: usize)
 }
 
 /// The same view, its number of axes known to the compiler.
-fn fixed<S: RawData, D: Dimension>(view: ArrayBase<S, IxDyn>) -> Result<ArrayBase<S, D>, Error> {
+pub(super) fn fixed<S: RawData, D: Dimension>(
+    view: ArrayBase<S, IxDyn>,
+) -> Result<ArrayBase<S, D>, Error> {
     let shape = Shape::from(view.shape());
     view.into_dimensionality().map_err(|_| Error::TooLarge(shape))
 }
 
 /// What ndarray refuses after shapes were found to fit: extents beyond what it can address.
-fn unfit(shape: &[usize]) -> Error {
+pub(super) fn unfit(shape: &[usize]) -> Error {
     Error::TooLarge(Shape::from(shape))
 }
 

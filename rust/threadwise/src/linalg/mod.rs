@@ -27,6 +27,7 @@ use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::{Activation, Element, Isa};
 use threadwise_runtime::budget;
 
+use self::way::Target;
 use crate::Context;
 use crate::error::{Error, Shape};
 use crate::work::Kind;
@@ -97,11 +98,13 @@ pub trait Product: 'static {
     /// Which of the machine's rates is theirs.
     fn rate() -> Kind;
 
-    /// The kernel by which [`Product::multiply`] would do a product with a C in rows on so many threads, and
-    /// its number of pieces.
+    /// The kernel by which [`Product::multiply`] would do a product with a C of such strides on so many threads,
+    /// and its number of pieces.
     fn outline(
         a: ArrayView2<'_, Self::Left>,
         b: ArrayView2<'_, Self::Right>,
+        strides: [isize; 2],
+        epilogue: Epilogue<'_, Self::Bias>,
         threads: usize,
         context: &Context<'_>,
     ) -> (String, usize);
@@ -140,12 +143,18 @@ impl<T: Real> Product for T {
     fn outline(
         a: ArrayView2<'_, T>,
         b: ArrayView2<'_, T>,
+        strides: [isize; 2],
+        epilogue: Epilogue<'_, T>,
         threads: usize,
         context: &Context<'_>,
     ) -> (String, usize) {
-        let kernel = T::gemm(context.isa);
-        let (form, pieces) = product::outline(&kernel, a, b, threads, context);
-        (kernel.name().replace("gemm", form.name()), pieces)
+        product::outline(
+            a,
+            b,
+            Target::new((a.nrows(), b.ncols()), strides, epilogue),
+            threads,
+            context,
+        )
     }
 }
 
@@ -305,17 +314,14 @@ pub fn zeros<T: Real>(shape: &[usize]) -> ArrayD<T> {
     ArrayD::from_elem(IxDyn(shape), T::default())
 }
 
-pub(crate) fn expect<S: RawData>(
-    out: &ArrayBase<S, IxDyn>,
-    shape: &[usize],
-) -> Result<(), Error> {
+pub(crate) fn expect<S: RawData>(out: &ArrayBase<S, IxDyn>, shape: &[usize]) -> Result<(), Error> {
     if out.shape() == shape {
         return Ok(());
     }
     Err(Error::Out { actual: Shape::from(out.shape()), expected: Shape::from(shape) })
 }
 
-fn append_axis<T>(out: ArrayViewMutD<'_, T>) -> ArrayViewMutD<'_, T> {
+fn append_axis<S: RawData>(out: ArrayBase<S, IxDyn>) -> ArrayBase<S, IxDyn> {
     let end = out.ndim();
     out.insert_axis(Axis(end))
 }

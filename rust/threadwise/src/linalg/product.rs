@@ -6,8 +6,8 @@ use threadwise_runtime::with_scratch;
 
 use super::packed::PackedWeight;
 use super::pieces::{Operands, Piece, Source, cut, share};
-use super::plan::{self, Form, Layout, Plan};
-use super::way::{Target, Way, layout};
+use super::plan::{self, Form, Plan};
+use super::way::{Layout, Target, Way, layout};
 use super::{Real, load};
 use crate::error::Shape;
 use crate::{Context, Error};
@@ -179,16 +179,15 @@ fn at_once<T: Real>(
     (is_whole && !plan.pack_right && !plan.copy_left).then_some(plan.form)
 }
 
-/// What [`multiply`] does on the threads of the context: the kernel, and the number of pieces of C, which has
-/// these strides.
+/// How [`multiply`] would do a product on so many threads: its kernel, and its number of pieces.
 pub(super) fn outline<T: Real>(
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
-    strides: [isize; 2],
-    epilogue: Epilogue<'_, T>,
+    target: Target,
+    threads: usize,
     context: &Context<'_>,
 ) -> (String, usize) {
-    let way = Way::of(a, b, Target::new((a.nrows(), b.ncols()), strides, epilogue));
+    let way = Way::of(a, b, target);
     let (a, b) = if way.is_transposed() { (b.reversed_axes(), a.reversed_axes()) } else { (a, b) };
     let ((m, k), n) = (a.dim(), b.ncols());
     let mut layout = layout(a, b);
@@ -196,24 +195,20 @@ pub(super) fn outline<T: Real>(
         layout = Layout { left_is_row_major: true, left_stride: k * size_of::<T>(), ..layout };
     }
     let kernel = T::gemm(context.isa);
-    let plan = Plan::new(&kernel, (m, k, n), layout, context.threads);
+    let plan = Plan::new(&kernel, (m, k, n), layout, threads);
     let plan = plan.cut_by(context.distribution, &kernel, (m, k, n));
-    let form = match plan.form {
-        Form::Tiles => "gemm",
-        Form::Dots => "dots",
-        Form::Streams => "streams",
-    };
-    (kernel.name().replace("gemm", form), plan.pieces((m, k, n)))
+    (kernel.name().replace("gemm", plan.form.name()), plan.pieces((m, k, n)))
 }
 
-/// The same for [`multiply_packed`], of so many rows.
+/// The same for [`multiply_packed`].
 pub(super) fn outline_packed<T: Real>(
     rows: usize,
     weight: &PackedWeight<T>,
+    threads: usize,
     context: &Context<'_>,
 ) -> (String, usize) {
     let ([n, k], kernel) = (weight.shape(), weight.kernel());
-    let plan = Plan::packed(kernel, (rows, k, n), context.threads);
+    let plan = Plan::packed(kernel, (rows, k, n), threads);
     let plan = plan.cut_by(context.distribution, kernel, (rows, k, n));
     (kernel.name().replace("gemm", "packed"), plan.pieces((rows, k, n)))
 }

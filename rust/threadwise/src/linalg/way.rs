@@ -4,7 +4,7 @@ use ndarray::ArrayView2;
 use threadwise_kernels::gemm::Epilogue;
 
 use super::Real;
-use super::plan::{Layout, Plan};
+use super::plan::Plan;
 
 /// How a product gets into C.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -73,6 +73,24 @@ impl Way {
     pub(super) fn is_transposed(self) -> bool {
         matches!(self, Self::Columns | Self::Narrow | Self::Wide)
     }
+}
+
+/// What decides about packing.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct Layout {
+    /// Whether adjacent columns of B are adjacent in memory.
+    pub(super) right_is_row_major: bool,
+    /// Whether adjacent rows of B are.
+    pub(super) right_is_column_major: bool,
+    /// Bytes from a row of B to the next.
+    pub(super) right_stride: usize,
+    /// Whether its rows begin at cache lines.
+    pub(super) right_is_aligned: bool,
+    /// Whether adjacent columns of A are.
+    pub(super) left_is_row_major: bool,
+    /// Bytes from a row of A to the next.
+    pub(super) left_stride: usize,
 }
 
 /// How the operands of a product lie.
