@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from threadwise import _threadwise
-from threadwise.errors import DomainError
-from threadwise.linalg import linear, matmul
+from threadwise import _threadwise, errors, linalg
 
 __all__ = ["Calibration", "Measured", "Plan", "calibrate", "explain"]
 
@@ -24,8 +22,8 @@ class Measured:
     serial_seconds: float
     """The same with ``threads=1``."""
     prediction_error: float
-    """How far the prediction was off, as a part of what was measured: 0.1 if the call took a tenth
-    less than predicted, -0.5 if it took twice as long."""
+    """How far the prediction was off, as a part of what was measured, ``predicted / measured - 1``:
+    -0.5 if the call took twice as long as predicted."""
     serial_prediction_error: float
     """The same for one thread."""
 
@@ -48,12 +46,14 @@ class Plan:
 
     kernel: str
     """``{architecture}-{type}-{instruction set}-{form}``. The forms are ``gemm`` (tiles of the
-    result in registers), ``dots`` (few rows against contiguous columns) and ``streams`` (few rows
-    against contiguous rows)."""
+    result in registers), ``packed`` (the same with a packed weight), ``dots`` (few rows against
+    contiguous columns), ``streams`` (few rows against contiguous rows) and ``definition`` (a plain
+    loop)."""
     threads: int
     """How many take part."""
     chunks: int
-    """Pieces that the work is cut into."""
+    """Pieces that the result is cut into, 0 if it has no elements. (Where threads pack an operand
+    together beforehand, they share that in pieces of its own.)"""
     serial_seconds: float
     """What one thread takes, as predicted."""
     parallel_seconds: float
@@ -82,7 +82,8 @@ class Plan:
         ----------
         repeats : int, default 15
             Rounds, at least 1. In each, the call is made as planned and with ``threads=1``, so that
-            a change of the machine's speed hits both alike.
+            a change of the machine's speed hits both alike. Short calls are made some times in a
+            loop. An `out` is written.
 
         Returns
         -------
@@ -94,6 +95,11 @@ class Plan:
         DomainError
             If `repeats` is less than 1.
 
+        Notes
+        -----
+        In a loop, workers are awake who may have been asleep when the plan was made. Then the call
+        takes less time than was predicted, and that is an error of the prediction for the loop.
+
         Examples
         --------
         >>> import numpy as np
@@ -104,7 +110,7 @@ class Plan:
         True
         """
         if repeats < 1:
-            raise DomainError(f"repeats is {repeats}, expected at least 1")
+            raise errors.DomainError(f"repeats is {repeats}, expected at least 1")
         # Short calls are timed some at a time, as they follow each other in a loop.
         number = max(1, min(1000, int(3e-3 / self.serial_seconds)))
 
@@ -146,8 +152,10 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
     ----------
     operation : {threadwise.matmul, threadwise.linear}
         The function itself.
-    *arguments, **options
+    *arguments
         What it would be called with.
+    **options
+        The same, by name.
 
     Returns
     -------
@@ -186,16 +194,14 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
     >>> plan.threads
     1
     """
-    if operation is not matmul and operation is not linear:
+    if operation not in _ASK:
         name = getattr(operation, "__qualname__", repr(operation))
-        raise DomainError(f"operation is {name}, expected threadwise.matmul or threadwise.linear")
+        raise errors.DomainError(
+            f"operation is {name}, expected threadwise.matmul or threadwise.linear"
+        )
     bound = inspect.signature(operation).bind(*arguments, **options)
-    given = bound.arguments
-    is_layer = operation is linear
-    left, right = ("x", "weight") if is_layer else ("a", "b")
-    found = _threadwise.explain_product(
-        given[left], given[right], is_layer, given.get("threads"), given.get("distribution")
-    )
+    bound.apply_defaults()
+    found = _ASK[operation](*bound.arguments.values())
     kernel, threads, chunks, serial, parallel, dispatch, reason, is_calibrated = found
 
     return Plan(
@@ -210,6 +216,12 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
         call=partial(operation, *arguments, **options),
         serial_call=partial(operation, *arguments, **{**options, "threads": 1}),
     )
+
+
+_ASK: dict[Callable[..., Any], Callable[..., Any]] = {
+    linalg.matmul: _threadwise.explain_matmul,
+    linalg.linear: _threadwise.explain_linear,
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -239,8 +251,9 @@ class Calibration:
         for dtype, rate in self.multiply_adds.items():
             lines.append(f"{dtype:<10} {2 * rate / 1e9:8.1f} GFLOP/s")
         for level, rate in self.bandwidth.items():
-            held = f", up to {self.cache_bytes[level] / 1e6:.1f} MB" if level in self.cache_bytes else ""
-            lines.append(f"{level:<10} {rate / 1e9:8.1f} GB/s{held}")
+            held = self.cache_bytes.get(level)
+            limit = f", up to {held / 1e6:.1f} MB" if held else ""
+            lines.append(f"{level:<10} {rate / 1e9:8.1f} GB/s{limit}")
         for limit, gain in self.second_thread.items():
             lines.append(f"{limit:<10} {1 + gain:8.2f} x with two threads")
         for state, seconds in self.dispatch_seconds.items():
@@ -257,8 +270,8 @@ def calibrate(*, threads: int | None = None) -> Calibration:
     Parameters
     ----------
     threads : int, optional
-        How many threads may be used, from 1 to 1024. With 1, what it costs to share work stays
-        assumed. By default what `threadwise.get_num_threads` says.
+        How many threads may be used, from 1 to 1024. With 1, what it costs to share work, and what
+        a second thread adds, stay as they were. By default what `threadwise.get_num_threads` says.
 
     Returns
     -------

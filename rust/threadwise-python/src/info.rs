@@ -2,6 +2,7 @@
 
 use pyo3::prelude::*;
 use pyo3::types::PyDict;
+use threadwise::work::calibration::{self, Origin};
 use threadwise::{Isa, budget, linalg, topology};
 
 /// What this build is, what the machine has, and what calls will use. Settings that make no sense are
@@ -17,6 +18,10 @@ pub(crate) fn system(py: Python<'_>) -> PyResult<Bound<'_, PyDict>> {
     system.set_item("isa_detected", detected)?;
     system.set_item("isa_used", isa.map(Isa::name))?;
     system.set_item("kernels", isa.map(linalg::kernel_names).unwrap_or_default())?;
+    let is_measured = isa.is_some_and(|isa| calibration::current(isa).1 == Origin::Measured);
+    system.set_item("is_calibrated", is_measured)?;
+    let file = isa.and_then(calibration::file).map(|path| path.display().to_string());
+    system.set_item("calibration_file", file)?;
     system.set_item("cpus", topology::cpus())?;
     system.set_item("affinity", topology::affinity())?;
     system.set_item("quota", topology::quota())?;

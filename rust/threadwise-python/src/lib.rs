@@ -25,7 +25,7 @@ mod _threadwise {
     #[pymodule_export]
     use crate::packed::{PackedWeight, pack};
     #[pymodule_export]
-    use crate::plan::{calibrate, explain_product};
+    use crate::plan::{calibrate, explain_linear, explain_matmul};
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]

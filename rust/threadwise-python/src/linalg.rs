@@ -12,6 +12,7 @@ use threadwise::{Activation, linalg};
 
 use crate::dtype::{Factor, Float, Kind, Number, plain_kind};
 use crate::packed::{self, PackedWeight};
+use crate::plan::Question;
 use crate::seam::{
     Borrowed, DTypeError, DomainError, Lent, Operand, compute, place, raise, result,
 };
@@ -31,28 +32,40 @@ pub(crate) fn matmul<'py>(
     distribution: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
     let distribution = distribution_argument(distribution)?;
-    let shares = Shares { threads, distribution };
+    let shares = Shares { threads, distribution, question: None };
     let found = match plain_kind(a) {
         Some(Kind::F32) => matrices::<f32>(py, a, b, out, shares)?,
         Some(Kind::F64) => matrices::<f64>(py, a, b, out, shares)?,
         None => None,
     };
-    let c = if let Some(c) = found {
-        c
-    } else if let Ok(weight) = b.cast::<PackedWeight>() {
-        packed::linear(py, &Operand::new("a", a)?, weight, None, None, out, shares)?
-    } else {
-        by_types(py, &Operand::factor("a", a)?, &Operand::factor("b", b)?, out, shares)?
+    let c = match found {
+        Some(c) => c,
+        None => product(py, a, b, out, shares)?,
     };
     warn_if_unpinned(py, distribution)?;
     Ok(c)
 }
 
-/// How the caller wants work to be shared.
+/// `a @ b` for whatever they are.
+pub(crate) fn product<'py>(
+    py: Python<'py>,
+    a: &Object<'py>,
+    b: &Object<'py>,
+    out: Option<&Object<'py>>,
+    shares: Shares<'_, 'py>,
+) -> PyResult<Object<'py>> {
+    if let Ok(weight) = b.cast::<PackedWeight>() {
+        return packed::linear(py, &Operand::new("a", a)?, weight, None, None, out, shares);
+    }
+    by_types(py, &Operand::factor("a", a)?, &Operand::factor("b", b)?, out, shares)
+}
+
+/// How the caller wants work to be shared, or whether only to know how it would be.
 #[derive(Clone, Copy)]
 pub(crate) struct Shares<'a, 'py> {
     pub(crate) threads: Option<&'a Object<'py>>,
     pub(crate) distribution: Option<WorkDistribution>,
+    pub(crate) question: Option<&'a Question>,
 }
 
 /// The product by the types of its operands.
@@ -112,7 +125,7 @@ fn matrices<'py, T: Float>(
     a: &Object<'py>,
     b: &Object<'py>,
     out: Option<&Object<'py>>,
-    Shares { threads, distribution }: Shares<'_, 'py>,
+    Shares { threads, distribution, .. }: Shares<'_, 'py>,
 ) -> PyResult<Option<Object<'py>>> {
     let (Some(a), Some(b)) = (plain_matrix::<T>(a), plain_matrix::<T>(b)) else { return Ok(None) };
     let (&[m, k], &[b_k, n]) = (a.shape(), b.shape()) else { return Ok(None) };
@@ -169,7 +182,7 @@ fn matmul_of<'py, P>(
     a: &Operand<'py, Factor>,
     b: &Operand<'py, Factor>,
     out: Option<&Object<'py>>,
-    Shares { threads, distribution }: Shares<'_, 'py>,
+    shares: Shares<'_, 'py>,
 ) -> PyResult<Object<'py>>
 where
     P: Product<Left: Number, Right: Number, Out: Number>,
@@ -178,9 +191,18 @@ where
     let work = a.shape().last().map_or(1, |&k| k).saturating_mul(shape.iter().product());
     let (a, b) = (a.borrow::<P::Left>()?, b.borrow::<P::Right>()?);
     let (place, mut c) = place::<P::Out>(py, &shape, out, &[&a, &b])?;
-    let (a, b, view) = (a.view(), b.view(), c.as_array_mut());
-    compute(py, threads, work, move |context| {
-        linalg::matmul_of::<P>(a, b, view, &context.distributed(distribution))
+    let (a, b) = (a.view(), b.view());
+    if let Some(question) = shares.question {
+        let view = c.as_array();
+        question.answer(shares, work, |context| {
+            linalg::explain::<P>(a, b, None, None, view, context)
+        })?;
+        drop(c);
+        return Ok(place);
+    }
+    let view = c.as_array_mut();
+    compute(py, shares.threads, work, move |context| {
+        linalg::matmul_of::<P>(a, b, view, &context.distributed(shares.distribution))
     })?;
     drop(c);
     if out.is_none() && shape.is_empty() {
@@ -205,29 +227,40 @@ pub(crate) fn linear<'py>(
     distribution: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
     let distribution = distribution_argument(distribution)?;
-    let shares = Shares { threads, distribution };
+    let shares = Shares { threads, distribution, question: None };
+    let y = layer(py, x, weight, bias, activation, out, shares)?;
+    warn_if_unpinned(py, distribution)?;
+    Ok(y)
+}
+
+/// `activation(x @ weight.T + bias)` for whatever they are.
+pub(crate) fn layer<'py>(
+    py: Python<'py>,
+    x: &Object<'py>,
+    weight: &Object<'py>,
+    bias: Option<&Object<'py>>,
+    activation: Option<&Object<'py>>,
+    out: Option<&Object<'py>>,
+    shares: Shares<'_, 'py>,
+) -> PyResult<Object<'py>> {
     let activation = activation.map(activation_argument).transpose()?;
     if let Ok(weight) = weight.cast::<PackedWeight>() {
         let x = Operand::new("x", x)?;
         let bias = bias.map(|bias| Operand::new("bias", bias)).transpose()?;
-        let y = packed::linear(py, &x, weight, bias.as_ref(), activation, out, shares)?;
-        warn_if_unpinned(py, distribution)?;
-        return Ok(y);
+        return packed::linear(py, &x, weight, bias.as_ref(), activation, out, shares);
     }
     let (x, weight) = (Operand::floating("x", x)?, Operand::floating("weight", weight)?);
     let bias = bias.map(|bias| Operand::floating("bias", bias)).transpose()?;
     let layer = Layer { x, weight, bias, activation };
     let wants_sums = out.is_some_and(is_single);
-    let y = match layer.kind()? {
-        Factor::Real(Kind::F64) => linear_of::<f64>(py, &layer, out, shares)?,
-        Factor::Bf16 if wants_sums => linear_of::<Narrow<Bfloats, f32>>(py, &layer, out, shares)?,
-        Factor::Bf16 => linear_of::<Narrow<Bfloats, bf16>>(py, &layer, out, shares)?,
-        Factor::F16 if wants_sums => linear_of::<Narrow<Halves, f32>>(py, &layer, out, shares)?,
-        Factor::F16 => linear_of::<Narrow<Halves, f16>>(py, &layer, out, shares)?,
-        _ => linear_of::<f32>(py, &layer, out, shares)?,
-    };
-    warn_if_unpinned(py, distribution)?;
-    Ok(y)
+    match layer.kind()? {
+        Factor::Real(Kind::F64) => linear_of::<f64>(py, &layer, out, shares),
+        Factor::Bf16 if wants_sums => linear_of::<Narrow<Bfloats, f32>>(py, &layer, out, shares),
+        Factor::Bf16 => linear_of::<Narrow<Bfloats, bf16>>(py, &layer, out, shares),
+        Factor::F16 if wants_sums => linear_of::<Narrow<Halves, f32>>(py, &layer, out, shares),
+        Factor::F16 => linear_of::<Narrow<Halves, f16>>(py, &layer, out, shares),
+        _ => linear_of::<f32>(py, &layer, out, shares),
+    }
 }
 
 struct Layer<'py> {
@@ -272,7 +305,7 @@ fn linear_of<'py, P>(
     py: Python<'py>,
     Layer { x, weight, bias, activation }: &Layer<'py>,
     out: Option<&Object<'py>>,
-    Shares { threads, distribution }: Shares<'_, 'py>,
+    shares: Shares<'_, 'py>,
 ) -> PyResult<Object<'py>>
 where
     P: Product<Left: Number, Right: Number, Out: Number, Bias: Number>,
@@ -289,9 +322,18 @@ where
     // A bias of one axis with gaps is the only thing that is not contiguous here.
     let bias = bias.as_ref().map(|bias| bias.as_standard_layout());
     let bias = bias.as_ref().and_then(|bias| bias.as_slice());
-    let (x, weight, view, activation) = (x.view(), weight.view(), y.as_array_mut(), *activation);
-    compute(py, threads, work, move |context| {
-        let context = context.distributed(distribution);
+    let (x, weight, activation) = (x.view(), weight.view(), *activation);
+    if let Some(question) = shares.question {
+        let view = y.as_array();
+        question.answer(shares, work, |context| {
+            linalg::explain::<P>(x, weight.reversed_axes(), bias, activation, view, context)
+        })?;
+        drop(y);
+        return Ok(place);
+    }
+    let view = y.as_array_mut();
+    compute(py, shares.threads, work, move |context| {
+        let context = context.distributed(shares.distribution);
         linalg::linear_of::<P>(x, weight, bias, activation, view, &context)
     })?;
     Ok(place)

@@ -248,7 +248,15 @@ fn linear_of<'py, T: Packs>(
     // A bias of one axis with gaps is the only thing that is not contiguous here.
     let bias = bias.as_ref().map(|bias| bias.as_standard_layout());
     let bias = bias.as_ref().and_then(|bias| bias.as_slice());
-    let (x, view) = (x.view(), y.as_array_mut());
+    let x = x.view();
+    if let Some(question) = shares.question {
+        let view = y.as_array();
+        question
+            .answer(shares, work, |context| linalg::explain_packed(x, packed, view, context))?;
+        drop(y);
+        return Ok(place);
+    }
+    let view = y.as_array_mut();
     compute(py, shares.threads, work, move |context| {
         let context = context.distributed(shares.distribution);
         linalg::linear_packed(x, packed, bias, activation, view, &context)

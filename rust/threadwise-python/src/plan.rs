@@ -1,16 +1,16 @@
 //! Documented in `threadwise.plan`.
 
-use half::{bf16, f16};
+use std::cell::RefCell;
+
+use pyo3::exceptions::PyRuntimeError;
 use pyo3::prelude::*;
-use threadwise::linalg::{Explanation, Narrow, Product, explain};
-use threadwise::narrow::{Bfloats, Halves, Signed, UnsignedSigned};
+use threadwise::linalg::{Explanation, WORTH_DETACHING};
 use threadwise::work::calibration::{self, Origin};
 use threadwise::work::{Choice, Machine, measure};
-use threadwise::{Context, Isa, budget};
+use threadwise::{Context, Error, Isa, budget};
 
-use crate::dtype::{Factor, Kind, Number};
-use crate::linalg::unlike;
-use crate::seam::{Operand, compute, raise, threads_argument};
+use crate::linalg::{Shares, layer, product};
+use crate::seam::{compute, raise, threads_argument};
 use crate::work::distribution_argument;
 
 type Object<'py> = Bound<'py, PyAny>;
@@ -19,61 +19,82 @@ type Object<'py> = Bound<'py, PyAny>;
 /// more, seconds that sharing costs, the reason, and whether the machine was measured.
 type Found = (String, usize, usize, f64, f64, f64, String, bool);
 
-/// What a product would do.
-#[pyfunction]
-#[pyo3(signature = (a, b, is_layer, threads, distribution, /))]
-pub(crate) fn explain_product(
-    a: &Object<'_>,
-    b: &Object<'_>,
-    is_layer: bool,
-    threads: Option<&Object<'_>>,
-    distribution: Option<&Object<'_>>,
-) -> PyResult<Found> {
-    let distribution = distribution_argument(distribution)?;
-    let threads = match threads_argument(threads)? {
-        Some(threads) => threads.get(),
-        None => budget::threads().map_err(raise)?.0,
-    };
-    let alone = Context::alone(Isa::current().map_err(raise)?);
-    let context = Context { threads, distribution, ..alone };
-    let names = if is_layer { ["x", "weight"] } else { ["a", "b"] };
-    let (a, b) = (Operand::factor(names[0], a)?, Operand::factor(names[1], b)?);
-    match (a.kind, b.kind) {
-        (Factor::Real(left), Factor::Real(right)) => match left.max(right) {
-            Kind::F32 => of::<f32>(&a, &b, is_layer, &context),
-            Kind::F64 => of::<f64>(&a, &b, is_layer, &context),
-        },
-        (Factor::Bf16, Factor::Bf16) => of::<Narrow<Bfloats, bf16>>(&a, &b, is_layer, &context),
-        (Factor::F16, Factor::F16) => of::<Narrow<Halves, f16>>(&a, &b, is_layer, &context),
-        (Factor::I8, Factor::I8) if !is_layer => {
-            of::<Narrow<Signed, i32>>(&a, &b, is_layer, &context)
-        }
-        (Factor::U8, Factor::I8) if !is_layer => {
-            of::<Narrow<UnsignedSigned, i32>>(&a, &b, is_layer, &context)
-        }
-        _ => Err(unlike(&[(names[0], &a), (names[1], &b)], "what the operation takes")),
+/// Asked of an operation in place of its result.
+#[derive(Default)]
+pub(crate) struct Question(RefCell<Option<Found>>);
+
+impl Question {
+    /// Notes what the operation, which does so many multiply-adds, would do.
+    pub(crate) fn answer(
+        &self,
+        shares: Shares<'_, '_>,
+        multiply_adds: usize,
+        explain: impl FnOnce(&Context<'_>) -> Result<Explanation, Error>,
+    ) -> PyResult<()> {
+        let allowed = match threads_argument(shares.threads)? {
+            Some(threads) => threads.get(),
+            None => budget::threads().map_err(raise)?.0,
+        };
+        // As `compute` has it.
+        let is_short = multiply_adds < WORTH_DETACHING;
+        let threads = if is_short { 1 } else { allowed };
+        let alone = Context::alone(Isa::current().map_err(raise)?);
+        let distribution = shares.distribution;
+        let found = explain(&Context { threads, distribution, ..alone }).map_err(raise)?;
+        let reason = if is_short && allowed > 1 {
+            let serial = found.choice.serial * 1e6;
+            format!("1 thread: {serial:.1} us of work, which is too little to be shared")
+        } else {
+            found.reason()
+        };
+        let (threads, is_measured) = (found.threads(), found.origin == Origin::Measured);
+        let Explanation { kernel, chunks, choice, .. } = found;
+        let Choice { serial, parallel, dispatch, .. } = choice;
+        let found = (kernel, threads, chunks, serial, parallel, dispatch, reason, is_measured);
+        self.0.replace(Some(found));
+        Ok(())
+    }
+
+    fn found(self) -> PyResult<Found> {
+        // Every operation that is asked answers.
+        self.0.into_inner().ok_or_else(|| PyRuntimeError::new_err("there is no plan"))
     }
 }
 
-fn of<P>(
-    a: &Operand<'_, Factor>,
-    b: &Operand<'_, Factor>,
-    is_layer: bool,
-    context: &Context<'_>,
-) -> PyResult<Found>
-where
-    P: Product<Left: Number, Right: Number>,
-{
-    let (a, b) = (a.borrow::<P::Left>()?, b.borrow::<P::Right>()?);
-    let b = if is_layer { b.view().reversed_axes() } else { b.view() };
-    Ok(found(explain::<P>(a.view(), b, context).map_err(raise)?))
+/// What `matmul` would do.
+#[pyfunction]
+#[pyo3(signature = (a, b, out, threads, distribution, /))]
+pub(crate) fn explain_matmul<'py>(
+    py: Python<'py>,
+    a: &Object<'py>,
+    b: &Object<'py>,
+    out: Option<&Object<'py>>,
+    threads: Option<&Object<'py>>,
+    distribution: Option<&Object<'py>>,
+) -> PyResult<Found> {
+    let (question, distribution) = (Question::default(), distribution_argument(distribution)?);
+    product(py, a, b, out, Shares { threads, distribution, question: Some(&question) })?;
+    question.found()
 }
 
-fn found(Explanation { kernel, chunks, choice, origin }: Explanation) -> Found {
-    let reason = choice.reason();
-    let Choice { threads, serial, parallel, dispatch, .. } = choice;
-    let is_measured = origin == Origin::Measured;
-    (kernel, threads, chunks, serial, parallel, dispatch, reason, is_measured)
+/// What `linear` would do.
+#[pyfunction]
+#[expect(clippy::too_many_arguments, reason = "an operation has as many arguments as it has")]
+#[pyo3(signature = (x, weight, bias, activation, out, threads, distribution, /))]
+pub(crate) fn explain_linear<'py>(
+    py: Python<'py>,
+    x: &Object<'py>,
+    weight: &Object<'py>,
+    bias: Option<&Object<'py>>,
+    activation: Option<&Object<'py>>,
+    out: Option<&Object<'py>>,
+    threads: Option<&Object<'py>>,
+    distribution: Option<&Object<'py>>,
+) -> PyResult<Found> {
+    let (question, distribution) = (Question::default(), distribution_argument(distribution)?);
+    let shares = Shares { threads, distribution, question: Some(&question) };
+    layer(py, x, weight, bias, activation, out, shares)?;
+    question.found()
 }
 
 /// Constants of a machine by name, whether they were measured, the file in which they are kept, and what

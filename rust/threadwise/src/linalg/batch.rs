@@ -11,7 +11,6 @@ use threadwise_runtime::Interrupt;
 
 use super::load;
 use super::packed::PackedWeight;
-use super::plan::cost;
 use super::{Product, Real, product, shapes};
 use crate::Context;
 use crate::error::{Error, Shape};
@@ -86,10 +85,10 @@ pub(super) fn packed<T: Real>(
 }
 
 /// Joins all axes but the last, in A and in the result, if both lie in memory that way.
-fn rows_of_one_matrix<'a, 'c, L, O>(
-    a: ArrayViewD<'a, L>,
-    out: ArrayViewMutD<'c, O>,
-) -> Result<(ArrayViewD<'a, L>, ArrayViewMutD<'c, O>), Error> {
+pub(super) fn rows_of_one_matrix<L, S: RawData>(
+    a: ArrayViewD<'_, L>,
+    out: ArrayBase<S, IxDyn>,
+) -> Result<(ArrayViewD<'_, L>, ArrayBase<S, IxDyn>), Error> {
     if a.ndim() <= 2 || !a.is_standard_layout() || !out.is_standard_layout() {
         return Ok((a, out));
     }
@@ -130,18 +129,15 @@ fn all<P: Product>(
     let Some(first) = runs.first() else { return Ok(()) };
     let (m, n, k) = (first.c.len_of(Axis(1)), first.c.len_of(Axis(2)), first.a.len_of(Axis(2)));
     let count: usize = runs.iter().map(|run| run.c.len_of(Axis(0))).sum();
-    let each = cost::<P::Right>((m, k, n)).saturating_add(BEGIN);
     let threads = load::threads::<P>((m, k, n), count, context);
-    let are_even = count.is_multiple_of(threads) || count >= 8 * threads;
-    if each > LARGE || (each >= 4 * GROUP * threads && !are_even) {
+    let Some(together) = together::<P>((m, k, n), count, threads, context) else {
         for Run { a, b, mut c } in runs {
             for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
                 P::multiply(a, b, c, epilogue, context)?;
             }
         }
         return Ok(());
-    }
-    let together = together::<P>((m, k, n), count, threads, context);
+    };
     let mut groups = Vec::with_capacity(count.div_ceil(together) + runs.len());
     for mut run in runs {
         while run.c.len_of(Axis(0)) > together {
@@ -163,18 +159,23 @@ fn all<P: Product>(
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// How many of `count` products of these sizes make a piece of work.
+/// How many of `count` products of these sizes make a piece of work, or `None` if they had better be done
+/// one after the other with all threads in each: if they are large, or too few to be shared evenly.
 pub(super) fn together<P: Product>(
     sizes: (usize, usize, usize),
     count: usize,
     threads: usize,
     context: &Context<'_>,
-) -> usize {
-    if let Some(wanted) = context.distribution {
-        return products(wanted, count, sizes.0, threads);
+) -> Option<usize> {
+    let each = load::cost::<P::Right>(sizes).saturating_add(BEGIN);
+    let are_even = count.is_multiple_of(threads) || count >= 8 * threads;
+    if each > LARGE || (each >= 4 * GROUP * threads && !are_even) {
+        return None;
     }
-    let each = cost::<P::Right>(sizes).saturating_add(BEGIN);
-    (GROUP / each).clamp(1, count.div_ceil(threads).max(1))
+    if let Some(wanted) = context.distribution {
+        return Some(products(wanted, count, sizes.0, threads));
+    }
+    Some((GROUP / each).clamp(1, count.div_ceil(threads).max(1)))
 }
 
 /// How many products of `rows` rows make a piece, as the caller wants rows to be cut.
@@ -183,13 +184,15 @@ fn products(wanted: WorkDistribution, count: usize, rows: usize, threads: usize)
 }
 
 /// The same view, its number of axes known to the compiler.
-fn fixed<S: RawData, D: Dimension>(view: ArrayBase<S, IxDyn>) -> Result<ArrayBase<S, D>, Error> {
+pub(super) fn fixed<S: RawData, D: Dimension>(
+    view: ArrayBase<S, IxDyn>,
+) -> Result<ArrayBase<S, D>, Error> {
     let shape = Shape::from(view.shape());
     view.into_dimensionality().map_err(|_| Error::TooLarge(shape))
 }
 
 /// What ndarray refuses after shapes were found to fit: extents beyond what it can address.
-fn unfit(shape: &[usize]) -> Error {
+pub(super) fn unfit(shape: &[usize]) -> Error {
     Error::TooLarge(Shape::from(shape))
 }
 

@@ -15,8 +15,26 @@ const TILE: usize = 384;
 /// Terms of a piece at least, where k is cut.
 const TERMS: usize = 2048;
 
+/// Multiply-adds that take as long as to move a byte to or from memory.
+const BYTE: usize = 2;
+
 /// Multiply-adds that take as long as to begin a product.
 const BEGIN: f64 = 2000.0;
+
+/// What a product takes, in multiply-adds: its own, and those in whose time its bytes are moved.
+pub(super) fn cost<T>(sizes: (usize, usize, usize)) -> usize {
+    multiply_adds(sizes).saturating_add(moving::<T>(sizes))
+}
+
+pub(super) fn multiply_adds((m, k, n): (usize, usize, usize)) -> usize {
+    m.saturating_mul(n).saturating_mul(k)
+}
+
+/// Multiply-adds in whose time the bytes of a product are moved.
+pub(super) fn moving<T>((m, k, n): (usize, usize, usize)) -> usize {
+    let area = |x: usize, y: usize| x.saturating_mul(y).saturating_mul(size_of::<T>());
+    area(m, k).saturating_add(area(k, n)).saturating_add(area(m, n)).saturating_mul(BYTE)
+}
 
 /// How many threads `count` products of these sizes are worth, all of them together.
 pub(super) fn threads<P: Product>(
@@ -24,7 +42,7 @@ pub(super) fn threads<P: Product>(
     count: usize,
     context: &Context<'_>,
 ) -> usize {
-    if context.threads <= 1 || plan::cost::<P::Right>(sizes).saturating_mul(count) < AT_ONCE {
+    if context.threads <= 1 || cost::<P::Right>(sizes).saturating_mul(count) < AT_ONCE {
         return 1;
     }
     let (machine, _) = calibration::current(context.isa);

@@ -1,9 +1,9 @@
 //! Products of matrices: [`matmul`] and [`linear`] for arrays of any number of axes.
 //!
 //! `shapes` says what fits together, `batch` cuts operands of more axes into pairs of matrices, `plan`
-//! chooses how one product is computed, `product` computes it, in `pieces`, and `narrow` those of narrower
-//! numbers; `packed` is a weight that is copied once for many products. `load` is what a product is to the
-//! model of the machine, `explain` tells people.
+//! chooses how one product is computed, `way` whether it is transposed, `product` computes it, in `pieces`, and
+//! `narrow` those of narrower numbers; `packed` is a weight that is copied once for many products. `load` is
+//! what a product is to the model of the machine, `explain` tells people.
 
 mod batch;
 mod explain;
@@ -16,21 +16,23 @@ mod product;
 mod shapes;
 #[cfg(test)]
 mod tests;
+mod way;
 
 use bytemuck::Pod;
 use ndarray::{
-    ArrayD, ArrayView2, ArrayView3, ArrayViewD, ArrayViewMut2, ArrayViewMut3, ArrayViewMutD, Axis,
-    IxDyn,
+    ArrayBase, ArrayD, ArrayView2, ArrayView3, ArrayViewD, ArrayViewMut2, ArrayViewMut3,
+    ArrayViewMutD, Axis, IxDyn, RawData,
 };
 use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::{Activation, Element, Isa};
 use threadwise_runtime::budget;
 
+use self::way::Target;
 use crate::Context;
 use crate::error::{Error, Shape};
 use crate::work::Kind;
 
-pub use explain::{Explanation, explain};
+pub use explain::{Explanation, explain, explain_packed};
 pub use narrow::Narrow;
 pub use packed::{PackedWeight, linear_packed};
 pub use plan::WORTH_DETACHING;
@@ -96,11 +98,13 @@ pub trait Product: 'static {
     /// Which of the machine's rates is theirs.
     fn rate() -> Kind;
 
-    /// The kernel by which [`Product::multiply`] would do a product with a C in rows on so many threads, and
-    /// its number of pieces.
+    /// The kernel by which [`Product::multiply`] would do a product with a C of such strides on so many threads,
+    /// and its number of pieces.
     fn outline(
         a: ArrayView2<'_, Self::Left>,
         b: ArrayView2<'_, Self::Right>,
+        strides: [isize; 2],
+        epilogue: Epilogue<'_, Self::Bias>,
         threads: usize,
         context: &Context<'_>,
     ) -> (String, usize);
@@ -139,12 +143,18 @@ impl<T: Real> Product for T {
     fn outline(
         a: ArrayView2<'_, T>,
         b: ArrayView2<'_, T>,
+        strides: [isize; 2],
+        epilogue: Epilogue<'_, T>,
         threads: usize,
         context: &Context<'_>,
     ) -> (String, usize) {
-        let kernel = T::gemm(context.isa);
-        let (form, pieces) = product::outline(&kernel, a, b, threads, context);
-        (kernel.name().replace("gemm", form.name()), pieces)
+        product::outline(
+            a,
+            b,
+            Target::new((a.nrows(), b.ncols()), strides, epilogue),
+            threads,
+            context,
+        )
     }
 }
 
@@ -304,14 +314,14 @@ pub fn zeros<T: Real>(shape: &[usize]) -> ArrayD<T> {
     ArrayD::from_elem(IxDyn(shape), T::default())
 }
 
-pub(crate) fn expect<T>(out: &ArrayViewMutD<'_, T>, shape: &[usize]) -> Result<(), Error> {
+pub(crate) fn expect<S: RawData>(out: &ArrayBase<S, IxDyn>, shape: &[usize]) -> Result<(), Error> {
     if out.shape() == shape {
         return Ok(());
     }
     Err(Error::Out { actual: Shape::from(out.shape()), expected: Shape::from(shape) })
 }
 
-fn append_axis<T>(out: ArrayViewMutD<'_, T>) -> ArrayViewMutD<'_, T> {
+fn append_axis<S: RawData>(out: ArrayBase<S, IxDyn>) -> ArrayBase<S, IxDyn> {
     let end = out.ndim();
     out.insert_axis(Axis(end))
 }

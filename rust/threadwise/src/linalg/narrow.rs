@@ -4,6 +4,8 @@
 //! in scratch memory until k has been passed over, and rounded once. Where k is cut depends on k and on the kernel
 //! alone; only the size of pieces depends on the threads.
 
+mod plan;
+
 use std::marker::PhantomData;
 use std::sync::{Mutex, PoisonError};
 
@@ -13,39 +15,11 @@ use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::narrow::{Kernel, Left, Pair, Rounded};
 use threadwise_runtime::{Checkpoint, with_scratch};
 
+use self::plan::{BLOCK, CUT, NEAR, Plan, form};
 use super::plan::Form;
 use super::{Product, load};
-use crate::work::{Kind, WorkDistribution};
+use crate::work::Kind;
 use crate::{Context, Error, Isa};
-
-/// Where k may be cut: whole units of any kernel, filled up.
-const CUT: usize = 64;
-
-/// Rows of A that are multiplied with all of a piece's B while they, and their sums, are near.
-const BLOCK: usize = 96;
-
-/// Columns of a piece at most, and bytes of its part of B in a pass: packed, it then fills less than the second-level
-/// cache.
-const COLUMNS: usize = 512;
-const PIECE: usize = 1 << 20;
-
-/// Rows of a piece at most where its sums must be kept from pass to pass.
-const KEPT: usize = 288;
-
-/// Pieces for each thread, so that the last ones do not keep the others waiting for long.
-const PIECES: usize = 2;
-
-/// Columns from which on streaming B through is faster than packing it.
-const WORTH_STREAMING: usize = 128;
-
-/// Terms of a pass of a product of few rows, so that a wish to stop is heard between passes.
-const FEW_DEPTH: usize = 1 << 20;
-
-/// Elements of B in a piece of such a product at most, for the same reason.
-const FEW_PIECE: usize = 16 << 20;
-
-/// Bytes of a B that stays near while several times few rows go past.
-const NEAR: usize = 32 << 10;
 
 /// Multiply-adds below which the definition is faster than packing, and elements of its result at most.
 const TINY: usize = 512;
@@ -71,11 +45,7 @@ impl<P: Pair<Sum: Pod>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
         context: &Context<'_>,
     ) -> Result<(), Error> {
         let (m, n) = c.dim();
-        let by_rows = c.strides()[1] == 1 || n == 1;
-        let by_columns = (c.strides()[0] == 1 || m == 1) && epilogue.bias.is_none();
-        let is_column = n == 1 && m > 1;
-        if by_columns && (is_column || !by_rows) {
-            // Cᵀ = Bᵀ·Aᵀ; a column is a row of the transposed product, which has kernels of its own.
+        if is_transposed((m, n), [c.strides()[0], c.strides()[1]], epilogue.bias.is_some()) {
             let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
             return by_form::<P::Swapped, R>(a, b, c, epilogue, context);
         }
@@ -93,14 +63,29 @@ impl<P: Pair<Sum: Pod>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
     fn outline(
         a: ArrayView2<'_, P::Left>,
         b: ArrayView2<'_, P::Right>,
+        strides: [isize; 2],
+        epilogue: Epilogue<'_, P::Sum>,
         threads: usize,
         context: &Context<'_>,
     ) -> (String, usize) {
-        if b.ncols() == 1 && a.nrows() > 1 {
+        if is_transposed((a.nrows(), b.ncols()), strides, epilogue.bias.is_some()) {
             return outline::<P::Swapped>(b.reversed_axes(), a.reversed_axes(), threads, context);
         }
         outline::<P>(a, b, threads, context)
     }
+}
+
+/// Whether Cᵀ = Bᵀ·Aᵀ is computed into a C of these extents and strides: where its columns are contiguous, and
+/// a single one is as a row, which has kernels of its own.
+fn is_transposed((m, n): (usize, usize), strides: [isize; 2], has_bias: bool) -> bool {
+    let by_rows = strides[1] == 1 || n == 1;
+    let by_columns = (strides[0] == 1 || m == 1) && !has_bias;
+    by_columns && ((n == 1 && m > 1) || !by_rows)
+}
+
+/// Whether the definition does it.
+fn is_tiny((m, k, n): (usize, usize, usize)) -> bool {
+    m * n <= TINY && (m * n).saturating_mul(k) <= TINY
 }
 
 /// What a product is made of.
@@ -111,33 +96,11 @@ struct Operands<'a, P: Pair> {
     epilogue: Epilogue<'a, P::Sum>,
 }
 
-/// The size of pieces and of passes, and how many threads share them.
-struct Plan {
-    form: Form,
-    threads: usize,
-    depth: usize,
-    rows: usize,
-    columns: usize,
-}
-
 /// A piece of C, and where in C it begins.
 struct Piece<'a, R> {
     row: usize,
     column: usize,
     c: ArrayViewMut2<'a, R>,
-}
-
-fn form<P: Pair>(kernel: &Kernel<P>, m: usize, b: ArrayView2<'_, P::Right>) -> Form {
-    let (k, n) = b.dim();
-    let by_columns = b.strides()[0] == 1 || k == 1;
-    let by_rows = b.strides()[1] == 1 || n == 1;
-    if by_columns && m < kernel.worth_packing() {
-        Form::Dots
-    } else if by_rows && m <= kernel.few() && n >= WORTH_STREAMING {
-        Form::Streams
-    } else {
-        Form::Tiles
-    }
 }
 
 fn outline<P: Pair>(
@@ -148,6 +111,9 @@ fn outline<P: Pair>(
 ) -> (String, usize) {
     let ((m, k), n) = (a.dim(), b.ncols());
     let kernel = P::kernel(context.isa);
+    if is_tiny((m, k, n)) {
+        return (kernel.name().replace("gemm", "definition"), 1);
+    }
     let form = form(&kernel, m, b);
     let plan = Plan::new(&kernel, form, (m, k, n), threads);
     let plan = plan.cut_by(context.distribution, &kernel, (m, n));
@@ -165,7 +131,7 @@ fn by_form<P: Pair<Sum: Pod>, R: Rounded<P::Sum>>(
     if c.is_empty() {
         return Ok(());
     }
-    if m * n <= TINY && (m * n).saturating_mul(k) <= TINY {
+    if is_tiny((m, k, n)) {
         let mut sums = [P::Sum::default(); TINY];
         if let Ok(mut sums) = ArrayViewMut2::from_shape((m, n), &mut sums[..m * n]) {
             Kernel::<P>::tiny(a, b, sums.view_mut());
@@ -194,61 +160,6 @@ fn by_form<P: Pair<Sum: Pod>, R: Rounded<P::Sum>>(
         }
     })?;
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
-}
-
-impl Plan {
-    fn new<P: Pair>(
-        kernel: &Kernel<P>,
-        form: Form,
-        (m, k, n): (usize, usize, usize),
-        threads: usize,
-    ) -> Self {
-        if form != Form::Tiles {
-            let depth = even(k, FEW_DEPTH, 1);
-            let share = if threads > 1 { n.div_ceil(PIECES * threads) } else { n };
-            let columns = share.min(FEW_PIECE / depth).next_multiple_of(CUT).max(CUT);
-            return Self { form, threads, depth, rows: m, columns };
-        }
-        let depth = even(k, kernel.depth(), CUT);
-        let (height, width) = (kernel.rows(), kernel.columns());
-        let most = if depth < k { KEPT } else { m };
-        let widest = COLUMNS.min(PIECE / (depth * size_of::<P::Right>())).max(width);
-        let (mut rows, mut columns) = (even(m, most, height), even(n, widest, width));
-        // Every row of pieces packs B anew, so columns are cut first.
-        while threads > 1 && m.div_ceil(rows) * n.div_ceil(columns) < PIECES * threads {
-            if columns > 2 * width || (columns > width && rows <= BLOCK) {
-                columns = even(columns, columns / 2, width);
-            } else if rows > height {
-                rows = even(rows, rows / 2, height);
-            } else {
-                break;
-            }
-        }
-        Self { form, threads, depth, rows, columns }
-    }
-
-    /// The same, with pieces as the caller wants them: so many rows of C, or where rows are few, columns.
-    fn cut_by<P: Pair>(
-        self,
-        distribution: Option<WorkDistribution>,
-        kernel: &Kernel<P>,
-        (m, n): (usize, usize),
-    ) -> Self {
-        let Some(distribution) = distribution else { return self };
-        if self.form == Form::Tiles {
-            let rows = distribution.extent(m, self.threads, kernel.rows());
-            return Self { rows: rows.min(self.rows.max(kernel.rows())), ..self };
-        }
-        let columns = distribution.extent(n, self.threads, CUT);
-        Self { columns: columns.min((FEW_PIECE / self.depth).next_multiple_of(CUT)), ..self }
-    }
-}
-
-/// The extent of parts of `count`, at most `limit` and as even as possible, in whole `unit`s.
-fn even(count: usize, limit: usize, unit: usize) -> usize {
-    let units = count.div_ceil(unit).max(1);
-    let most = (limit / unit).max(1);
-    units.div_ceil(units.div_ceil(most)) * unit
 }
 
 /// Computes one piece of C.

@@ -9,7 +9,8 @@ use std::mem::size_of;
 
 use threadwise_kernels::gemm::Kernel;
 
-use super::Real;
+use super::way::Layout;
+use super::{Real, load};
 
 /// Terms that are summed in registers before the sum meets the result: as many as let a sliver of B
 /// and a block of A share the second-level cache.
@@ -32,9 +33,6 @@ const EVEN: usize = 16;
 /// Pieces for each thread where memory is the limit: each thread then has the same part of it in its
 /// caches from call to call.
 const MEMORY_PIECES: usize = 1;
-
-/// Multiply-adds that take as long as to move a byte to or from memory.
-const BYTE: usize = 2;
 
 /// Rows of C from which on B is packed. Packing B costs as much as multiplying it with about this many.
 const WORTH_PACKING: usize = 12;
@@ -166,24 +164,6 @@ pub(super) struct Plan {
     pub(super) block: usize,
 }
 
-/// What decides about packing.
-#[derive(Clone, Copy, Debug)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
-pub(super) struct Layout {
-    /// Whether adjacent columns of B are adjacent in memory.
-    pub(super) right_is_row_major: bool,
-    /// Whether adjacent rows of B are.
-    pub(super) right_is_column_major: bool,
-    /// Bytes from a row of B to the next.
-    pub(super) right_stride: usize,
-    /// Whether its rows begin at cache lines.
-    pub(super) right_is_aligned: bool,
-    /// Whether adjacent columns of A are.
-    pub(super) left_is_row_major: bool,
-    /// Bytes from a row of A to the next.
-    pub(super) left_stride: usize,
-}
-
 impl Plan {
     pub(super) fn new<T: Real>(
         kernel: &Kernel<T>,
@@ -301,6 +281,11 @@ impl Plan {
         (self.rows, self.columns, self.block) = (rows, columns, even(rows, BLOCK, height));
     }
 
+    /// Into how many pieces it cuts a product.
+    pub(super) fn pieces(&self, (m, k, n): (usize, usize, usize)) -> usize {
+        m.div_ceil(self.rows) * n.div_ceil(self.columns) * k.div_ceil(self.chunk).max(1)
+    }
+
     /// Whether so many rows of pieces would pack the same columns of B that they had better do it once.
     fn is_worth_together<T>(&self, (m, k, n): (usize, usize, usize), width: usize) -> bool {
         let is_whole = self.pack_right && self.chunk >= k;
@@ -345,23 +330,9 @@ impl Plan {
     }
 }
 
-/// What a product takes, in multiply-adds: its own, and those in whose time its bytes are moved.
-pub(super) fn cost<T>(sizes: (usize, usize, usize)) -> usize {
-    multiply_adds(sizes).saturating_add(bytes::<T>(sizes).saturating_mul(BYTE))
-}
-
-fn multiply_adds((m, k, n): (usize, usize, usize)) -> usize {
-    m.saturating_mul(n).saturating_mul(k)
-}
-
-fn bytes<T>((m, k, n): (usize, usize, usize)) -> usize {
-    let area = |x: usize, y: usize| x.saturating_mul(y).saturating_mul(size_of::<T>());
-    area(m, k).saturating_add(area(k, n)).saturating_add(area(m, n))
-}
-
 /// Pieces for each thread.
 fn pieces<T>(sizes: (usize, usize, usize)) -> usize {
-    let is_moved = bytes::<T>(sizes).saturating_mul(BYTE) > multiply_adds(sizes);
+    let is_moved = load::moving::<T>(sizes) > load::multiply_adds(sizes);
     if is_moved { MEMORY_PIECES } else { PIECES }
 }
 

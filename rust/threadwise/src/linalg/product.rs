@@ -6,7 +6,8 @@ use threadwise_runtime::with_scratch;
 
 use super::packed::PackedWeight;
 use super::pieces::{Operands, Piece, Source, cut, share};
-use super::plan::{self, Form, Layout, Plan};
+use super::plan::{self, Form, Plan};
+use super::way::{Layout, Target, Way, layout};
 use super::{Real, load};
 use crate::error::Shape;
 use crate::{Context, Error};
@@ -23,33 +24,23 @@ pub(super) fn multiply<T: Real>(
     if c.is_empty() {
         return Ok(());
     }
-    let by_rows = c.strides()[1] == 1 || n == 1;
-    let by_columns = (c.strides()[0] == 1 || m == 1) && epilogue.bias.is_none();
-    // A column is a row of the transposed product, which has kernels of its own.
-    let is_column = n == 1 && m > 1;
-    if by_columns && (is_column || !by_rows) {
-        // Cᵀ = Bᵀ·Aᵀ, term by term the same sums.
-        let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
-        return into_rows(a, b, c, epilogue, context);
-    }
-    let is_plain = epilogue.bias.is_none() && epilogue.activation.is_none();
-    if is_plain && Plan::is_narrow((m, a.ncols(), n), layout(a.view(), b.view())) {
-        // The transposed product has few rows, and columns that are contiguous.
-        return with_scratch(b.len(), |scratch: &mut [T]| {
+    let strides = [c.strides()[0], c.strides()[1]];
+    match Way::of(a, b, Target::new((m, n), strides, epilogue)) {
+        Way::Rows => into_rows(a, b, c, epilogue, context),
+        Way::Columns => {
+            let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
+            into_rows(a, b, c, epilogue, context)
+        }
+        Way::Narrow => with_scratch(b.len(), |scratch: &mut [T]| {
             T::gemm(context.isa).copy_left(b.t(), scratch);
             match ArrayView2::from_shape((n, b.nrows()), scratch) {
                 Ok(b) => into_rows(b, a.reversed_axes(), c.reversed_axes(), epilogue, context),
                 Err(_) => Err(too_large((m, n))),
             }
-        })?;
+        })?,
+        Way::Wide => into_columns(a, b, c, epilogue, context),
+        Way::Copied => by_way_of_rows(c, |rows| into_rows(a, b, rows, epilogue, context)),
     }
-    if by_rows {
-        if c.is_standard_layout() && Plan::is_wide((m, a.ncols(), n), layout(a, b)) {
-            return into_columns(a, b, c, epilogue, context);
-        }
-        return into_rows(a, b, c, epilogue, context);
-    }
-    by_way_of_rows(c, |rows| into_rows(a, b, rows, epilogue, context))
 }
 
 /// [`multiply`] for a B whose columns are contiguous and many: the transposed product, for which A is
@@ -188,42 +179,38 @@ fn at_once<T: Real>(
     (is_whole && !plan.pack_right && !plan.copy_left).then_some(plan.form)
 }
 
-fn layout<T>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Layout {
-    let (k, n) = b.dim();
-    let right_stride = b.strides()[0].unsigned_abs() * size_of::<T>();
-    Layout {
-        right_is_row_major: b.strides()[1] == 1 || n == 1 || k == 0,
-        right_is_column_major: b.strides()[0] == 1 || k == 1,
-        right_stride,
-        right_is_aligned: (b.as_ptr().addr() | right_stride).is_multiple_of(64),
-        left_is_row_major: a.strides()[1] == 1 || k == 1,
-        left_stride: a.strides()[0].unsigned_abs() * size_of::<T>(),
-    }
-}
-
-/// The form in which [`multiply`] would do a product with a C in rows on so many threads, and its number of
-/// pieces.
+/// How [`multiply`] would do a product on so many threads: its kernel, and its number of pieces.
 pub(super) fn outline<T: Real>(
-    kernel: &Kernel<T>,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
+    target: Target,
     threads: usize,
     context: &Context<'_>,
-) -> (Form, usize) {
+) -> (String, usize) {
+    let way = Way::of(a, b, target);
+    let (a, b) = if way.is_transposed() { (b.reversed_axes(), a.reversed_axes()) } else { (a, b) };
     let ((m, k), n) = (a.dim(), b.ncols());
-    let is_narrow = Plan::is_narrow((m, k, n), layout(a.view(), b.view()));
-    let ((m, n), layout) = if is_narrow || (n == 1 && m > 1) {
-        let transposed = layout(b.reversed_axes(), a.reversed_axes());
-        // A narrow B is copied so that its columns are contiguous.
-        let left_is_row_major = is_narrow || transposed.left_is_row_major;
-        ((n, m), Layout { left_is_row_major, ..transposed })
-    } else {
-        ((m, n), layout(a, b))
-    };
-    let plan = Plan::new(kernel, (m, k, n), layout, threads);
-    let plan = plan.cut_by(context.distribution, kernel, (m, k, n));
-    let pieces = m.div_ceil(plan.rows) * n.div_ceil(plan.columns) * k.div_ceil(plan.chunk).max(1);
-    (plan.form, pieces)
+    let mut layout = layout(a, b);
+    if way == Way::Narrow {
+        layout = Layout { left_is_row_major: true, left_stride: k * size_of::<T>(), ..layout };
+    }
+    let kernel = T::gemm(context.isa);
+    let plan = Plan::new(&kernel, (m, k, n), layout, threads);
+    let plan = plan.cut_by(context.distribution, &kernel, (m, k, n));
+    (kernel.name().replace("gemm", plan.form.name()), plan.pieces((m, k, n)))
+}
+
+/// The same for [`multiply_packed`].
+pub(super) fn outline_packed<T: Real>(
+    rows: usize,
+    weight: &PackedWeight<T>,
+    threads: usize,
+    context: &Context<'_>,
+) -> (String, usize) {
+    let ([n, k], kernel) = (weight.shape(), weight.kernel());
+    let plan = Plan::packed(kernel, (rows, k, n), threads);
+    let plan = plan.cut_by(context.distribution, kernel, (rows, k, n));
+    (kernel.name().replace("gemm", "packed"), plan.pieces((rows, k, n)))
 }
 
 /// [`multiply`] where the rows of C are contiguous.

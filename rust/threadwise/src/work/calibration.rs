@@ -77,24 +77,49 @@ pub enum Origin {
     Measured,
 }
 
+/// Constants, where they come from, and the file that they are in.
+#[derive(Clone, Debug)]
+struct Known {
+    machine: Machine,
+    origin: Origin,
+    file: Option<PathBuf>,
+}
+
 /// The constants in use, once they were needed.
-static CURRENT: RwLock<Option<(Machine, Origin)>> = RwLock::new(None);
+static CURRENT: RwLock<Option<Known>> = RwLock::new(None);
 
 /// The constants of this machine, and where they come from.
 #[must_use]
 pub fn current(isa: Isa) -> (Machine, Origin) {
     if let Ok(current) = CURRENT.read()
-        && let Some(known) = *current
+        && let Some(Known { machine, origin, .. }) = *current
     {
-        return known;
+        return (machine, origin);
     }
     let host = Host::current(isa);
-    let kept = if is_off() { None } else { folder().and_then(|folder| load(&folder, &host)) };
-    let found = kept.map_or((Machine::assumed(isa), Origin::Assumed), |it| (it, Origin::Measured));
+    let folder = if is_off() { None } else { folder() };
+    let kept = folder.and_then(|folder| Some((load(&folder, &host)?, folder)));
+    let known = match kept {
+        Some((machine, folder)) => {
+            let file = Some(folder.join(host.file_name()));
+            Known { machine, origin: Origin::Measured, file }
+        }
+        None => Known { machine: Machine::assumed(isa), origin: Origin::Assumed, file: None },
+    };
+    let found = (known.machine, known.origin);
     if let Ok(mut current) = CURRENT.write() {
-        *current = Some(found);
+        // Another thread may have measured meanwhile.
+        let Known { machine, origin, .. } = current.get_or_insert(known);
+        return (*machine, *origin);
     }
     found
+}
+
+/// The file that the constants in use were read from or written to, if there is one.
+#[must_use]
+pub fn file(isa: Isa) -> Option<PathBuf> {
+    let _ = current(isa);
+    CURRENT.read().ok()?.as_ref()?.file.clone()
 }
 
 /// Whether measurements are switched off.
@@ -109,12 +134,16 @@ pub fn is_off() -> bool {
 ///
 /// If there is no place for the file, or it cannot be written: then it is used in this process only.
 pub fn keep(isa: Isa, machine: Machine) -> io::Result<PathBuf> {
-    if let Ok(mut current) = CURRENT.write() {
-        *current = Some((machine, Origin::Measured));
-    }
     let nowhere =
         || io::Error::new(io::ErrorKind::NotFound, "neither XDG_CACHE_HOME nor HOME is set");
-    store(&folder().ok_or_else(nowhere)?, &Record { host: Host::current(isa), machine })
+    let stored = folder()
+        .ok_or_else(nowhere)
+        .and_then(|folder| store(&folder, &Record { host: Host::current(isa), machine }));
+    if let Ok(mut current) = CURRENT.write() {
+        let file = stored.as_ref().ok().cloned();
+        *current = Some(Known { machine, origin: Origin::Measured, file });
+    }
+    stored
 }
 
 /// The folder of such files, by the XDG Base Directory Specification.

@@ -250,6 +250,14 @@ impl Choice {
         choice
     }
 
+    /// The same for `count` loads that are computed one after the other.
+    #[must_use]
+    pub(crate) fn repeated(self, count: usize) -> Self {
+        let [serial, parallel, dispatch] =
+            [self.serial, self.parallel, self.dispatch].map(|seconds| seconds * count as f64);
+        Self { serial, parallel, dispatch, ..self }
+    }
+
     /// Why, in a sentence.
     #[must_use]
     pub fn reason(&self) -> String {
@@ -277,9 +285,8 @@ impl Choice {
             );
         }
         format!(
-            "1 thread: {serial:.1} us of work is less than the {dispatch:.1} us that sharing it out costs \
-             pay for: {} threads would take {parallel:.1} us ({workers})",
-            self.most
+            "1 thread: {serial:.1} us of work; more threads would take {parallel:.1} us, of which sharing it out \
+             costs {dispatch:.1} us ({workers}), and that gains too little"
         )
     }
 }
@@ -340,7 +347,10 @@ mod tests {
         let machine = machine();
         let reason = |work, ready| machine.choose(load(work), 8, 100, ready).reason();
         assert!(reason(1e8, ASLEEP).starts_with("8 threads: 25000.3 us of work"), "many");
-        assert!(reason(1e4, ASLEEP).contains("is less than the 40.0 us that sharing it out costs"));
+        assert!(
+            reason(1e4, ASLEEP)
+                .contains("of which sharing it out costs 40.0 us (workers have to be woken)")
+        );
         assert!(reason(1e8, NOBODY).contains("did not come"), "nobody");
         assert!(machine.choose(load(1e8), 1, 1, AWAKE).reason().contains("no more threads"));
     }

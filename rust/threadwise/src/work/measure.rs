@@ -9,6 +9,7 @@ use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::narrow::{Bfloats, Halves, Signed};
 use threadwise_runtime::{expect_workers, for_each, with_scratch};
 
+use super::calibration;
 use super::machine::Machine;
 use crate::error::Shape;
 use crate::linalg::{self, Narrow, Product};
@@ -46,7 +47,8 @@ fn median(calls: usize, mut call: impl FnMut() -> Result<Duration, Error>) -> Re
 ///
 /// If memory runs out, or the context's interrupt is due.
 pub fn measure(context: &Context<'_>) -> Result<Machine, Error> {
-    let assumed = Machine::assumed(context.isa);
+    // What is not measured stays as it is.
+    let (known, _) = calibration::current(context.isa);
     let with = |threads: usize| Context {
         isa: context.isa,
         threads,
@@ -62,7 +64,7 @@ pub fn measure(context: &Context<'_>) -> Result<Machine, Error> {
     let int8 = rate::<Narrow<Signed, i32>>((1, 1, 0), &one)?;
     let [near, shared, memory] = bandwidths(&one)?;
     let mut machine =
-        Machine { float32, float64, bfloat16, float16, int8, near, shared, memory, ..assumed };
+        Machine { float32, float64, bfloat16, float16, int8, near, shared, memory, ..known };
     if context.threads > 1 {
         (machine.hot, machine.parked) = dispatch(&two)?;
         machine.compute_gain = compute_gain(&two)?;
