@@ -6,19 +6,26 @@ threads win. Results have the same bits for every number of threads.
 Start with `matmul` and `linear`; `threads` limits what they use, `info` says what they run on.
 """
 
-from threadwise import errors, linalg, nn, plan, work
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
+
+from threadwise import errors, linalg, nn
 from threadwise._budget import get_num_threads, set_num_threads, threads
 from threadwise._info import Info, __version__, info
 from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
-from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
-from threadwise.work import (
-    NumaHint,
-    WorkDistribution,
-    WorkStats,
-    reset_work_stats,
-    work_stats,
-)
+
+if _TYPE_CHECKING:
+    from threadwise import plan, work
+    from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
+    from threadwise.work import (
+        NumaHint,
+        WorkDistribution,
+        WorkStats,
+        reset_work_stats,
+        work_stats,
+    )
 
 __all__ = [
     "Calibration",
@@ -47,5 +54,25 @@ __all__ = [
     "work",
     "work_stats",
 ]
+
+_LATE = {
+    "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
+    "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
+}
+"""What is imported when it is first asked for, so that most programs need not wait for it."""
+
+
+def __getattr__(name: str) -> _Any:
+    for module, names in _LATE.items():
+        if name == module or name in names:
+            found = _import_module(f"threadwise.{module}")
+            globals().update({each: getattr(found, each) for each in names})
+            return found if name == module else getattr(found, name)
+    raise AttributeError(f"module 'threadwise' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})
+
 
 _register()

@@ -1,13 +1,17 @@
 """Products of matrices."""
 
-from typing import Any, Literal, TypeAlias
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from threadwise._threadwise import PackedWeight
 from threadwise._threadwise import linear as _linear
 from threadwise._threadwise import matmul as _matmul
 from threadwise._threadwise import pack as _pack
 from threadwise._types import FactorArrayLike, FloatArrayLike, ProductArray
-from threadwise.work import WorkDistribution
+
+if TYPE_CHECKING:
+    from threadwise.work import WorkDistribution
 
 __all__ = ["Activation", "PackedWeight", "linear", "matmul", "pack"]
 
