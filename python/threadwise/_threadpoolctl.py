@@ -40,6 +40,6 @@ def register() -> None:
             return _threadwise.version
 
         def set_additional_attributes(self) -> None:
-            self.threading_layer = "rayon"
+            self.threading_layer = "threadwise"
 
     threadpoolctl.register(ThreadwiseController)

@@ -17,7 +17,7 @@ def test_it_lists_us() -> None:
     entry = _ours()
     assert entry["internal_api"] == "threadwise"
     assert entry["num_threads"] == tw.get_num_threads()
-    assert entry["threading_layer"] == "rayon"
+    assert entry["threading_layer"] == "threadwise"
     assert str(entry["version"]).replace("-", ".") == tw.__version__
     assert "_threadwise" in str(entry["filepath"])
 
