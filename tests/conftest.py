@@ -9,7 +9,7 @@ from hypothesis import settings
 
 import threadwise as tw
 
-# Plans must not depend on what somebody measured here; tests of measuring do so in processes of their own.
+# Plans must not depend on what somebody measured here. Tests of measuring have their own processes.
 os.environ["THREADWISE_CALIBRATION"] = "off"
 
 settings.register_profile("dev", max_examples=150, deadline=timedelta(seconds=2))

@@ -183,7 +183,8 @@ def linear(
         `out` has another shape than the result.
     DTypeError
         If an array is of another dtype or byte order, or they do not go together, `activation`
-        is not a string, or `distribution` no `WorkDistribution`. Integers have no layers: their scale is missing.
+        is not a string, or `distribution` no `WorkDistribution`. Integers have no layers: their
+        scale is missing.
     LayoutError
         If an argument is misaligned; if `out` is read-only, misaligned, overlaps an argument or is
         in use by another call.

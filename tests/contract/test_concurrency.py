@@ -130,7 +130,7 @@ for _ in range(5):
     tw.matmul(a, a, threads=3)
 assert len(names()) == len(before) + 2, names()
 for _ in range(200):
-    # A call that lost time, as three threads on two CPUs may, has the next ones stay alone for a while.
+    # A call that lost time, as four threads on two CPUs may, has the next ones stay alone.
     tw.matmul(a, a, threads=4)
     if len(names()) == len(before) + 3:
         break

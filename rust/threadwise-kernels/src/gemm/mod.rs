@@ -13,7 +13,8 @@
 //! product alone in its tile, the last column of one row, is four such sums, added at the end.)
 //!
 //! `block` is the loop over tiles, `tile` the inner kernel, `pack` the copies that make B's columns
-//! and A's rows contiguous, `few` the kernels for products of few rows.
+//! and A's rows contiguous, `few` the kernels for products of few rows, `vectors` what they and the tiles
+//! read rows with.
 
 mod block;
 mod few;

@@ -132,7 +132,19 @@ unsafe fn products<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     let mut sums = [[zero; VECTORS]; ROWS];
     let (mut a, mut b) = (tile.a, tile.b);
     let mut left = tile.depth;
+    // The rows of A below, which the next tile reads: of eight of them two lines each in eight rounds.
+    let below = tile.a.wrapping_offset(ROWS as isize * tile.a_row);
+    let is_large = ROWS * VECTORS > BUSY && tile.a_step == 1 && tile.depth >= LONG;
+    let mut round = 0;
     while left >= UNROLL {
+        if is_large {
+            let line = 64 / size_of::<V::Element>();
+            let row = below.wrapping_offset((round % 8) as isize * tile.a_row);
+            let at = row.wrapping_add(round / 8 * 2 * line);
+            V::prefetch(at);
+            V::prefetch(at.wrapping_add(line));
+            round += 1;
+        }
         for u in 0..UNROLL as isize {
             let (a, b) = (a.wrapping_offset(u * tile.a_step), b.wrapping_offset(u * tile.b_step));
             // SAFETY: `b` is a row of B and `a` a column of A, u steps on, and as many are left.

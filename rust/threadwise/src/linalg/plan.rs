@@ -1,7 +1,9 @@
 //! How one product is computed, as data: a function of its sizes and of the threads at hand.
 //!
 //! Only the number of threads and the size of the pieces depend on the threads: neither changes a bit
-//! of the result. Where k is cut depends on k alone.
+//! of the result. Where k is cut follows from sizes and layouts alone.
+
+mod wanted;
 
 use std::mem::size_of;
 
@@ -9,7 +11,6 @@ use threadwise_kernels::gemm::Kernel;
 
 use super::way::Layout;
 use super::{Real, load};
-use crate::work::WorkDistribution;
 
 /// Terms that are summed in registers before the sum meets the result: as many as let a sliver of B
 /// and a block of A share the second-level cache.
@@ -192,7 +193,9 @@ impl Plan {
             || (m >= WORTH_PACKING && far)
             || (m >= WORTH_ALIGNING && across_lines);
         let apart = layout.left_stride > APART && n >= 4 * width;
-        let copy_left = pack_right && (apart || (n >= width && !layout.left_is_row_major));
+        let left_bytes = m.saturating_mul(k).saturating_mul(size_of::<T>());
+        let scattered = !layout.left_is_row_major && n >= width && left_bytes > NEAREST;
+        let copy_left = (pack_right && apart) || scattered;
 
         let mut plan = Self {
             form: Form::Tiles,
@@ -355,26 +358,6 @@ fn even(count: usize, limit: usize, unit: usize) -> usize {
     let units = count.div_ceil(unit).max(1);
     let most = (limit / unit).max(1);
     units.div_ceil(units.div_ceil(most)) * unit
-}
-
-impl Plan {
-    /// The same, with pieces as the caller wants them: so many rows of C, or where rows are few, columns.
-    pub(super) fn cut_by<T: Real>(
-        self,
-        distribution: Option<WorkDistribution>,
-        kernel: &Kernel<T>,
-        (m, k, n): (usize, usize, usize),
-    ) -> Self {
-        let Some(distribution) = distribution else { return self };
-        let (height, width) = (kernel.rows(), kernel.columns());
-        if self.form == Form::Tiles {
-            let rows = distribution.extent(m, self.threads, height);
-            let cut = Self { rows, block: even(rows, BLOCK, height), ..self };
-            return Self { pack_together: cut.is_worth_together::<T>((m, k, n), width), ..cut };
-        }
-        let most = (FEW_PIECE / self.depth.max(1)).next_multiple_of(width).max(width);
-        Self { columns: distribution.extent(n, self.threads, width).min(most), ..self }
-    }
 }
 
 #[cfg(test)]

@@ -6,6 +6,7 @@ use threadwise_kernels::Isa;
 use threadwise_runtime::Interrupt;
 
 use super::{PackedWeight, Real, linear, linear_packed, matmul, matmul_shape, zeros};
+use crate::work::{Hint, Policy, WorkDistribution};
 use crate::{Activation, Context, Error};
 
 fn context(threads: usize) -> Context<'static> {
@@ -161,6 +162,41 @@ fn a_packed_weight_is_the_weight_for_any_number_of_threads() {
         check(&x, &weight.t().to_owned(), &y);
         for threads in 2..=4 {
             assert_eq!(by(threads), y, "{m}×{k}×{n}, {threads} threads");
+        }
+    }
+}
+
+#[test]
+fn a_node_without_cpus_is_refused_before_anything_is_written() {
+    let hint = Hint { policy: Policy::Local(Some(9999)), pin: false };
+    let nowhere = WorkDistribution::new(8, 64, 4, Some(hint), 64).ok();
+    for (a, b) in [
+        (vec![300, 200], vec![200, 260]),
+        (vec![700, 800], vec![800, 700]),
+        (vec![16, 70_000], vec![70_000, 20]),
+        (vec![1, 3000], vec![3000, 700]),
+        (vec![40, 20, 30], vec![40, 30, 50]),
+        (vec![3, 200, 200], vec![3, 200, 200]),
+        (vec![900, 100], vec![100, 8]),
+    ] {
+        let shape = matmul_shape(&a, &b).unwrap();
+        let (a, b) = (array::<f32>(&a, 0.0), array::<f32>(&b, 1.0));
+        let mut spread: Vec<usize> = shape.clone();
+        *spread.last_mut().unwrap() *= 2;
+        for threads in [1, 3] {
+            let context = Context { distribution: nowhere, ..context(threads) };
+            let mut out = ArrayD::from_elem(IxDyn(&spread), f32::NAN);
+            let every_other = Slice::new(0, None, 2);
+            let view = out.slice_axis_mut(Axis(shape.len() - 1), every_other);
+            let refused = matmul(a.view(), b.view(), view, &context).unwrap_err();
+            let sentence = "node is 9999, expected a memory node with CPUs for this process: ";
+            assert!(refused.to_string().starts_with(sentence), "{shape:?}: {refused}");
+            let mut whole = ArrayD::from_elem(IxDyn(&shape), f32::NAN);
+            assert!(matmul(a.view(), b.view(), whole.view_mut(), &context).is_err(), "{shape:?}");
+            assert!(
+                out.iter().chain(&whole).all(|c| c.is_nan()),
+                "{shape:?}: something is written"
+            );
         }
     }
 }

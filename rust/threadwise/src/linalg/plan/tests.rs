@@ -90,8 +90,47 @@ fn there_are_as_many_pieces_as_the_caller_wants() {
         assert_eq!(plan.block % height, 0, "{plan:?}");
         assert!(plan.block <= plan.rows, "{plan:?}");
     }
-    let wanted = WorkDistribution::new(width, 16 * width, 2, None, 64).unwrap();
-    let few = plan(2, 65_536, n, 2).cut_by(Some(wanted), &kernel, (2, 65_536, n));
-    assert_eq!((few.rows, n.div_ceil(few.columns)), (2, 4), "columns, of few rows: {few:?}");
     assert_eq!(plan(m, 512, n, 2).cut_by(None, &kernel, (m, 512, n)), plan(m, 512, n, 2), "none");
+}
+
+#[test]
+fn of_few_rows_columns_are_cut_and_streams_keep_long_runs() {
+    let kernel = f32::gemm(Isa::Scalar);
+    let pieces = |layout, n: usize, threads, max, tasks| {
+        let wanted = WorkDistribution::new(1, max, tasks, None, 64).unwrap();
+        let sizes = (2, 1000, n);
+        let plan = Plan::new(&kernel, sizes, layout, threads).cut_by(Some(wanted), &kernel, sizes);
+        assert_eq!((plan.threads, plan.rows), (threads, 2), "{plan:?}");
+        assert_eq!(plan.columns % kernel.columns(), 0, "{plan:?}");
+        n.div_ceil(plan.columns)
+    };
+    let columns = Layout { right_is_column_major: true, ..ROW_MAJOR };
+    assert_eq!(pieces(columns, 4096, 2, 4096, 4), 8, "dots: four for each of two threads");
+    assert_eq!(pieces(columns, 4096, 2, 64, 4), 64, "dots: at most 64 columns");
+    assert_eq!(pieces(ROW_MAJOR, 65_536, 2, 65_536, 4), 8, "streams: four for each");
+    assert_eq!(pieces(ROW_MAJOR, 65_536, 2, 65_536, 2), 4, "streams: two for each");
+    assert_eq!(pieces(ROW_MAJOR, 65_536, 2, 64, 16), 8, "streams: runs of 32 KiB");
+    assert_eq!(pieces(ROW_MAJOR, 4096, 4, 64, 4), 4, "streams: shorter, so that each has one");
+    let sizes = (1, 4096, 4096);
+    let alone = Plan::new(&kernel, sizes, ROW_MAJOR, 2);
+    let wanted = WorkDistribution::for_matmul(1, 4096, 2);
+    assert_eq!(alone.cut_by(Some(wanted), &kernel, sizes), alone, "k is cut already");
+}
+
+#[test]
+fn rows_of_pieces_that_the_caller_cuts_share_what_is_packed() {
+    let kernel = f32::gemm(Isa::Scalar);
+    let sizes = (1000, 1000, 1000);
+    let wanted = |rows| WorkDistribution::new(rows, rows, 1, None, 64).ok();
+    let whole = Plan::new(&kernel, sizes, ROW_MAJOR, 1);
+    assert!(whole.pack_right && !whole.pack_together, "{whole:?}");
+    let cut = whole.cut_by(wanted(8 * kernel.rows()), &kernel, sizes);
+    assert!(cut.pack_together, "each row of pieces would pack B: {cut:?}");
+    let many = Plan::new(&kernel, (4000, 1000, 1000), ROW_MAJOR, 64);
+    assert!(many.pack_together, "{many:?}");
+    let one = many.cut_by(wanted(4096), &kernel, (4000, 1000, 1000));
+    assert!(!one.pack_together, "there is but one row of pieces: {one:?}");
+    for plan in [cut, one] {
+        assert!(plan.block <= plan.rows.min(BLOCK), "{plan:?}");
+    }
 }
