@@ -42,6 +42,10 @@ class Info:
     """The one in use: the widest that ``THREADWISE_ISA`` allows."""
     kernels: tuple[str, ...]
     """The kernels in use, by name."""
+    is_calibrated: bool
+    """Whether plans rest on what `threadwise.calibrate` measured on this machine."""
+    calibration_file: str | None
+    """The file that keeps it, if one does."""
     cpus: int
     """CPUs that are switched on."""
     affinity: int
@@ -66,6 +70,7 @@ class Info:
             ("instruction sets", ", ".join(self.isa_detected)),
             ("in use", self.isa_used or "undecided: see below"),
             ("kernels", ", ".join(self.kernels) or "undecided: see below"),
+            ("calibration", self._calibration()),
             ("CPUs", f"{self.cpus}, of which this process may use {self.affinity}"),
             ("CPU quota", quota),
             ("NUMA nodes", str(self.numa_nodes)),
@@ -95,6 +100,14 @@ class Info:
             )
             for label, value in rows
         )
+
+
+    def _calibration(self) -> str:
+        if not self.is_calibrated:
+            return "none: constants of the machine are assumed, threadwise.calibrate() measures them"
+        if self.calibration_file is None:
+            return "measured by this process, in no file"
+        return f"measured, in {self.calibration_file}"
 
 
 def info() -> Info:
@@ -138,6 +151,8 @@ def info() -> Info:
         isa_detected=tuple(system["isa_detected"]),
         isa_used=system["isa_used"],
         kernels=tuple(system["kernels"]),
+        is_calibrated=system["is_calibrated"],
+        calibration_file=system["calibration_file"],
         cpus=system["cpus"],
         affinity=system["affinity"],
         quota=system["quota"],

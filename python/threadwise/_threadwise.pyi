@@ -14,7 +14,8 @@ __all__ = [
     "distribution_for_attention",
     "distribution_for_matmul",
     "distribution_ranges",
-    "explain_product",
+    "explain_linear",
+    "explain_matmul",
     "get_num_threads",
     "linear",
     "matmul",
@@ -37,6 +38,8 @@ class System(TypedDict):
     isa_detected: list[str]
     isa_used: str | None
     kernels: list[str]
+    is_calibrated: bool
+    calibration_file: str | None
     cpus: int
     affinity: int
     quota: float | None
@@ -58,8 +61,18 @@ class PackedWeight:
     def __reduce__(self) -> tuple[Any, tuple[FloatArray]]: ...
     def __eq__(self, other: object, /) -> bool: ...
 
-def explain_product(
-    a: object, b: object, is_layer: bool, threads: object, distribution: object, /
+def explain_matmul(
+    a: object, b: object, out: object, threads: object, distribution: object, /
+) -> tuple[str, int, int, float, float, float, str, bool]: ...
+def explain_linear(
+    x: object,
+    weight: object,
+    bias: object,
+    activation: object,
+    out: object,
+    threads: object,
+    distribution: object,
+    /,
 ) -> tuple[str, int, int, float, float, float, str, bool]: ...
 def calibrate(
     threads: object, /

@@ -8,9 +8,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
-from threadwise import _threadwise
-from threadwise.errors import DomainError
-from threadwise.linalg import linear, matmul
+from threadwise import _threadwise, errors, linalg
 
 __all__ = ["Calibration", "Measured", "Plan", "calibrate", "explain"]
 
@@ -24,8 +22,8 @@ class Measured:
     serial_seconds: float
     """The same with ``threads=1``."""
     prediction_error: float
-    """How far the prediction was off, as a part of what was measured: 0.1 if the call took a tenth
-    less than predicted, -0.5 if it took twice as long."""
+    """How far the prediction was off, as a part of what was measured, ``predicted / measured - 1``:
+    -0.5 if the call took twice as long as predicted."""
     serial_prediction_error: float
     """The same for one thread."""
 
@@ -48,12 +46,14 @@ class Plan:
 
     kernel: str
     """``{architecture}-{type}-{instruction set}-{form}``. The forms are ``gemm`` (tiles of the
-    result in registers), ``dots`` (few rows against contiguous columns) and ``streams`` (few rows
-    against contiguous rows)."""
+    result in registers), ``packed`` (the same with a packed weight), ``dots`` (few rows against
+    contiguous columns), ``streams`` (few rows against contiguous rows) and ``definition`` (a plain
+    loop)."""
     threads: int
     """How many take part."""
     chunks: int
-    """Pieces that the work is cut into."""
+    """Pieces that the result is cut into, 0 if it has no elements. (Where threads pack an operand
+    together beforehand, they share that in pieces of its own.)"""
     serial_seconds: float
     """What one thread takes, as predicted."""
     parallel_seconds: float
@@ -82,7 +82,8 @@ class Plan:
         ----------
         repeats : int, default 15
             Rounds, at least 1. In each, the call is made as planned and with ``threads=1``, so that
-            a change of the machine's speed hits both alike.
+            a change of the machine's speed hits both alike. Short calls are made some times in a
+            loop. An `out` is written.
 
         Returns
         -------
@@ -94,6 +95,11 @@ class Plan:
         DomainError
             If `repeats` is less than 1.
 
+        Notes
+        -----
+        In a loop, workers are awake who may have been asleep when the plan was made. Then the call
+        takes less time than was predicted, and that is an error of the prediction for the loop.
+
         Examples
         --------
         >>> import numpy as np
@@ -104,7 +110,7 @@ class Plan:
         True
         """
         if repeats < 1:
-            raise DomainError(f"repeats is {repeats}, expected at least 1")
+            raise errors.DomainError(f"repeats is {repeats}, expected at least 1")
         # Short calls are timed some at a time, as they follow each other in a loop.
         number = max(1, min(1000, int(3e-3 / self.serial_seconds)))
 
@@ -186,16 +192,19 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
     >>> plan.threads
     1
     """
-    if operation is not matmul and operation is not linear:
+    ask: Callable[..., Any]
+    if operation is linalg.matmul:
+        ask = _threadwise.explain_matmul
+    elif operation is linalg.linear:
+        ask = _threadwise.explain_linear
+    else:
         name = getattr(operation, "__qualname__", repr(operation))
-        raise DomainError(f"operation is {name}, expected threadwise.matmul or threadwise.linear")
+        raise errors.DomainError(
+            f"operation is {name}, expected threadwise.matmul or threadwise.linear"
+        )
     bound = inspect.signature(operation).bind(*arguments, **options)
-    given = bound.arguments
-    is_layer = operation is linear
-    left, right = ("x", "weight") if is_layer else ("a", "b")
-    found = _threadwise.explain_product(
-        given[left], given[right], is_layer, given.get("threads"), given.get("distribution")
-    )
+    bound.apply_defaults()
+    found = ask(*bound.arguments.values())
     kernel, threads, chunks, serial, parallel, dispatch, reason, is_calibrated = found
 
     return Plan(
@@ -254,8 +263,8 @@ def calibrate(*, threads: int | None = None) -> Calibration:
     Parameters
     ----------
     threads : int, optional
-        How many threads may be used, from 1 to 1024. With 1, what it costs to share work stays
-        assumed. By default what `threadwise.get_num_threads` says.
+        How many threads may be used, from 1 to 1024. With 1, what it costs to share work, and what
+        a second thread adds, stay as they were. By default what `threadwise.get_num_threads` says.
 
     Returns
     -------
