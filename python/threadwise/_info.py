@@ -101,10 +101,11 @@ class Info:
             for label, value in rows
         )
 
-
     def _calibration(self) -> str:
         if not self.is_calibrated:
-            return "none: constants of the machine are assumed, threadwise.calibrate() measures them"
+            return (
+                "none: constants of the machine are assumed, threadwise.calibrate() measures them"
+            )
         if self.calibration_file is None:
             return "measured by this process, in no file"
         return f"measured, in {self.calibration_file}"

@@ -152,8 +152,10 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
     ----------
     operation : {threadwise.matmul, threadwise.linear}
         The function itself.
-    *arguments, **options
+    *arguments
         What it would be called with.
+    **options
+        The same, by name.
 
     Returns
     -------
@@ -180,7 +182,7 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
     by the bandwidth of the cache or memory that they fit. With more threads it is that, divided by
     what further threads add, and what it costs to share the work: less if workers are awake, as
     they are for 40 us after a call. Threads are used where that gains a tenth of the time, and
-    twice what sharing costs. Where calls follow each other quickly, workers are woken once the
+    as much as sharing costs. Where calls follow each other quickly, workers are woken once the
     calls have lost as much as that costs; so the plan of a single call may differ from that of a
     loop.
 
@@ -192,19 +194,14 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
     >>> plan.threads
     1
     """
-    ask: Callable[..., Any]
-    if operation is linalg.matmul:
-        ask = _threadwise.explain_matmul
-    elif operation is linalg.linear:
-        ask = _threadwise.explain_linear
-    else:
+    if operation not in _ASK:
         name = getattr(operation, "__qualname__", repr(operation))
         raise errors.DomainError(
             f"operation is {name}, expected threadwise.matmul or threadwise.linear"
         )
     bound = inspect.signature(operation).bind(*arguments, **options)
     bound.apply_defaults()
-    found = ask(*bound.arguments.values())
+    found = _ASK[operation](*bound.arguments.values())
     kernel, threads, chunks, serial, parallel, dispatch, reason, is_calibrated = found
 
     return Plan(
@@ -221,6 +218,12 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
     )
 
 
+_ASK: dict[Callable[..., Any], Callable[..., Any]] = {
+    linalg.matmul: _threadwise.explain_matmul,
+    linalg.linear: _threadwise.explain_linear,
+}
+
+
 @dataclass(frozen=True, kw_only=True)
 class Calibration:
     """The constants of a machine, for one thread. Printed, they are a small table."""
@@ -230,6 +233,8 @@ class Calibration:
     bandwidth: dict[str, float]
     """Bytes a second that are read: ``"near"``, from a core's own caches; ``"shared"``, from the
     cache that cores share; ``"memory"``."""
+    cache_bytes: dict[str, float]
+    """What fits ``"near"`` and ``"shared"``, as the system says."""
     second_thread: dict[str, float]
     """How much a second thread adds to the first, 1 for as much again: where ``"compute"`` is the
     limit, and where ``"memory"`` is."""
@@ -246,7 +251,9 @@ class Calibration:
         for dtype, rate in self.multiply_adds.items():
             lines.append(f"{dtype:<10} {2 * rate / 1e9:8.1f} GFLOP/s")
         for level, rate in self.bandwidth.items():
-            lines.append(f"{level:<10} {rate / 1e9:8.1f} GB/s")
+            held = self.cache_bytes.get(level)
+            limit = f", up to {held / 1e6:.1f} MB" if held else ""
+            lines.append(f"{level:<10} {rate / 1e9:8.1f} GB/s{limit}")
         for limit, gain in self.second_thread.items():
             lines.append(f"{limit:<10} {1 + gain:8.2f} x with two threads")
         for state, seconds in self.dispatch_seconds.items():
@@ -318,6 +325,7 @@ def calibrate(*, threads: int | None = None) -> Calibration:
     return Calibration(
         multiply_adds=chosen("float32", "float64", "bfloat16", "float16", "int8"),
         bandwidth=chosen("near", "shared", "memory"),
+        cache_bytes={"near": value["near_bytes"], "shared": value["shared_bytes"]},
         second_thread={"compute": value["compute_gain"], "memory": value["memory_gain"]},
         dispatch_seconds=chosen("hot", "parked"),
         is_measured=is_measured,

@@ -2,18 +2,21 @@
 //! worker may get its turn late, or hold a piece of work while somebody else runs on its CPU; its
 //! caller then waits, and the call takes longer than it would have taken alone. Nothing tells so
 //! beforehand. So each call watches how it went, and after one that lost time calls stay on their own
-//! threads for a while: twice as long after each further loss, up to a second, and after each that
-//! went well the doubt is halved.
+//! threads for some times as long as was lost, so that no more than a part of the time can be lost in
+//! trying. Calls that are much longer than what was lost go on; one that goes well ends the doubt.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
-/// The first pause, in microseconds: some calls.
-const PAUSE: u64 = 500;
+/// The first pause, in times of what was lost: an eighth of the time may be lost in trying, ...
+const PAUSE: u64 = 8;
 
-/// Doublings up to about a second.
-const MOST_STRIKES: u32 = 11;
+/// ... and, after as many doublings, a thirty-second.
+const MOST_DOUBLINGS: u32 = 2;
+
+/// Work that takes this many times as long as was lost gains more by workers than it risks.
+const WORTH_A_RISK: u64 = 4;
 
 /// A wait that says nothing: the last piece of work may just have begun, or the caller was early.
 const SHORT: Duration = Duration::from_micros(40);
@@ -30,35 +33,42 @@ pub(crate) struct Course {
 }
 
 impl Course {
-    /// Whether the call would have been about as fast, or faster, without workers: either the caller
-    /// waited for them for half as long as it worked, or they did not come although there was time.
-    fn is_loss(self) -> bool {
-        let waited = self.wait > SHORT && self.wait > self.busy / 2;
-        let was_alone = self.came == 0 && self.busy > Duration::from_millis(1);
-        waited || was_alone
+    /// What was lost, if the call would have been about as fast, or faster, without workers: the caller
+    /// waited for them for half as long as it worked. Where they did not come although there was time,
+    /// no more was lost than to call them.
+    fn loss(self) -> Option<Duration> {
+        if self.wait > SHORT && self.wait > self.busy / 2 {
+            return Some(self.wait);
+        }
+        (self.came == 0 && self.busy > Duration::from_millis(1)).then_some(SHORT)
     }
 }
 
 #[derive(Debug)]
 pub(crate) struct Presence {
+    /// Losses without a success between them.
     strikes: AtomicU32,
     /// When to try again, in microseconds; 0 for now.
     until: AtomicU64,
+    /// What was lost last, in microseconds.
+    lost: AtomicU64,
 }
 
 impl Presence {
     pub(crate) const fn new() -> Self {
-        Self { strikes: AtomicU32::new(0), until: AtomicU64::new(0) }
+        let (strikes, until, lost) = (AtomicU32::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { strikes, until, lost }
     }
 
-    /// Whether workers are worth calling.
-    pub(crate) fn is_expected(&self) -> bool {
+    /// Whether workers are worth calling for work that takes so long without them.
+    pub(crate) fn is_expected(&self, work: Duration) -> bool {
         let until = self.until.load(Ordering::Relaxed);
-        until == 0 || self.is_expected_at(now())
+        until == 0 || self.is_expected_at(now(), work)
     }
 
-    fn is_expected_at(&self, now: u64) -> bool {
-        now >= self.until.load(Ordering::Relaxed)
+    fn is_expected_at(&self, now: u64, work: Duration) -> bool {
+        let risk = WORTH_A_RISK * self.lost.load(Ordering::Relaxed);
+        now >= self.until.load(Ordering::Relaxed) || work.as_micros() > u128::from(risk)
     }
 
     /// Nothing is known: what is remembered was of other workers.
@@ -69,22 +79,19 @@ impl Presence {
 
     /// Remembers how a call went.
     pub(crate) fn observe(&self, course: Course) {
-        if course.is_loss() {
-            self.observe_loss(now());
-        } else if self.until.load(Ordering::Relaxed) != 0 {
-            let strikes = self.strikes.load(Ordering::Relaxed) / 2;
-            self.strikes.store(strikes, Ordering::Relaxed);
-            if strikes == 0 {
-                self.until.store(0, Ordering::Relaxed);
-            }
+        match course.loss() {
+            Some(lost) => self.observe_loss(now(), lost),
+            None if self.until.load(Ordering::Relaxed) != 0 => self.forget(),
+            None => {}
         }
     }
 
     #[cold]
-    fn observe_loss(&self, now: u64) {
-        let strikes = (self.strikes.load(Ordering::Relaxed) + 1).min(MOST_STRIKES);
-        self.strikes.store(strikes, Ordering::Relaxed);
-        self.until.store(now + (PAUSE << strikes), Ordering::Relaxed);
+    fn observe_loss(&self, now: u64, lost: Duration) {
+        let lost = u64::try_from(lost.as_micros()).unwrap_or(u64::MAX >> 8);
+        let strikes = self.strikes.fetch_add(1, Ordering::Relaxed);
+        self.lost.store(lost, Ordering::Relaxed);
+        self.until.store(now + ((PAUSE * lost) << strikes.min(MOST_DOUBLINGS)), Ordering::Relaxed);
     }
 }
 
@@ -105,32 +112,30 @@ mod tests {
         Course { busy: Duration::from_millis(2), wait: Duration::from_millis(3), came: 1 };
     const ALONE: Course = Course { busy: Duration::from_millis(4), wait: Duration::ZERO, came: 0 };
 
+    const WORK: Duration = Duration::from_millis(1);
+
     #[test]
-    fn losses_pause_the_team_for_longer_and_longer_and_success_ends_it() {
+    fn losses_pause_the_team_in_proportion_and_a_success_ends_it() {
         let presence = Presence::new();
-        assert!(presence.is_expected(), "nothing is known");
+        assert!(presence.is_expected(WORK), "nothing is known");
         presence.observe(GOOD);
-        assert!(presence.is_expected(), "all went well");
-        let mut pauses = Vec::new();
-        for course in [LATE, ALONE, LATE] {
+        assert!(presence.is_expected(WORK), "all went well");
+        let pauses = [LATE; 5].map(|course| {
             presence.observe(course);
-            assert!(!presence.is_expected(), "{course:?}");
-            pauses.push(presence.until.load(Ordering::Relaxed) - now());
-        }
-        assert!(pauses.is_sorted(), "each longer than the one before: {pauses:?}");
-        for _ in 0..40 {
-            presence.observe(LATE);
-        }
+            assert!(!presence.is_expected(WORK), "{course:?}");
+            presence.until.load(Ordering::Relaxed).saturating_sub(now()).div_ceil(1000)
+        });
+        assert_eq!(pauses, [24, 48, 96, 96, 96], "milliseconds, for three that were lost");
+        assert!(presence.is_expected(Duration::from_millis(13)), "worth the risk of three more");
         let until = presence.until.load(Ordering::Relaxed);
-        assert!(until < now() + 1_100_000, "never for longer than about a second");
-        assert!(presence.is_expected_at(until), "then it is tried again");
-        for _ in 0..5 {
-            presence.observe(GOOD);
-        }
-        assert!(presence.is_expected(), "and trusted after some that went well");
+        assert!(presence.is_expected_at(until, WORK), "then it is tried again");
+        presence.observe(GOOD);
+        assert!(presence.is_expected(WORK), "and trusted after one that went well");
         presence.observe(ALONE);
+        assert!(!presence.is_expected(Duration::ZERO), "nobody came");
+        assert!(presence.is_expected(WORK), "but little was lost");
         presence.forget();
-        assert!(presence.is_expected(), "forgotten");
+        assert!(presence.is_expected(Duration::ZERO), "forgotten");
     }
 
     #[test]
@@ -140,7 +145,7 @@ mod tests {
             Course { busy: Duration::from_micros(300), wait: Duration::ZERO, came: 0 },
             Course { busy: Duration::from_millis(9), wait: Duration::from_millis(4), came: 3 },
         ] {
-            assert!(!course.is_loss(), "{course:?}");
+            assert_eq!(course.loss(), None, "{course:?}");
         }
     }
 }

@@ -85,8 +85,8 @@ pub struct Readiness {
 /// Who could help a call of up to `threads` threads that began now. None could, where the call is
 /// itself part of another's work, or workers were lately called in vain.
 #[must_use]
-pub fn readiness(threads: usize) -> Readiness {
-    if threads <= 1 || AT_WORK.get() || !PRESENCE.is_expected() {
+pub fn readiness(threads: usize, work: Duration) -> Readiness {
+    if threads <= 1 || AT_WORK.get() || !PRESENCE.is_expected(work) {
         return Readiness { ready: 0, parked: 0 };
     }
     let (ready, parked) = WORKERS.get(forget_workers).readiness(threads - 1);
@@ -220,7 +220,7 @@ pub fn for_each_in<T: Send>(
     let stop = AtomicBool::new(false);
     let here = Checkpoint { stop: &stop, interrupt: Some(interrupt) };
     let threads = threads.min(items.len());
-    let alone = threads <= 1 || AT_WORK.get() || !PRESENCE.is_expected();
+    let alone = threads <= 1 || AT_WORK.get();
     if alone || items.len() > Ranges::MOST {
         for item in items {
             work(item, here);

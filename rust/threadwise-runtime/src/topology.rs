@@ -127,6 +127,28 @@ pub fn numa_nodes() -> usize {
     entries.flatten().filter(|e| e.file_name().to_str().is_some_and(is_node)).count().max(1)
 }
 
+/// Bytes that a cache of the first CPU holds, of data at least, where the system says so.
+#[must_use]
+pub fn cache(level: u32) -> Option<usize> {
+    (0..8).find_map(|index| {
+        let folder = format!("/sys/devices/system/cpu/cpu0/cache/index{index}");
+        let read = |name: &str| std::fs::read_to_string(format!("{folder}/{name}")).ok();
+        let is_it =
+            read("level")?.trim().parse() == Ok(level) && read("type")?.trim() != "Instruction";
+        if is_it { cache_size(&read("size")?) } else { None }
+    })
+}
+
+/// A size as the system writes it: `2048K`.
+fn cache_size(text: &str) -> Option<usize> {
+    let text = text.trim();
+    let (number, unit) = match text.strip_suffix('K') {
+        Some(number) => (number, 1 << 10),
+        None => text.strip_suffix('M').map_or((text, 1), |number| (number, 1 << 20)),
+    };
+    number.parse::<usize>().ok()?.checked_mul(unit)
+}
+
 /// Whether the calling thread is the first of its process, which on Linux is the one that Python's
 /// signal handlers run on. Elsewhere the answer is always yes.
 #[must_use]
@@ -151,6 +173,13 @@ mod tests {
     fn this_machine_has_cpus_and_nodes() {
         assert!((1..=cpus()).contains(&affinity()), "{} of {} CPUs", affinity(), cpus());
         assert!(numa_nodes() >= 1, "at least one node");
+    }
+
+    #[test]
+    fn sizes_of_caches_are_read_as_the_system_writes_them() {
+        let sizes = ["2048K\n", "32M", "512", "", "K", "-1K"].map(cache_size);
+        assert_eq!(sizes, [Some(2 << 20), Some(32 << 20), Some(512), None, None, None]);
+        assert_eq!(cache(17), None, "no machine has so many levels");
     }
 
     #[test]

@@ -85,10 +85,10 @@ pub(super) fn packed<T: Real>(
 }
 
 /// Joins all axes but the last, in A and in the result, if both lie in memory that way.
-pub(super) fn rows_of_one_matrix<'a, L, S: RawData>(
-    a: ArrayViewD<'a, L>,
+pub(super) fn rows_of_one_matrix<L, S: RawData>(
+    a: ArrayViewD<'_, L>,
     out: ArrayBase<S, IxDyn>,
-) -> Result<(ArrayViewD<'a, L>, ArrayBase<S, IxDyn>), Error> {
+) -> Result<(ArrayViewD<'_, L>, ArrayBase<S, IxDyn>), Error> {
     if a.ndim() <= 2 || !a.is_standard_layout() || !out.is_standard_layout() {
         return Ok((a, out));
     }

@@ -118,11 +118,11 @@ pub fn explain_packed<T: Real>(
         _ => batch::rows_of_one_matrix(x, out)?.1,
     };
     let (Batch { runs, run, m, .. }, [n, k]) = (Batch::of(&out), weight.shape());
-    let choice = load::prospect::<T>((m, k, n), 1, context);
-    let (kernel, pieces) = product::outline_packed(m, weight, choice.threads, context);
     // One matrix of x after the other, where they are not the rows of one.
     let count = if out.is_empty() { 0 } else { runs * run };
-    Ok(in_turn((kernel, pieces), count, choice, context))
+    let choice = load::prospect::<T>((m, k, n), 1, context);
+    let outline = product::outline_packed(m, weight, choice.threads, context);
+    Ok(in_turn(outline, count, choice, context))
 }
 
 /// Some products one after the other, each shared by all threads.

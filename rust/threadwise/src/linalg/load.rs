@@ -59,7 +59,8 @@ pub(super) fn prospect<P: Product>(
 ) -> Choice {
     let (machine, _) = calibration::current(context.isa);
     let (most, pieces) = (context.threads, pieces(sizes).saturating_mul(count));
-    machine.choose(load::<P>(sizes, count), most, pieces, readiness(most))
+    let load = load::<P>(sizes, count);
+    machine.choose(load, most, pieces, readiness(most, machine.serial(load)))
 }
 
 /// How many pieces there could be.

@@ -25,6 +25,7 @@ pub(super) enum Way {
 
 /// What decides about C.
 #[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(super) struct Target {
     by_rows: bool,
     by_columns: bool,

@@ -6,15 +6,15 @@ use threadwise_runtime::{for_each, with_scratch};
 
 use crate::error::{Error, Extent, Shape};
 use crate::linalg::Real;
+use crate::work::{Choice, Load, calibration};
 use crate::{Context, linalg};
+
+/// Elements that take a few microseconds, for which nobody is asked.
+const AT_ONCE: usize = 1 << 14;
 
 /// Elements of a piece of work, about: a few microseconds, and both its arrays fit in the second-level
 /// cache.
 const PIECE: usize = 1 << 14;
-
-/// Elements below which rows stay on the calling thread. Waking a worker costs some ten microseconds,
-/// in which one core does about this many.
-const WORTH_A_THREAD: usize = 1 << 16;
 
 /// The shape of [`rms_norm`]'s result, which is that of `x`.
 ///
@@ -71,7 +71,7 @@ pub fn rms_norm<T: Real>(
     let rows_axis = (0..x.ndim() - 1).max_by_key(|&axis| x.shape()[axis]).map_or(Axis(0), Axis);
     let length = x.len_of(rows_axis);
     let together = (PIECE / (x.len() / length)).clamp(1, length);
-    let threads = context.threads.min(x.len() / WORTH_A_THREAD).max(1);
+    let threads = threads::<T>(x.len(), length.div_ceil(together), context);
     let from = x.axis_chunks_iter(rows_axis, together);
     let mut pieces: Vec<Piece<'_, T>> = from
         .zip(out.axis_chunks_iter_mut(rows_axis, together))
@@ -118,6 +118,18 @@ fn row<T: Real>(
         })?,
     }
     Ok(())
+}
+
+/// Threads that it is worth to norm so many elements in so many pieces: they are read and written, and little
+/// is computed.
+fn threads<T: Real>(elements: usize, pieces: usize, context: &Context<'_>) -> usize {
+    if context.threads <= 1 || elements < AT_ONCE {
+        return 1;
+    }
+    let bytes = elements as f64 * size_of::<T>() as f64;
+    let load = Load { kind: T::RATE, multiply_adds: elements as f64, read: bytes, written: bytes };
+    let (machine, _) = calibration::current(context.isa);
+    Choice::for_call(&machine, load, context.threads, pieces).threads
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 use threadwise_kernels::Isa;
-use threadwise_runtime::{Readiness, readiness, worth_waking};
+use threadwise_runtime::{Readiness, readiness, topology, worth_waking};
 
 /// The number types whose products have rates of their own.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,6 +36,10 @@ pub struct Machine {
     pub float16: f64,
     /// Rate of products of `int8`.
     pub int8: f64,
+    /// Bytes that a core's own caches hold.
+    pub near_bytes: f64,
+    /// Bytes that the cache which cores share holds for one call.
+    pub shared_bytes: f64,
     /// Bandwidth from a thread's own caches.
     pub near: f64,
     /// Bandwidth from the cache that threads share.
@@ -52,10 +56,6 @@ pub struct Machine {
     /// caller works alone.
     pub parked: f64,
 }
-
-/// Bytes that lie in a thread's own caches, and in the cache that threads share.
-const NEAR: f64 = 1e6;
-const SHARED: f64 = 16e6;
 
 /// What writing fresh memory costs beyond writing: the system clears each page when it is first touched.
 const FRESH: f64 = 6e-11;
@@ -84,6 +84,9 @@ impl Machine {
             bfloat16: float32,
             float16: float32,
             int8: 2.0 * float32,
+            near_bytes: topology::cache(2).map_or(1e6, |bytes| bytes as f64),
+            // Other programs use it too, and virtual machines see all of it.
+            shared_bytes: topology::cache(3).map_or(16e6, |bytes| (bytes as f64 / 2.0).min(32e6)),
             near: 60e9,
             shared: 25e9,
             memory: 12e9,
@@ -102,7 +105,10 @@ impl Machine {
         let is_rate = |rate: &f64| (1e8..1e14).contains(rate);
         let is_gain = |gain: f64| (0.0..=1.2).contains(&gain);
         let is_time = |time: f64| (1e-8..1e-1).contains(&time);
+        let is_size = |bytes: f64| (1e4..1e11).contains(&bytes);
         rates.iter().chain(&bandwidths).all(is_rate)
+            && is_size(self.near_bytes)
+            && is_size(self.shared_bytes)
             && is_gain(self.compute_gain)
             && is_gain(self.memory_gain)
             && is_time(self.hot)
@@ -122,9 +128,9 @@ impl Machine {
     }
 
     fn bandwidth(&self, bytes: f64) -> f64 {
-        if bytes <= NEAR {
+        if bytes <= self.near_bytes {
             self.near
-        } else if bytes <= SHARED {
+        } else if bytes <= self.shared_bytes {
             self.shared
         } else {
             self.memory
@@ -137,14 +143,20 @@ impl Machine {
         let fresh = if load.written > IS_FRESH { load.written * FRESH } else { 0.0 };
         let bytes = load.read + load.written;
         let moved = bytes / self.bandwidth(bytes) + fresh;
-        let gain = if compute >= moved || bytes <= NEAR {
+        let gain = if compute >= moved || bytes <= self.near_bytes {
             self.compute_gain
-        } else if bytes <= SHARED {
+        } else if bytes <= self.shared_bytes {
             f64::midpoint(self.compute_gain, self.memory_gain)
         } else {
             self.memory_gain
         };
         (CALL + compute.max(moved), gain)
+    }
+
+    /// How long `load` takes on one thread.
+    #[must_use]
+    pub fn serial(&self, load: Load) -> Duration {
+        Duration::from_secs_f64(self.alone(load).0.clamp(0.0, 1e6))
     }
 
     /// How `load`, in at most `pieces` pieces, is best shared among at most `most` threads, of which so
@@ -164,8 +176,7 @@ impl Machine {
                 .map(|threads| (threads, at(threads, dispatch)))
                 .min_by(|(_, one), (_, other)| one.total_cmp(other))
         };
-        let pays =
-            |time: f64, dispatch: f64| serial - time > (LEAST_GAIN * serial).max(2.0 * dispatch);
+        let pays = |time: f64, dispatch: f64| serial - time > (LEAST_GAIN * serial).max(dispatch);
         let awake = best(ready.ready, self.hot).map(|(t, time)| (t, time, self.hot));
         let woken = best(ready.ready + ready.parked, self.parked);
         let woken = woken.map(|(t, time)| (t, time, self.parked));
@@ -225,7 +236,7 @@ impl Choice {
         if most <= 1 || pieces <= 1 {
             return machine.choose(load, 1, 1, Readiness { ready: 0, parked: 0 });
         }
-        let ready = readiness(most);
+        let ready = readiness(most, machine.serial(load));
         let choice = machine.choose(load, most, pieces, ready);
         if choice.threads == 1
             && let Some((threads, time)) = choice.hot
