@@ -181,10 +181,10 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
     The time on one thread is predicted as the larger of two: multiply-adds by their rate, and bytes
     by the bandwidth of the cache or memory that they fit. With more threads it is that, divided by
     what further threads add, and what it costs to share the work: less if workers are awake, as
-    they are for 40 us after a call. Threads are used where that gains a tenth of the time, and
-    as much as sharing costs. Where calls follow each other quickly, workers are woken once the
-    calls have lost as much as that costs; so the plan of a single call may differ from that of a
-    loop.
+    they are for 40 us after a call. Calls of less than half a million multiply-adds are never
+    shared. Threads are used where that gains a tenth of the time, and as much as sharing costs.
+    Where calls follow each other quickly, workers are woken once the calls have lost as much as
+    that costs; so the plan of a single call may differ from that of a loop.
 
     Examples
     --------
@@ -194,14 +194,19 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
     >>> plan.threads
     1
     """
-    if operation not in _ASK:
+    ask: Callable[..., Any]
+    if operation is linalg.matmul:
+        ask = _threadwise.explain_matmul
+    elif operation is linalg.linear:
+        ask = _threadwise.explain_linear
+    else:
         name = getattr(operation, "__qualname__", repr(operation))
         raise errors.DomainError(
             f"operation is {name}, expected threadwise.matmul or threadwise.linear"
         )
     bound = inspect.signature(operation).bind(*arguments, **options)
     bound.apply_defaults()
-    found = _ASK[operation](*bound.arguments.values())
+    found = ask(*bound.arguments.values())
     kernel, threads, chunks, serial, parallel, dispatch, reason, is_calibrated = found
 
     return Plan(
@@ -216,12 +221,6 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
         call=partial(operation, *arguments, **options),
         serial_call=partial(operation, *arguments, **{**options, "threads": 1}),
     )
-
-
-_ASK: dict[Callable[..., Any], Callable[..., Any]] = {
-    linalg.matmul: _threadwise.explain_matmul,
-    linalg.linear: _threadwise.explain_linear,
-}
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -26,6 +26,11 @@ def test_prints_what_info_prints() -> None:
     assert "threads           1, from THREADWISE_NUM_THREADS\n" in done.stdout
 
 
+def test_says_whether_this_machine_is_calibrated() -> None:
+    printed = doctor(THREADWISE_CALIBRATION="off").stdout
+    assert "\ncalibration       none: constants of the machine are assumed, " in printed
+
+
 def test_sees_the_pool_of_numpys_blas() -> None:
     pools = json.loads(doctor("--json").stdout)["pools"]
     assert {pool["library"] for pool in pools} >= {

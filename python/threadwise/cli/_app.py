@@ -5,8 +5,10 @@ from typing import Annotated
 import typer
 
 from threadwise.cli.bench import bench
+from threadwise.cli.calibrate import calibrate
 from threadwise.cli.demo import demo
 from threadwise.cli.doctor import doctor
+from threadwise.cli.explain import explain
 
 __all__ = ["app"]
 
@@ -20,8 +22,10 @@ app = typer.Typer(
 # It has a parser of its own, which works without typer.
 _forwarded = {"allow_extra_args": True, "ignore_unknown_options": True}
 app.command(add_help_option=False, context_settings=_forwarded)(bench)
+app.command()(calibrate)
 app.command()(demo)
 app.command()(doctor)
+app.command()(explain)
 
 
 def _version(wanted: bool) -> None:

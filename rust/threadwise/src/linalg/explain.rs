@@ -74,21 +74,20 @@ pub fn explain<P: Product>(
         let before_last = out.ndim() - 1;
         out = out.insert_axis(Axis(before_last));
     }
-    let is_empty = out.is_empty();
-    if b.ndim() == 2 && !is_empty {
+    if b.ndim() == 2 && !out.is_empty() {
         (a, out) = batch::rows_of_one_matrix(a, out)?;
     }
     let Batch { runs, run, m, n, strides } = Batch::of(&out);
     let (k, count) = (a.shape()[a.ndim() - 1], runs * run);
+    let choice = load::prospect::<P>((m, k, n), count, context);
+    if out.is_empty() {
+        return Ok(Explanation::new((P::kernel(context.isa), 0), choice, context));
+    }
     let (left, right) = (first(a)?, first(b)?);
     let outline = |threads: usize| {
         let epilogue = Epilogue { bias, activation };
         P::outline(left, right, strides, epilogue, threads, context)
     };
-    let choice = load::prospect::<P>((m, k, n), count, context);
-    if is_empty {
-        return Ok(Explanation::new((outline(1).0, 0), choice, context));
-    }
     if out.ndim() > 2
         && let Some(together) = batch::together::<P>((m, k, n), count, choice.threads, context)
     {
@@ -158,12 +157,9 @@ impl Batch {
     }
 }
 
-/// The first matrix of a batch, or an empty one of none.
+/// The first matrix of a batch.
 fn first<T>(mut matrices: ArrayViewD<'_, T>) -> Result<ArrayView2<'_, T>, Error> {
     while matrices.ndim() > 2 {
-        if matrices.len_of(Axis(0)) == 0 {
-            return ArrayView2::from_shape((0, 0), &[]).map_err(|_| batch::unfit(matrices.shape()));
-        }
         matrices = matrices.index_axis_move(Axis(0), 0);
     }
     batch::fixed(matrices)

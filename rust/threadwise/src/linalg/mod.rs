@@ -98,6 +98,9 @@ pub trait Product: 'static {
     /// Which of the machine's rates is theirs.
     fn rate() -> Kind;
 
+    /// The kernel by name, in its form for many rows.
+    fn kernel(isa: Isa) -> String;
+
     /// The kernel by which [`Product::multiply`] would do a product with a C of such strides on so many threads,
     /// and its number of pieces.
     fn outline(
@@ -138,6 +141,10 @@ impl<T: Real> Product for T {
 
     fn rate() -> Kind {
         T::RATE
+    }
+
+    fn kernel(isa: Isa) -> String {
+        T::gemm(isa).name()
     }
 
     fn outline(

@@ -60,6 +60,10 @@ impl<P: Pair<Sum: Pod>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
         }
     }
 
+    fn kernel(isa: Isa) -> String {
+        P::kernel(isa).name()
+    }
+
     fn outline(
         a: ArrayView2<'_, P::Left>,
         b: ArrayView2<'_, P::Right>,

@@ -284,10 +284,17 @@ impl Choice {
                  come to the last ones"
             );
         }
-        format!(
-            "1 thread: {serial:.1} us of work; more threads would take {parallel:.1} us, of which sharing it out \
-             costs {dispatch:.1} us ({workers}), and that gains too little"
-        )
+        let alone = format!(
+            "1 thread: {serial:.1} us of work; more threads would take {parallel:.1} us, {dispatch:.1} of them to \
+             share it out ({workers})"
+        );
+        match self.hot {
+            Some((threads, time)) if ready == 0 => format!(
+                "{alone}; calls in quick succession wake the workers, and take {:.1} us on {threads} threads",
+                time * 1e6
+            ),
+            _ => alone,
+        }
     }
 }
 
@@ -347,10 +354,10 @@ mod tests {
         let machine = machine();
         let reason = |work, ready| machine.choose(load(work), 8, 100, ready).reason();
         assert!(reason(1e8, ASLEEP).starts_with("8 threads: 25000.3 us of work"), "many");
-        assert!(
-            reason(1e4, ASLEEP)
-                .contains("of which sharing it out costs 40.0 us (workers have to be woken)")
-        );
+        let asleep = "40.0 of them to share it out (workers have to be woken)";
+        assert!(reason(1e4, ASLEEP).ends_with(asleep), "little: {}", reason(1e4, ASLEEP));
+        let later = "; calls in quick succession wake the workers, and take ";
+        assert!(reason(1e5, ASLEEP).contains(later), "in a loop: {}", reason(1e5, ASLEEP));
         assert!(reason(1e8, NOBODY).contains("did not come"), "nobody");
         assert!(machine.choose(load(1e8), 1, 1, AWAKE).reason().contains("no more threads"));
     }
