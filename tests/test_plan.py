@@ -209,6 +209,7 @@ def test_what_is_no_operation_or_no_argument_is_refused() -> None:
         tw.explain(tw.matmul, a, a)
     with pytest.raises(tw.errors.DTypeError, match="dtype"):
         tw.explain(tw.matmul, a.astype(complex), a.T)
+    what: object
     for what in (3, "matmul", [], np.matmul, tw.pack, tw.nn.rms_norm):
         with pytest.raises(
             tw.errors.DomainError, match=r"^operation is .*, expected threadwise\.m"
