@@ -52,8 +52,8 @@ class Plan:
     threads: int
     """How many take part."""
     chunks: int
-    """Pieces that the result is cut into, 0 if it has no elements. (Where threads pack an operand
-    together beforehand, they share that in pieces of its own.)"""
+    """Pieces of work that the threads take, 0 if the result has no elements: parts of the result,
+    and of B where they pack it together."""
     serial_seconds: float
     """What one thread takes, as predicted."""
     parallel_seconds: float

@@ -4,7 +4,8 @@
 mod amx;
 
 use std::fmt;
-use std::sync::OnceLock;
+
+use once_cell::race::OnceBox;
 
 #[cfg(target_arch = "x86_64")]
 pub use amx::Amx;
@@ -186,10 +187,11 @@ impl Isa {
     ///
     /// If `THREADWISE_ISA` is none of [`Isa::NAMES`].
     pub fn current() -> Result<Self, UnknownIsa> {
-        static CURRENT: OnceLock<Result<Isa, UnknownIsa>> = OnceLock::new();
+        static CURRENT: OnceBox<Result<Isa, UnknownIsa>> = OnceBox::new();
         CURRENT
             .get_or_init(|| {
-                Self::capped(&std::env::var_os(CAP).unwrap_or_default().to_string_lossy())
+                let cap = std::env::var_os(CAP).unwrap_or_default();
+                Box::new(Self::capped(&cap.to_string_lossy()))
             })
             .clone()
     }

@@ -37,4 +37,10 @@ mod _threadwise {
     #[pymodule_export]
     #[expect(non_upper_case_globals, reason = "Python's name")]
     const version: &str = env!("CARGO_PKG_VERSION");
+
+    #[pymodule_init]
+    fn begin() -> pyo3::PyResult<()> {
+        threadwise::expect_forks();
+        Ok(())
+    }
 }

@@ -10,8 +10,9 @@ use std::cell::Cell;
 use std::env;
 use std::fmt;
 use std::num::NonZeroUsize;
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicUsize, Ordering};
+
+use once_cell::race::OnceBox;
 
 use crate::topology;
 
@@ -100,11 +101,11 @@ pub fn threads() -> Result<(usize, Source), BadVariable> {
 ///
 /// If `THREADWISE_NUM_THREADS` holds no number of threads.
 pub fn default_threads() -> Result<(usize, Source), BadVariable> {
-    static QUOTA: OnceLock<Option<f64>> = OnceLock::new();
+    static QUOTA: OnceBox<Option<f64>> = OnceBox::new();
     if let Some(setting) = environment().clone()? {
         return Ok(setting);
     }
-    Ok(within_quota(topology::affinity(), *QUOTA.get_or_init(topology::quota)))
+    Ok(within_quota(topology::affinity(), *QUOTA.get_or_init(|| Box::new(topology::quota()))))
 }
 
 /// Whether `THREADWISE_NUM_THREADS` makes sense, for calls too small to ask what it says.
@@ -120,9 +121,10 @@ pub fn check_environment() -> Result<(), BadVariable> {
 }
 
 fn environment() -> &'static Result<Option<(usize, Source)>, BadVariable> {
-    static ENVIRONMENT: OnceLock<Result<Option<(usize, Source)>, BadVariable>> = OnceLock::new();
+    static ENVIRONMENT: OnceBox<Result<Option<(usize, Source)>, BadVariable>> = OnceBox::new();
     ENVIRONMENT.get_or_init(|| {
-        from_environment(|name| env::var_os(name).map(|v| v.to_string_lossy().into_owned()))
+        let variable = |name: &str| env::var_os(name).map(|v| v.to_string_lossy().into_owned());
+        Box::new(from_environment(variable))
     })
 }
 

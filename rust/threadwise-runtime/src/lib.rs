@@ -29,4 +29,6 @@ pub use interrupt::{Interrupt, Interrupted};
 pub use momentum::worth_waking;
 pub use owned::Owned;
 pub use scratch::with_scratch;
-pub use team::{Checkpoint, Readiness, expect_workers, for_each, for_each_in, readiness};
+pub use team::{
+    Checkpoint, Readiness, expect_forks, expect_workers, for_each, for_each_in, readiness,
+};

@@ -3,9 +3,10 @@
 //! on. It is the rent-or-buy rule of A. Karlin, M. Manasse, L. Rudolph, D. Sleator, *Competitive
 //! Snoopy Caching*, Algorithmica 3, 1988: pay the price once as much has been lost by not paying it.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use once_cell::race::OnceBox;
 
 use crate::workers::SPIN;
 
@@ -46,8 +47,8 @@ impl Momentum {
 }
 
 fn now() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    nanoseconds(START.get_or_init(Instant::now).elapsed()).max(1)
+    static START: OnceBox<Instant> = OnceBox::new();
+    nanoseconds(START.get_or_init(|| Box::new(Instant::now())).elapsed()).max(1)
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -1,8 +1,9 @@
 //! Keeping a thread on some CPUs for a while. Not to succeed is no error, because no result depends on
 //! it; the first failure is remembered until somebody asks.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
+
+use once_cell::race::OnceBox;
 
 use crate::cpus::CpuSet;
 use crate::topology;
@@ -48,11 +49,11 @@ impl Drop for Pinned {
     }
 }
 
-static FAILURE: OnceLock<String> = OnceLock::new();
+static FAILURE: OnceBox<String> = OnceBox::new();
 static IS_TOLD: AtomicBool = AtomicBool::new(false);
 
 fn remember(failure: String) {
-    let _ = FAILURE.set(failure);
+    let _ = FAILURE.set(Box::new(failure));
 }
 
 /// The first failure of this process, told once.

@@ -5,9 +5,10 @@
 //! threads for some times as long as was lost, so that no more than a part of the time can be lost in
 //! trying. Calls that are much longer than what was lost go on; one that goes well ends the doubt.
 
-use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
+
+use once_cell::race::OnceBox;
 
 /// The first pause, in times of what was lost: an eighth of the time may be lost in trying, ...
 const PAUSE: u64 = 8;
@@ -97,8 +98,8 @@ impl Presence {
 
 /// Microseconds since the first call, at least 1.
 fn now() -> u64 {
-    static START: OnceLock<Instant> = OnceLock::new();
-    let start = START.get_or_init(Instant::now);
+    static START: OnceBox<Instant> = OnceBox::new();
+    let start = START.get_or_init(|| Box::new(Instant::now()));
     u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX / 2).max(1)
 }
 

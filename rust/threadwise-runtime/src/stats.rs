@@ -7,8 +7,9 @@
 
 use std::process;
 use std::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
-use std::sync::{LazyLock, OnceLock};
 use std::time::{Duration, Instant};
+
+use once_cell::race::{OnceBox, OnceRef};
 
 /// What one worker did, or all calling threads together.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -40,7 +41,7 @@ pub struct Counters {
     /// `None` for the caller's.
     name: Option<String>,
     process: u32,
-    next: OnceLock<&'static Self>,
+    next: OnceRef<'static, Self>,
 }
 
 const CREATED: usize = 0;
@@ -89,7 +90,7 @@ impl Counters {
     }
 }
 
-static FIRST: OnceLock<&'static Counters> = OnceLock::new();
+static FIRST: OnceRef<'static, Counters> = OnceRef::new();
 
 /// Counters for a worker that begins. They stay for as long as the process, as workers do.
 #[must_use]
@@ -125,7 +126,7 @@ fn add(name: Option<String>) -> &'static Counters {
         since: AtomicU64::new(now()),
         name,
         process: process::id(),
-        next: OnceLock::new(),
+        next: OnceRef::new(),
     }));
     let mut end = &FIRST;
     while end.set(made).is_err() {
@@ -138,7 +139,7 @@ fn add(name: Option<String>) -> &'static Counters {
 
 fn all() -> impl Iterator<Item = &'static Counters> {
     let process = process::id();
-    std::iter::successors(FIRST.get().copied(), |counters| counters.next.get().copied())
+    std::iter::successors(FIRST.get(), |counters| counters.next.get())
         .filter(move |counters| counters.process == process)
 }
 
@@ -179,8 +180,8 @@ pub fn reset() {
 
 /// Nanoseconds since some moment before.
 fn now() -> u64 {
-    static BEGIN: LazyLock<Instant> = LazyLock::new(Instant::now);
-    nanoseconds(BEGIN.elapsed())
+    static BEGIN: OnceBox<Instant> = OnceBox::new();
+    nanoseconds(BEGIN.get_or_init(|| Box::new(Instant::now())).elapsed())
 }
 
 fn nanoseconds(time: Duration) -> u64 {

@@ -22,7 +22,7 @@ use crate::members::Members;
 use crate::presence::{Course, Presence};
 use crate::ranges::Ranges;
 use crate::stats::{self, Counters};
-use crate::workers::{Place, Work};
+use crate::workers::{self, Place, Work};
 
 struct Job {
     /// Calls what `work` points to.
@@ -64,6 +64,13 @@ extern "C" fn forget_workers() {
     WORKERS.forget();
     PRESENCE.forget();
     stats::forget();
+}
+
+/// Sees to it that children of `fork` have workers of their own. The first call does so too, but one that a
+/// `fork` overtakes does it too late: its child would wait for its parent's workers. So a program that
+/// may fork beside its first call has this called before.
+pub fn expect_forks() {
+    workers::at_fork(forget_workers);
 }
 
 static PRESENCE: Presence = Presence::new();

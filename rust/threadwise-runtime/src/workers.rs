@@ -10,7 +10,7 @@
 
 use std::ptr;
 use std::sync::atomic::{AtomicBool, AtomicPtr, AtomicUsize, Ordering};
-use std::sync::{Mutex, Once, OnceLock, PoisonError};
+use std::sync::{Mutex, OnceLock, PoisonError};
 use std::thread::{self, Thread};
 use std::time::{Duration, Instant};
 
@@ -267,14 +267,7 @@ impl<J: Work + 'static> Place<J> {
 
     #[cold]
     fn make(&self, forget: extern "C" fn()) -> &'static Workers<J> {
-        static AT_FORK: Once = Once::new();
-        AT_FORK.call_once(|| {
-            #[cfg(unix)]
-            // SAFETY: the function may run in a child of several threads: it only stores a null.
-            let _ = unsafe { libc::pthread_atfork(None, None, Some(forget)) };
-            #[cfg(not(unix))]
-            let _ = forget;
-        });
+        at_fork(forget);
         let made = Box::into_raw(Box::new(Workers::new()));
         let published =
             self.0.compare_exchange(ptr::null_mut(), made, Ordering::AcqRel, Ordering::Acquire);
@@ -293,6 +286,20 @@ impl<J: Work + 'static> Place<J> {
     /// In a child after `fork`: there are none.
     pub(crate) fn forget(&self) {
         self.0.store(ptr::null_mut(), Ordering::Release);
+    }
+}
+
+/// Has `forget` called in every child of a `fork` that begins after this.
+pub(crate) fn at_fork(forget: extern "C" fn()) {
+    // Threads that come here at once may all ask for it: to forget twice does no harm.
+    static IS_ASKED: AtomicBool = AtomicBool::new(false);
+    if !IS_ASKED.load(Ordering::Acquire) {
+        #[cfg(unix)]
+        // SAFETY: the function may run in a child of several threads: it only stores to atomics.
+        let _ = unsafe { libc::pthread_atfork(None, None, Some(forget)) };
+        #[cfg(not(unix))]
+        let _ = forget;
+        IS_ASKED.store(true, Ordering::Release);
     }
 }
 

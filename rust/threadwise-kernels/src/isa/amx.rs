@@ -1,7 +1,8 @@
 //! AMX: whether the CPU has it, and leave of the system to use it.
 
 use std::arch::x86_64::{__cpuid_count, CpuidResult};
-use std::sync::OnceLock;
+
+use once_cell::race::OnceBox;
 
 use super::{Avx512, Bf16, Vnni};
 
@@ -16,11 +17,13 @@ impl Amx {
     /// inherits the leave.
     #[must_use]
     pub fn detect() -> Option<Self> {
-        static FOUND: OnceLock<Option<Amx>> = OnceLock::new();
-        *FOUND.get_or_init(|| {
-            let (vectors, _, _) = (Avx512::detect()?, Vnni::detect()?, Bf16::detect()?);
-            (has_tiles() && leave()).then_some(Self(vectors))
-        })
+        static FOUND: OnceBox<Option<Amx>> = OnceBox::new();
+        *FOUND.get_or_init(|| Box::new(Self::ask()))
+    }
+
+    fn ask() -> Option<Self> {
+        let (vectors, _, _) = (Avx512::detect()?, Vnni::detect()?, Bf16::detect()?);
+        (has_tiles() && leave()).then_some(Self(vectors))
     }
 
     /// The 512-bit vectors beside the tiles.

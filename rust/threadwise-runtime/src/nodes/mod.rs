@@ -11,7 +11,9 @@ mod tests;
 
 use std::fs;
 use std::path::Path;
-use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use once_cell::race::OnceBox;
 
 use crate::cpus::CpuSet;
 use crate::topology;
@@ -130,8 +132,8 @@ impl Nodes {
 
 /// The whole machine, read once.
 fn machine() -> &'static Nodes {
-    static MACHINE: OnceLock<Nodes> = OnceLock::new();
-    MACHINE.get_or_init(|| Nodes::read(Path::new("/sys/devices/system")))
+    static MACHINE: OnceBox<Nodes> = OnceBox::new();
+    MACHINE.get_or_init(|| Box::new(Nodes::read(Path::new("/sys/devices/system"))))
 }
 
 /// For each thread of a call from here, the calling one first, the CPUs that it should be on; `None`

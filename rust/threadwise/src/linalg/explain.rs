@@ -15,7 +15,7 @@ use crate::{Context, Error};
 pub struct Explanation {
     /// The kernel: `{architecture}-{type}-{instruction set}-{form}`.
     pub kernel: String,
-    /// Pieces of work that the result is cut into.
+    /// Pieces of work that threads take: parts of the result, and of B where they pack it together.
     pub chunks: usize,
     /// The choice of threads.
     pub choice: Choice,

@@ -56,7 +56,7 @@ const APART: usize = 2048;
 const CLOSE: usize = 1024;
 
 /// Bytes of B that threads pack together at a time, ...
-pub(super) const TOGETHER: usize = 16 << 20;
+const TOGETHER: usize = 16 << 20;
 
 /// ... if each would else pack at least this many elements that others pack too.
 const WORTH_TOGETHER: usize = 1 << 18;
@@ -284,6 +284,29 @@ impl Plan {
     /// Into how many pieces it cuts a product.
     pub(super) fn pieces(&self, (m, k, n): (usize, usize, usize)) -> usize {
         m.div_ceil(self.rows) * n.div_ceil(self.columns) * k.div_ceil(self.chunk).max(1)
+    }
+
+    /// Pieces of work that threads take: those of the product in each of its turns, and those of B where
+    /// they pack it together.
+    pub(super) fn tasks<T: Real>(
+        &self,
+        kernel: &Kernel<T>,
+        (m, k, n): (usize, usize, usize),
+    ) -> usize {
+        let pieces = self.pieces((m, k, n));
+        if !self.pack_together {
+            return pieces;
+        }
+        let turns = k.div_ceil(self.turn(kernel, n)).max(1);
+        let slivers = k.div_ceil(self.depth) * n.div_ceil(kernel.columns());
+        // There is nothing to share of a single one.
+        turns * pieces + if slivers > 1 { slivers } else { 0 }
+    }
+
+    /// Terms of which B is packed together at a time: whole passes.
+    pub(super) fn turn<T: Real>(&self, kernel: &Kernel<T>, n: usize) -> usize {
+        let pass = kernel.packed_right(self.depth, n) * size_of::<T>();
+        (TOGETHER / pass.max(1)).max(1) * self.depth
     }
 
     /// Whether so many rows of pieces would pack the same columns of B that they had better do it once.

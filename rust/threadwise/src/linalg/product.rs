@@ -197,7 +197,7 @@ pub(super) fn outline<T: Real>(
     let kernel = T::gemm(context.isa);
     let plan = Plan::new(&kernel, (m, k, n), layout, threads);
     let plan = plan.cut_by(context.distribution, &kernel, (m, k, n));
-    (kernel.name().replace("gemm", plan.form.name()), plan.pieces((m, k, n)))
+    (kernel.name().replace("gemm", plan.form.name()), plan.tasks(&kernel, (m, k, n)))
 }
 
 /// The same for [`multiply_packed`].
@@ -210,7 +210,7 @@ pub(super) fn outline_packed<T: Real>(
     let ([n, k], kernel) = (weight.shape(), weight.kernel());
     let plan = Plan::packed(kernel, (rows, k, n), threads);
     let plan = plan.cut_by(context.distribution, kernel, (rows, k, n));
-    (kernel.name().replace("gemm", "packed"), plan.pieces((rows, k, n)))
+    (kernel.name().replace("gemm", "packed"), plan.tasks(kernel, (rows, k, n)))
 }
 
 /// [`multiply`] where the rows of C are contiguous.
@@ -286,7 +286,7 @@ fn in_chunks<T: Real>(
     })?
 }
 
-/// B packed once by all threads, as much of it at a time as fits a place of [`plan::TOGETHER`] bytes, then
+/// B packed once by all threads, as much of it at a time as [`Plan::turn`] says, then
 /// multiplied by all.
 fn packed_together<T: Real>(
     kernel: &Kernel<T>,
@@ -297,8 +297,7 @@ fn packed_together<T: Real>(
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let (k, n) = b.dim();
-    let passes = plan::TOGETHER / (kernel.packed_right(plan.depth, n) * size_of::<T>()).max(1);
-    let most = passes.max(1) * plan.depth;
+    let most = plan.turn(kernel, n);
     let mut pieces = Vec::with_capacity(c.nrows().div_ceil(plan.rows) * n.div_ceil(plan.columns));
     cut(plan, 0..k, c, &mut pieces);
     with_scratch(kernel.packed_right(most.min(k), n), |scratch: &mut [T]| {

@@ -8,9 +8,10 @@ use std::ffi::OsString;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::RwLock;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};
 
+use arc_swap::ArcSwapOption;
 use serde::{Deserialize, Serialize};
 use threadwise_kernels::Isa;
 use threadwise_runtime::topology;
@@ -85,17 +86,23 @@ struct Known {
     file: Option<PathBuf>,
 }
 
-/// The constants in use, once they were needed.
-static CURRENT: RwLock<Option<Known>> = RwLock::new(None);
+/// The constants in use, once they were needed. No lock: a child after `fork` would wait for ever for one
+/// that another thread of its parent held.
+static CURRENT: ArcSwapOption<Known> = ArcSwapOption::const_empty();
 
 /// The constants of this machine, and where they come from.
 #[must_use]
 pub fn current(isa: Isa) -> (Machine, Origin) {
-    if let Ok(current) = CURRENT.read()
-        && let Some(Known { machine, origin, .. }) = *current
-    {
-        return (machine, origin);
+    if let Some(Known { machine, origin, .. }) = CURRENT.load().as_deref() {
+        return (*machine, *origin);
     }
+    let Known { machine, origin, .. } = first(isa);
+    (machine, origin)
+}
+
+/// What this process begins with, unless another thread has measured meanwhile.
+#[cold]
+fn first(isa: Isa) -> Known {
     let host = Host::current(isa);
     let folder = if is_off() { None } else { folder() };
     let kept = folder.and_then(|folder| Some((load(&folder, &host)?, folder)));
@@ -106,20 +113,17 @@ pub fn current(isa: Isa) -> (Machine, Origin) {
         }
         None => Known { machine: Machine::assumed(isa), origin: Origin::Assumed, file: None },
     };
-    let found = (known.machine, known.origin);
-    if let Ok(mut current) = CURRENT.write() {
-        // Another thread may have measured meanwhile.
-        let Known { machine, origin, .. } = current.get_or_insert(known);
-        return (*machine, *origin);
-    }
-    found
+    let known = Arc::new(known);
+    let nothing: Option<Arc<Known>> = None;
+    let before = CURRENT.compare_and_swap(&nothing, Some(Arc::clone(&known)));
+    before.as_deref().unwrap_or(&known).clone()
 }
 
 /// The file that the constants in use were read from or written to, if there is one.
 #[must_use]
 pub fn file(isa: Isa) -> Option<PathBuf> {
     let _ = current(isa);
-    CURRENT.read().ok()?.as_ref()?.file.clone()
+    CURRENT.load().as_deref()?.file.clone()
 }
 
 /// Whether measurements are switched off.
@@ -139,10 +143,8 @@ pub fn keep(isa: Isa, machine: Machine) -> io::Result<PathBuf> {
     let stored = folder()
         .ok_or_else(nowhere)
         .and_then(|folder| store(&folder, &Record { host: Host::current(isa), machine }));
-    if let Ok(mut current) = CURRENT.write() {
-        let file = stored.as_ref().ok().cloned();
-        *current = Some(Known { machine, origin: Origin::Measured, file });
-    }
+    let file = stored.as_ref().ok().cloned();
+    CURRENT.store(Some(Arc::new(Known { machine, origin: Origin::Measured, file })));
     stored
 }
 
