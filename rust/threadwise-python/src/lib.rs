@@ -39,8 +39,7 @@ mod _threadwise {
     const version: &str = env!("CARGO_PKG_VERSION");
 
     #[pymodule_init]
-    fn begin() -> pyo3::PyResult<()> {
+    fn begin() {
         threadwise::expect_forks();
-        Ok(())
     }
 }
