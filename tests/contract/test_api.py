@@ -30,6 +30,7 @@ PUBLIC = {
         "matmul",
         "nn",
         "pack",
+        "parallel",
         "plan",
         "reset_work_stats",
         "set_num_threads",
@@ -39,6 +40,15 @@ PUBLIC = {
     },
     tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
     tw.nn: {"rms_norm"},
+    tw.parallel: {
+        "Advice",
+        "Checked",
+        "Failure",
+        "ThreadExecutor",
+        "advise",
+        "map",
+        "register_joblib",
+    },
     tw.plan: {"Calibration", "Measured", "Plan", "calibrate", "explain"},
     tw.work: {
         "NumaHint",
