@@ -9,11 +9,13 @@ from typing import Any as _Any
 
 if _TYPE_CHECKING:
     from threadwise.quant.config import QuantConfig
+    from threadwise.quant.report import QuantReport, TensorReport
 
-__all__ = ["QuantConfig"]
+__all__ = ["QuantConfig", "QuantReport", "TensorReport"]
 
 _LATE = {
     "config": ("QuantConfig",),
+    "report": ("QuantReport", "TensorReport"),
 }
 
 
