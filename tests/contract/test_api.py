@@ -41,7 +41,7 @@ PUBLIC = {
     tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
     tw.nn: {"rms_norm"},
     tw.plan: {"Calibration", "Measured", "Plan", "calibrate", "explain"},
-    tw.quant: {"QuantConfig", "QuantReport", "TensorReport"},
+    tw.quant: {"Progress", "ProgressBar", "QuantConfig", "QuantReport", "TensorReport"},
     tw.work: {
         "NumaHint",
         "WorkDistribution",

@@ -9,12 +9,14 @@ from typing import Any as _Any
 
 if _TYPE_CHECKING:
     from threadwise.quant.config import QuantConfig
+    from threadwise.quant.progress import Progress, ProgressBar
     from threadwise.quant.report import QuantReport, TensorReport
 
-__all__ = ["QuantConfig", "QuantReport", "TensorReport"]
+__all__ = ["Progress", "ProgressBar", "QuantConfig", "QuantReport", "TensorReport"]
 
 _LATE = {
     "config": ("QuantConfig",),
+    "progress": ("Progress", "ProgressBar"),
     "report": ("QuantReport", "TensorReport"),
 }
 
