@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from time import monotonic
 from types import TracebackType
-from typing import Any
+from typing import Any, Self
 
 from threadwise.errors import DTypeError
 from threadwise.quant._report_text import size
@@ -103,7 +103,7 @@ class ProgressBar:
         if self._bar is not None:
             self._bar.close()
 
-    def __enter__(self) -> "ProgressBar":
+    def __enter__(self) -> Self:
         """Return the bar itself."""
         return self
 
