@@ -41,7 +41,15 @@ PUBLIC = {
     tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
     tw.nn: {"rms_norm"},
     tw.plan: {"Calibration", "Measured", "Plan", "calibrate", "explain"},
-    tw.quant: {"Progress", "ProgressBar", "QuantConfig", "QuantReport", "TensorReport"},
+    tw.quant: {
+        "Progress",
+        "ProgressBar",
+        "QuantConfig",
+        "QuantReport",
+        "QuantizedTensor",
+        "TensorReport",
+        "quantize",
+    },
     tw.work: {
         "NumaHint",
         "WorkDistribution",

@@ -11,13 +11,23 @@ if _TYPE_CHECKING:
     from threadwise.quant.config import QuantConfig
     from threadwise.quant.progress import Progress, ProgressBar
     from threadwise.quant.report import QuantReport, TensorReport
+    from threadwise.quant.tensor import QuantizedTensor, quantize
 
-__all__ = ["Progress", "ProgressBar", "QuantConfig", "QuantReport", "TensorReport"]
+__all__ = [
+    "Progress",
+    "ProgressBar",
+    "QuantConfig",
+    "QuantReport",
+    "QuantizedTensor",
+    "TensorReport",
+    "quantize",
+]
 
 _LATE = {
     "config": ("QuantConfig",),
     "progress": ("Progress", "ProgressBar"),
     "report": ("QuantReport", "TensorReport"),
+    "tensor": ("QuantizedTensor", "quantize"),
 }
 
 
