@@ -29,6 +29,8 @@ pub struct Checkpoint {
     pub folder: PathBuf,
     /// The files with weights, in the order of their names.
     pub shards: Vec<Weights>,
+    /// Whether an index says which tensor is where.
+    pub has_index: bool,
     /// Whether the directory is the model, with whatever else is in it.
     pub is_folder: bool,
 }
@@ -42,22 +44,28 @@ impl Checkpoint {
     /// If the system refuses, or a file is not what it should be: an index that names files elsewhere, a
     /// tensor that is not where the index says, or one that is in two files.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let about = fs::metadata(path).map_err(StoreError::io(path, "open"))?;
+        let about = fs::metadata(path).map_err(StoreError::io(path, "be opened"))?;
         if !about.is_dir() {
             let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-            return Ok(Self { folder, shards: vec![Weights::open(path)?], is_folder: false });
+            return Ok(Self {
+                folder,
+                shards: vec![Weights::open(path)?],
+                has_index: false,
+                is_folder: false,
+            });
         }
         let folder = path.to_owned();
         let (single, index) = (path.join(SINGLE), path.join(INDEX));
+        let has_index = !single.exists() && index.exists();
         let shards = if single.exists() {
             vec![Weights::open(&single)?]
-        } else if index.exists() {
+        } else if has_index {
             indexed(path, &index)?
         } else {
             loose(path)?
         };
         expect_different(&shards)?;
-        Ok(Self { folder, shards, is_folder: true })
+        Ok(Self { folder, shards, has_index, is_folder: true })
     }
 
     /// Files that belong to the model beside its weights: configuration, tokenizer, and the like, as
@@ -110,8 +118,8 @@ fn indexed(folder: &Path, index: &Path) -> Result<Vec<Weights>, StoreError> {
 /// All files of safetensors in a directory without index.
 fn loose(folder: &Path) -> Result<Vec<Weights>, StoreError> {
     let mut paths = Vec::new();
-    for entry in fs::read_dir(folder).map_err(StoreError::io(folder, "read"))? {
-        let path = entry.map_err(StoreError::io(folder, "read"))?.path();
+    for entry in fs::read_dir(folder).map_err(StoreError::io(folder, "be read"))? {
+        let path = entry.map_err(StoreError::io(folder, "be read"))?.path();
         if path.extension().is_some_and(|end| end == "safetensors") && path.is_file() {
             paths.push(path);
         }
@@ -139,9 +147,9 @@ fn expect_different(shards: &[Weights]) -> Result<(), StoreError> {
 
 /// The contents of a file of JSON, which is no longer than headers may be.
 pub(crate) fn small_file(path: &Path) -> Result<Vec<u8>, StoreError> {
-    let file = File::open(path).map_err(StoreError::io(path, "open"))?;
+    let file = File::open(path).map_err(StoreError::io(path, "be opened"))?;
     let mut text = Vec::new();
-    file.take(LONGEST + 1).read_to_end(&mut text).map_err(StoreError::io(path, "read"))?;
+    file.take(LONGEST + 1).read_to_end(&mut text).map_err(StoreError::io(path, "be read"))?;
     if text.len() as u64 > LONGEST {
         let problem = format!("the file has more than {LONGEST} bytes, too many for what it is");
         return Err(StoreError::format(path)(Flaw::Index(problem)));
@@ -151,11 +159,11 @@ pub(crate) fn small_file(path: &Path) -> Result<Vec<u8>, StoreError> {
 
 fn gather(root: &Path, under: &Path, found: &mut Vec<PathBuf>) -> Result<(), StoreError> {
     let folder = root.join(under);
-    for entry in fs::read_dir(&folder).map_err(StoreError::io(&folder, "read"))? {
-        let entry = entry.map_err(StoreError::io(&folder, "read"))?;
+    for entry in fs::read_dir(&folder).map_err(StoreError::io(&folder, "be read"))? {
+        let entry = entry.map_err(StoreError::io(&folder, "be read"))?;
         let name = entry.file_name();
         let path = under.join(&name);
-        let kind = entry.file_type().map_err(StoreError::io(&folder, "read"))?;
+        let kind = entry.file_type().map_err(StoreError::io(&folder, "be read"))?;
         if kind.is_dir() && !name.to_string_lossy().starts_with('.') {
             gather(root, &path, found)?;
         } else if !kind.is_dir() && entry.path().is_file() && !is_weights(&path) {

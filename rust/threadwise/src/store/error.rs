@@ -206,12 +206,12 @@ mod tests {
 
     #[test]
     fn sentences_name_file_and_tensor() {
-        let error = StoreError::io_of(Path::new("a/b.safetensors"), "w", "read")(
+        let error = StoreError::io_of(Path::new("a/b.safetensors"), "w", "be read")(
             io::ErrorKind::UnexpectedEof.into(),
         );
         assert_eq!(
             error.to_string(),
-            "a/b.safetensors: tensor 'w': cannot read: unexpected end of file",
+            "a/b.safetensors: tensor 'w': cannot be read: unexpected end of file",
             "with a tensor"
         );
         let error = StoreError::format(Path::new("x"))(Flaw::Twice("y\n".repeat(150)));

@@ -79,7 +79,7 @@ impl Header {
     /// If it is not what a header must be, or does not fit the data.
     pub fn parse(text: &[u8], data: u64) -> Result<Self, Flaw> {
         let mut header = json::header(text)?;
-        header.tensors.sort_by(|a, b| (a.begin, a.end).cmp(&(b.begin, b.end)));
+        header.tensors.sort_by_key(|tensor| (tensor.begin, tensor.end));
         let mut before: Option<&Tensor> = None;
         for tensor in &header.tensors {
             let name = || tensor.name.clone();

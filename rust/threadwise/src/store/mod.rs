@@ -11,12 +11,14 @@ mod dtype;
 mod error;
 mod header;
 mod json;
+pub(crate) mod staging;
 mod weights;
 
 pub(crate) use at::{read_at, write_at};
 pub(crate) use checkpoint::small_file;
 pub use checkpoint::{Checkpoint, INDEX, SINGLE};
 pub use dtype::Dtype;
+pub(crate) use error::Quoted;
 pub use error::{Flaw, StoreError};
 pub use header::{Header, LONGEST, MOST_AXES, Tensor};
 pub use weights::Weights;

@@ -24,22 +24,22 @@ impl Weights {
     ///
     /// If the system refuses, or the file is not what it should be.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = File::open(path).map_err(StoreError::io(path, "open"))?;
-        let about = file.metadata().map_err(StoreError::io(path, "open"))?;
+        let file = File::open(path).map_err(StoreError::io(path, "be opened"))?;
+        let about = file.metadata().map_err(StoreError::io(path, "be opened"))?;
         if !about.is_file() {
             let not_a_file = std::io::Error::other("it is not a file");
-            return Err(StoreError::io(path, "open")(not_a_file));
+            return Err(StoreError::io(path, "be opened")(not_a_file));
         }
         let bytes = about.len();
         if bytes < PREFIX {
             return Err(StoreError::format(path)(super::Flaw::NoLength(bytes)));
         }
         let mut prefix = [0; 8];
-        (&file).read_exact(&mut prefix).map_err(StoreError::io(path, "read"))?;
+        (&file).read_exact(&mut prefix).map_err(StoreError::io(path, "be read"))?;
         let length = header::length(prefix, bytes).map_err(StoreError::format(path))?;
         // At most 100 MB, and no more than the file has.
         let mut text = vec![0; usize::try_from(length).unwrap_or(usize::MAX)];
-        (&file).read_exact(&mut text).map_err(StoreError::io(path, "read"))?;
+        (&file).read_exact(&mut text).map_err(StoreError::io(path, "be read"))?;
         let data = PREFIX + length;
         let header = Header::parse(&text, bytes - data).map_err(StoreError::format(path))?;
         Ok(Self { path: path.to_owned(), file, header, data })

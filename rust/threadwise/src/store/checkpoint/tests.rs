@@ -91,7 +91,7 @@ fn what_does_not_fit_is_refused_in_a_sentence() {
     let expected = "tensor 'z' is not in a.safetensors, where the index says it is";
     assert!(missing.ends_with(expected), "{missing}");
     let absent = index(r#"{"weight_map":{"z":"c.safetensors"}}"#);
-    assert!(absent.starts_with("DIR/c.safetensors: cannot open: "), "{absent}");
+    assert!(absent.starts_with("DIR/c.safetensors: cannot be opened: "), "{absent}");
     let twice = index(r#"{"weight_map":{"a":"a.safetensors","a":"a.safetensors"}}"#);
     assert!(twice.contains("\"a\" comes twice"), "{twice}");
     assert!(index("[]").contains("the index is not that of a model: "), "no object");

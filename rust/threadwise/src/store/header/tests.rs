@@ -101,7 +101,7 @@ fn what_is_no_object_of_json_is_refused() {
 
 #[test]
 fn lengths_are_checked_before_anything_is_read() {
-    let length = |header: u64, file: u64| super::length(header.to_le_bytes(), file);
+    let length = |header: u64, file: u64| length(header.to_le_bytes(), file);
     assert_eq!(length(2, 10), Ok(2), "it fits");
     assert_eq!(length(3, 10), Err(Flaw::CutHeader { header: 3, left: 2 }), "too long by one");
     assert_eq!(length(LONGEST + 1, u64::MAX), Err(Flaw::LongHeader(LONGEST + 1)), "a bomb");
@@ -142,7 +142,7 @@ proptest! {
         let bytes = header.bytes(room);
         prop_assert_eq!(bytes.len(), room);
         prop_assert_eq!(room % 64, 0);
-        let length = super::length(bytes[..8].try_into().unwrap(), room as u64 + data(&header));
+        let length = length(bytes[..8].try_into().unwrap(), room as u64 + data(&header));
         prop_assert_eq!(length, Ok(room as u64 - 8));
         prop_assert_eq!(Header::parse(&bytes[8..], data(&header)), Ok(header));
     }
@@ -160,7 +160,7 @@ proptest! {
         }
         bytes.truncate(8 + cut.index(bytes.len() - 7));
         let file = bytes.len() as u64 + data(&header);
-        if let Ok(length) = super::length(bytes[..8].try_into().unwrap(), file) {
+        if let Ok(length) = length(bytes[..8].try_into().unwrap(), file) {
             let end = (8 + usize::try_from(length).unwrap()).min(bytes.len());
             if let Ok(found) = Header::parse(&bytes[8..end], data(&header)) {
                 let mut reached = 0;
