@@ -34,6 +34,8 @@ pub(super) struct Done {
     pub(super) outcomes: Vec<Outcome>,
     /// Of each part, in the order of the parts.
     pub(super) checksums: Vec<Hasher>,
+    /// How long it was worked at.
+    pub(super) seconds: f64,
 }
 
 /// What every worker needs.

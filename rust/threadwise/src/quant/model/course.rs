@@ -55,7 +55,6 @@ struct Open {
     parts: Vec<Part>,
     left: usize,
     done: Vec<Option<Done>>,
-    since: Instant,
 }
 
 struct State {
@@ -148,8 +147,7 @@ impl<'a> Course<'a> {
             let form = state.again.take().or(task.scheme.map(Form::of));
             let parts = parts(&task.tensor, form, begin);
             let done = (0..task.blocks()).map(|_| None).collect();
-            let since = Instant::now();
-            state.open.push_back(Open { form, parts, left: task.blocks(), done, since });
+            state.open.push_back(Open { form, parts, left: task.blocks(), done });
         }
         state.next = if block + 1 < task.blocks() { (number, block + 1) } else { (number + 1, 0) };
         state.out += 1;
@@ -211,7 +209,7 @@ impl<'a> Course<'a> {
             checksums: checksums.into_iter().map(Hasher::finalize).collect(),
             sums: open.form.map(|_| outcome.sums.into()),
             tries: std::mem::take(&mut state.tries),
-            seconds: open.since.elapsed().as_secs_f64(),
+            seconds: open.done.iter().flatten().map(|done| done.seconds).sum(),
         };
         let reached = end(&open.parts);
         self.journal.append(&settled)?;

@@ -57,7 +57,7 @@ pub struct TensorReport {
     pub tries: Vec<(usize, f64)>,
     /// Bytes of all of its parts.
     pub bytes: u64,
-    /// From its first block to its last.
+    /// How long threads worked at it, summed.
     pub seconds: f64,
 }
 

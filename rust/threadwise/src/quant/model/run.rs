@@ -11,7 +11,7 @@ use std::ops::ControlFlow;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Condvar, Mutex, PoisonError};
 use std::thread::{self, Scope};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use super::super::Outcome;
 use super::block::{Buffers, Done, Shop};
@@ -129,12 +129,14 @@ fn no_thread(error: io::Error) -> Error {
 /// What a streaming worker does.
 fn stream(shop: Shop<'_>, mut buffers: Buffers, peak: &Peak) {
     while let Some(ticket) = shop.course.next() {
+        let since = Instant::now();
         let mut work = || {
             shop.read(&ticket, &mut buffers)?;
             let Some(outcomes) = shop.quantize(&ticket, &mut buffers)? else { return Ok(None) };
             peak.look();
             let checksums = shop.write(&ticket, &buffers)?;
-            Ok(Some(Done { outcomes, checksums }))
+            let seconds = since.elapsed().as_secs_f64();
+            Ok(Some(Done { outcomes, checksums, seconds }))
         };
         match work() {
             Ok(Some(done)) => shop.course.bring(&ticket, done),
@@ -160,10 +162,11 @@ fn load(shop: Shop<'_>, ring: &Ring) {
 fn quantize(shop: Shop<'_>, ring: &Ring, peak: &Peak) {
     let _end = ring.made.end();
     while let Some((ticket, mut buffers)) = ring.read.take() {
+        let since = Instant::now();
         match shop.quantize(&ticket, &mut buffers) {
             Ok(Some(outcomes)) => {
                 peak.look();
-                ring.made.put((ticket, buffers, outcomes));
+                ring.made.put((ticket, buffers, outcomes, since.elapsed().as_secs_f64()));
             }
             Ok(None) => return,
             Err(error) => return shop.course.fail(&ticket, error),
@@ -173,9 +176,9 @@ fn quantize(shop: Shop<'_>, ring: &Ring, peak: &Peak) {
 
 /// What the thread does that writes.
 fn store(shop: Shop<'_>, ring: &Ring) {
-    while let Some((ticket, buffers, outcomes)) = ring.made.take() {
+    while let Some((ticket, buffers, outcomes, seconds)) = ring.made.take() {
         match shop.write(&ticket, &buffers) {
-            Ok(checksums) => shop.course.bring(&ticket, Done { outcomes, checksums }),
+            Ok(checksums) => shop.course.bring(&ticket, Done { outcomes, checksums, seconds }),
             Err(error) => return shop.course.fail(&ticket, error),
         }
         ring.free.put(buffers);
@@ -187,7 +190,7 @@ fn store(shop: Shop<'_>, ring: &Ring) {
 struct Ring {
     free: Queue<Buffers>,
     read: Queue<(Ticket, Buffers)>,
-    made: Queue<(Ticket, Buffers, Vec<Outcome>)>,
+    made: Queue<(Ticket, Buffers, Vec<Outcome>, f64)>,
 }
 
 impl Ring {
