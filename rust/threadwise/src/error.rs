@@ -143,6 +143,14 @@ pub enum Error {
     Interrupted(#[from] Interrupted),
 }
 
+impl Error {
+    /// What is wrong, wherever it is.
+    #[must_use]
+    pub fn innermost(&self) -> &Self {
+        if let Self::Tensor { error, .. } = self { error.innermost() } else { self }
+    }
+}
+
 /// An extent of an operand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
