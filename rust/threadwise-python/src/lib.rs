@@ -9,6 +9,7 @@ mod model;
 mod nn;
 mod packed;
 mod plan;
+mod quant;
 mod seam;
 mod threads;
 mod work;
@@ -29,6 +30,8 @@ mod _threadwise {
     use crate::packed::{PackedWeight, pack};
     #[pymodule_export]
     use crate::plan::{calibrate, explain_linear, explain_matmul};
+    #[pymodule_export]
+    use crate::quant::{dequantize, quantize};
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]
