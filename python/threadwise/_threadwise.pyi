@@ -1,5 +1,8 @@
 # The binary. Private: the public functions, with their documentation, are in Python.
 
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
 from typing import Any, TypedDict, final, type_check_only
 
 import numpy as np
@@ -23,12 +26,14 @@ __all__ = [
     "numa_hint",
     "pack",
     "quantize",
+    "quantize_model",
     "reset_work_stats",
     "rms_norm",
     "set_num_threads",
     "swap_context",
     "system",
     "version",
+    "weights",
     "work_stats",
 ]
 
@@ -114,6 +119,25 @@ def dequantize(
     /,
 ) -> Any: ...
 def rms_norm(x: object, weight: object, eps: object, out: object, threads: object, /) -> Any: ...
+def weights(
+    path: str | PathLike[str], /
+) -> list[
+    tuple[Path, int, dict[str, str], list[tuple[str, str, tuple[int, ...], int, int]]]
+]: ...
+def quantize_model(
+    source: str | PathLike[str],
+    target: str | PathLike[str],
+    wishes: dict[str, tuple[int, int, str, str]],
+    min_cosine: float,
+    fail_fast: bool,
+    threads: object,
+    streaming: bool,
+    max_memory: int | None,
+    overwrite: bool,
+    resume: bool | None,
+    progress: Callable[[str | None, int, int, int, int, float, int], object],
+    /,
+) -> dict[str, Any]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: object, /) -> None: ...
 def swap_context(threads: object, /) -> int | None: ...

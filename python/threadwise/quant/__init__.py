@@ -9,25 +9,35 @@ from typing import Any as _Any
 
 if _TYPE_CHECKING:
     from threadwise.quant.config import QuantConfig
+    from threadwise.quant.loading import QuantizedModel, load_quantized
+    from threadwise.quant.model import quantize_model
     from threadwise.quant.progress import Progress, ProgressBar
     from threadwise.quant.report import QuantReport, TensorReport
     from threadwise.quant.tensor import QuantizedTensor, quantize
+    from threadwise.quant.validation import validate
 
 __all__ = [
     "Progress",
     "ProgressBar",
     "QuantConfig",
     "QuantReport",
+    "QuantizedModel",
     "QuantizedTensor",
     "TensorReport",
+    "load_quantized",
     "quantize",
+    "quantize_model",
+    "validate",
 ]
 
 _LATE = {
     "config": ("QuantConfig",),
+    "loading": ("QuantizedModel", "load_quantized"),
+    "model": ("quantize_model",),
     "progress": ("Progress", "ProgressBar"),
     "report": ("QuantReport", "TensorReport"),
     "tensor": ("QuantizedTensor", "quantize"),
+    "validation": ("validate",),
 }
 
 

@@ -5,6 +5,7 @@ mod dtype;
 mod info;
 mod linalg;
 mod memory;
+mod model;
 mod nn;
 mod packed;
 mod plan;
@@ -21,6 +22,8 @@ mod _threadwise {
     use crate::info::system;
     #[pymodule_export]
     use crate::linalg::{linear, matmul};
+    #[pymodule_export]
+    use crate::model::{quantize_model, weights};
     #[pymodule_export]
     use crate::nn::rms_norm;
     #[pymodule_export]

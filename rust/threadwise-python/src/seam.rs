@@ -20,12 +20,15 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use threadwise::linalg::WORTH_DETACHING;
+use threadwise::store::StoreError;
 use threadwise::{Context, Error, Interrupt, Isa, budget, topology};
 
 pyo3::import_exception!(threadwise.errors, DTypeError);
 pyo3::import_exception!(threadwise.errors, DomainError);
+pyo3::import_exception!(threadwise.errors, FormatError);
 pyo3::import_exception!(threadwise.errors, LayoutError);
 pyo3::import_exception!(threadwise.errors, ShapeError);
+pyo3::import_exception!(threadwise.errors, StorageError);
 
 /// Axes of the arrays that can be borrowed (NumPy itself had this limit before version 2).
 const MOST_AXES: usize = 32;
@@ -358,7 +361,7 @@ pub(crate) fn compute<T: Send>(
 pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
     let error = error.into();
     let sentence = error.to_string();
-    match error {
+    match error.innermost() {
         Error::Axes { .. }
         | Error::Extents(_)
         | Error::Broadcast { .. }
@@ -368,10 +371,13 @@ pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
         Error::Domain { .. }
         | Error::Count { .. }
         | Error::NotFinite { .. }
+        | Error::Cosine(_)
         | Error::Isa(_)
         | Error::Node(_)
         | Error::Threads(_) => DomainError::new_err(sentence),
         Error::Memory(_) => PyMemoryError::new_err(sentence),
+        Error::Store(StoreError::Io { .. }) => StorageError::new_err(sentence),
+        Error::Store(_) => FormatError::new_err(sentence),
         // An interruption comes with the signal handler's exception, which `compute` raises.
         _ => PyRuntimeError::new_err(sentence),
     }

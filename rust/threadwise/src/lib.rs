@@ -21,6 +21,7 @@ mod error;
 pub mod linalg;
 pub mod nn;
 pub mod quant;
+pub mod store;
 pub mod work;
 
 pub use context::Context;
