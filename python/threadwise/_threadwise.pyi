@@ -1,5 +1,8 @@
 # The binary. Private: the public functions, with their documentation, are in Python.
 
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
 from typing import Any, TypedDict, final, type_check_only
 
 import numpy as np
@@ -9,6 +12,7 @@ from threadwise._types import FloatArray
 __all__ = [
     "PackedWeight",
     "calibrate",
+    "dequantize",
     "distribution",
     "distribution_chunk",
     "distribution_for_attention",
@@ -21,12 +25,15 @@ __all__ = [
     "matmul",
     "numa_hint",
     "pack",
+    "quantize",
+    "quantize_model",
     "reset_work_stats",
     "rms_norm",
     "set_num_threads",
     "swap_context",
     "system",
     "version",
+    "weights",
     "work_stats",
 ]
 
@@ -89,7 +96,48 @@ def linear(
     distribution: object,
     /,
 ) -> Any: ...
+def quantize(
+    weight: object,
+    bits: int,
+    group_size: int | None,
+    zero_point: str,
+    method: str,
+    importance: object,
+    threads: object,
+    /,
+) -> tuple[Any, Any, Any]: ...
+def dequantize(
+    codes: object,
+    scales: object,
+    zeros: object,
+    shape: tuple[int, ...],
+    bits: int,
+    group_size: int | None,
+    dtype: str,
+    out: object,
+    threads: object,
+    /,
+) -> Any: ...
 def rms_norm(x: object, weight: object, eps: object, out: object, threads: object, /) -> Any: ...
+def weights(
+    path: str | PathLike[str], /
+) -> list[
+    tuple[Path, int, dict[str, str], list[tuple[str, str, tuple[int, ...], int, int]]]
+]: ...
+def quantize_model(
+    source: str | PathLike[str],
+    target: str | PathLike[str],
+    wishes: dict[str, tuple[int, int, str, str]],
+    min_cosine: float,
+    fail_fast: bool,
+    threads: object,
+    streaming: bool,
+    max_memory: int | None,
+    overwrite: bool,
+    resume: bool | None,
+    progress: Callable[[str | None, int, int, int, int, float, int], object],
+    /,
+) -> dict[str, Any]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: object, /) -> None: ...
 def swap_context(threads: object, /) -> int | None: ...

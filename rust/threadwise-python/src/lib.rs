@@ -5,9 +5,11 @@ mod dtype;
 mod info;
 mod linalg;
 mod memory;
+mod model;
 mod nn;
 mod packed;
 mod plan;
+mod quant;
 mod seam;
 mod threads;
 mod work;
@@ -21,11 +23,15 @@ mod _threadwise {
     #[pymodule_export]
     use crate::linalg::{linear, matmul};
     #[pymodule_export]
+    use crate::model::{quantize_model, weights};
+    #[pymodule_export]
     use crate::nn::rms_norm;
     #[pymodule_export]
     use crate::packed::{PackedWeight, pack};
     #[pymodule_export]
     use crate::plan::{calibrate, explain_linear, explain_matmul};
+    #[pymodule_export]
+    use crate::quant::{dequantize, quantize};
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]

@@ -20,6 +20,8 @@ mod context;
 mod error;
 pub mod linalg;
 pub mod nn;
+pub mod quant;
+pub mod store;
 pub mod work;
 
 pub use context::Context;
