@@ -16,6 +16,7 @@ pub mod gemm;
 mod isa;
 pub mod narrow;
 pub mod norm;
+pub mod quant;
 mod simd;
 
 pub use activation::Activation;
