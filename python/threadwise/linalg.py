@@ -139,6 +139,7 @@ def linear(
     bias: FactorArrayLike | None = None,
     *,
     activation: Activation | None = None,
+    activations: Literal["int8", "float"] | None = None,
     out: ProductArray | None = None,
     threads: int | None = None,
     distribution: WorkDistribution | None = None,
@@ -226,7 +227,7 @@ def linear(
     >>> tw.linear(x, weight, np.array([0.5, 0.0, 0.0]), activation="relu")
     array([[1.5, 0. , 0. ]])
     """
-    return _linear(x, weight, bias, activation, out, threads, distribution)
+    return _linear(x, weight, bias, activation, activations, out, threads, distribution)
 
 
 def pack(weight: FloatArrayLike, *, threads: int | None = None) -> PackedWeight:

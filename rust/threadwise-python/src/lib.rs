@@ -8,6 +8,7 @@ mod memory;
 mod nn;
 mod packed;
 mod plan;
+mod quantized;
 mod seam;
 mod threads;
 mod work;
@@ -26,6 +27,8 @@ mod _threadwise {
     use crate::packed::{PackedWeight, pack};
     #[pymodule_export]
     use crate::plan::{calibrate, explain_linear, explain_matmul};
+    #[pymodule_export]
+    use crate::quantized::linear_quantized;
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]

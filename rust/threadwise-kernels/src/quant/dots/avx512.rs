@@ -161,3 +161,16 @@ unsafe fn widen_bf16(from: *const bf16) -> __m512 {
     let words = _mm512_cvtepu16_epi32(unsafe { _mm256_loadu_si256(from.cast()) });
     _mm512_castsi512_ps(_mm512_slli_epi32::<16>(words))
 }
+
+/// Sixteen numbers as bfloat16.
+///
+/// # Safety
+///
+/// The CPU has AVX-512 BF16, and `to` is valid for writing them.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni,avx512bf16")]
+pub(super) unsafe fn store_bf16(numbers: F32x16, to: *mut bf16) {
+    let rounded = _mm512_cvtneps_pbh(numbers.0);
+    // SAFETY: the caller's promise.
+    unsafe { to.cast::<__m256bh>().write_unaligned(rounded) }
+}

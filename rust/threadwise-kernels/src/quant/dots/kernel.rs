@@ -2,12 +2,15 @@
 
 use std::ops::Range;
 
+use half::bf16;
+
+use super::decode::DecodeFn;
 use super::factors::{FactorsFn, Scales, Zeros};
 use super::layout::Layout;
 use super::strip::{Bytes, Floats, INPUTS, OUTPUTS, Strip, StripFn, Way};
 use crate::Isa;
 #[cfg(target_arch = "x86_64")]
-use crate::{Avx2, Vnni};
+use crate::{Avx2, Bf16, Vnni};
 
 /// What products are computed of inputs.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,6 +48,8 @@ pub(super) struct Functions {
     pub(super) isa: &'static str,
     pub(super) prepare: PrepareFn,
     pub(super) factors: FactorsFn,
+    pub(super) decode: DecodeFn<f32>,
+    pub(super) decode_bf16: Option<DecodeFn<bf16>>,
     /// `strips[rows - 1]` takes so many rows of inputs.
     pub(super) strips: [StripFn; INPUTS],
 }
@@ -139,10 +144,7 @@ impl Kernel {
         for first in rows.clone().step_by(NEAR) {
             let near = first..rows.end.min(first + NEAR);
             for (row, factors) in near.clone().zip(scratch.chunks_exact_mut(both)) {
-                let scales = weights.scales.row(row, self.layout.groups());
-                let zeros = weights.zeros.row(&self.layout, row);
-                // SAFETY: a kernel is only made with the proof of its instruction set.
-                unsafe { (self.functions.factors)(&self.layout, scales, zeros, factors) };
+                self.factors(weights, row, factors);
             }
             let groups = m.div_ceil(INPUTS);
             for group in 0..groups {
@@ -159,6 +161,80 @@ impl Kernel {
                 );
             }
         }
+    }
+
+    /// Columns of rows that [`Kernel::decode`] writes, and of prepared inputs that are floats: whole blocks.
+    #[must_use]
+    pub fn wide(&self) -> usize {
+        self.layout.blocks() * self.layout.block()
+    }
+
+    /// Writes some rows of a matrix as floats, [`Kernel::wide`] each, in the order of prepared inputs that are floats:
+    /// their products are those of the rows. Behind the last code of a row, where inputs are zeros, values may be
+    /// any that code 0 stands for.
+    ///
+    /// # Panics
+    ///
+    /// If sizes disagree, or `scratch` has not [`Kernel::scratch`] numbers.
+    pub fn decode(
+        &self,
+        weights: &Weights<'_>,
+        rows: Range<usize>,
+        scratch: &mut [f32],
+        to: &mut [f32],
+    ) {
+        self.decode_as(self.functions.decode, weights, rows, scratch, to);
+    }
+
+    /// Whether the CPU has [`Kernel::decode_bf16`].
+    #[must_use]
+    pub fn decodes_bf16(&self) -> bool {
+        self.functions.decode_bf16.is_some()
+    }
+
+    /// [`Kernel::decode`], rounded to nearest, halves to even, and subnormal numbers to zero.
+    ///
+    /// # Panics
+    ///
+    /// As [`Kernel::decode`], and where the CPU has no such instruction.
+    pub fn decode_bf16(
+        &self,
+        weights: &Weights<'_>,
+        rows: Range<usize>,
+        scratch: &mut [f32],
+        to: &mut [bf16],
+    ) {
+        let Some(decode) = self.functions.decode_bf16 else { panic!("no rounding to bfloat16") };
+        self.decode_as(decode, weights, rows, scratch, to);
+    }
+
+    fn decode_as<T>(
+        &self,
+        decode: DecodeFn<T>,
+        weights: &Weights<'_>,
+        rows: Range<usize>,
+        scratch: &mut [f32],
+        to: &mut [T],
+    ) {
+        assert_eq!(to.len(), rows.len() * self.wide(), "room for the rows");
+        if to.is_empty() {
+            return;
+        }
+        let (words, factors) = (self.layout.words(), &mut scratch[..2 * self.layout.factors()]);
+        for (row, to) in rows.zip(to.chunks_exact_mut(self.wide())) {
+            self.factors(weights, row, factors);
+            let codes = &weights.codes[row * words..(row + 1) * words];
+            // SAFETY: a kernel is only made with the proof of its instruction set.
+            unsafe { decode(&self.layout, codes, factors, to) };
+        }
+    }
+
+    /// The factors of one row.
+    fn factors(&self, weights: &Weights<'_>, row: usize, factors: &mut [f32]) {
+        let scales = weights.scales.row(row, self.layout.groups());
+        let zeros = weights.zeros.row(&self.layout, row);
+        // SAFETY: a kernel is only made with the proof of its instruction set.
+        unsafe { (self.functions.factors)(&self.layout, scales, zeros, factors) };
     }
 
     /// Some rows of inputs with some rows of codes, two at a time; their sums begin at column `at` of `y`.
@@ -199,7 +275,11 @@ fn functions<I: Way>(isa: Isa, bits: u32) -> Functions {
     #[cfg(target_arch = "x86_64")]
     {
         let wide = || {
-            Vnni::detect().map(|proof| super::instances::avx512vnni::functions::<I>(proof, bits))
+            let proof = Vnni::detect()?;
+            let decode_bf16 =
+                Bf16::detect().map(|bf16| super::instances::decode_bf16(bf16, proof, bits));
+            let functions = super::instances::avx512vnni::functions::<I>(proof, bits);
+            Some(Functions { decode_bf16, ..functions })
         };
         let avx2 = |proof: Avx2| super::instances::avx2::functions::<I>(proof, bits);
         let found = match isa {

@@ -23,13 +23,16 @@
 //! **Bits.** A product depends on its row of inputs, its row of the matrix, the kind of inputs and the
 //! instruction set, and on nothing else; codes and scales of inputs, and exact sums, not even on that.
 //!
+//! **Many rows.** Rows of the matrix become floats in the order of prepared inputs, for a product of plain matrices.
+//!
 //! `layout` says what lies where, `prepare` makes inputs ready, `factors` the scales, `scalar` has the definition, `strip`
-//! its twin over `words`, whose instances are `avx2` and `avx512`.
+//! its twin over `words`, whose instances are `avx2` and `avx512`, `decode` writes floats.
 
 #[cfg(target_arch = "x86_64")]
 mod avx2;
 #[cfg(target_arch = "x86_64")]
 mod avx512;
+mod decode;
 mod factors;
 mod instances;
 mod kernel;

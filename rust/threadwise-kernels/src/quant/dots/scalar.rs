@@ -1,6 +1,6 @@
 //! The definition: code by code.
 
-use super::layout::{LANES, lane, met};
+use super::layout::{LANES, Layout, lane, met};
 use super::strip::{INPUTS, OUTPUTS, Strip, Sums, Way};
 
 /// The code at place `j` of a row.
@@ -72,4 +72,21 @@ fn bytes(bits: u32, inputs: &[u32], codes: impl Iterator<Item = (usize, u32)>) -
         scale = f32::from_bits(scales[l]);
     }
     sum as f32 * scale
+}
+
+/// Code · scale + zero, for each code of a row; whatever it is behind the last.
+pub(super) fn decode<const BITS: u32>(
+    layout: &Layout,
+    codes: &[u32],
+    factors: &[f32],
+    to: &mut [f32],
+) {
+    let (scales, zeros) = factors.split_at(layout.factors());
+    let block = LANES * lane(BITS);
+    to.fill(0.0);
+    for j in 0..layout.columns() {
+        let (within, group) = (j % block, layout.group(j));
+        let place = j - within + within % lane(BITS) * LANES + within / lane(BITS);
+        to[place] = code(BITS, codes, j) as f32 * scales[group] + zeros[group];
+    }
 }

@@ -321,3 +321,51 @@ fn inputs_that_are_not_finite_give_no_finite_products_and_tiny_ones_zeros() {
         }
     }
 }
+
+#[test]
+fn decoded_rows_are_the_values_and_meet_prepared_inputs() {
+    for (turn, k) in lengths().enumerate() {
+        for bits in [2, 3, 4, 8] {
+            let kind = [Kind::Symmetric, Kind::Minimum, Kind::Packed][turn % 3];
+            let layout = Layout::new(bits, k, [Some(16), Some(64), None][turn % 3]);
+            // Of whole scales each value is exact.
+            let matrix =
+                Matrix::new(layout, 3, kind, turn % 3, |drawn| (unit(drawn) * 9.0).round());
+            // Inputs that say where they are.
+            let x: Vec<f32> = (1..=k).map(|j| j as f32).collect();
+            for isa in Isa::detected() {
+                let kernel = Kernel::new(isa, layout, Inputs::Float);
+                let (wide, mut scratch) = (kernel.wide(), vec![f32::NAN; kernel.scratch()]);
+                let mut rows = vec![f32::NAN; 2 * wide];
+                kernel.decode(&matrix.weights(), 1..3, &mut scratch, &mut rows);
+                if kernel.decodes_bf16() {
+                    let mut narrow = vec![bf16::NAN; 2 * wide];
+                    kernel.decode_bf16(&matrix.weights(), 1..3, &mut scratch, &mut narrow);
+                    let expected: Vec<bf16> = rows.iter().map(|&x| bf16::from_f32(x)).collect();
+                    assert_eq!(narrow, expected, "{isa:?}, {bits} bits, {k}, as bfloat16");
+                }
+                let prepared = prepare(&kernel, std::slice::from_ref(&x));
+                for row in 0..2 {
+                    let parts = matrix.parts(row + 1);
+                    let mut seen = 0;
+                    for (value, at) in rows[row * wide..][..wide].iter().zip(&prepared) {
+                        let place = f32::from_bits(*at);
+                        assert!(value.is_finite(), "{isa:?}, {bits} bits, k = {k}");
+                        if place > 0.0 {
+                            #[expect(clippy::cast_possible_truncation, reason = "small")]
+                            #[expect(clippy::cast_sign_loss, reason = "positive")]
+                            let (code, zero) = parts[place as usize - 1];
+                            assert_eq!(
+                                value.to_bits(),
+                                f32::from_f64(code + zero).to_bits(),
+                                "{isa:?}, {bits} bits, {k}"
+                            );
+                            seen += 1;
+                        }
+                    }
+                    assert_eq!(seen, k, "each input is met once");
+                }
+            }
+        }
+    }
+}
