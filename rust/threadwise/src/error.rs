@@ -51,6 +51,28 @@ pub enum Error {
         expected: Shape,
     },
 
+    /// A part of something has another shape than belongs to it.
+    #[error("{name} has shape {actual}, expected {expected}")]
+    Part {
+        /// The part, as the caller calls it.
+        name: &'static str,
+        /// Its shape.
+        actual: Shape,
+        /// What belongs there.
+        expected: Shape,
+    },
+
+    /// An array has an element that is infinite or no number.
+    #[error("{name}[{}] is {actual}, expected finite numbers", .index.listed())]
+    NotFinite {
+        /// The array, as the caller calls it.
+        name: &'static str,
+        /// Where the first such element is.
+        index: Shape,
+        /// What it is.
+        actual: f64,
+    },
+
     /// A number lies outside of what makes sense.
     #[error("{name} is {actual:?}, expected {expected}")]
     Domain {
@@ -127,14 +149,19 @@ impl From<&[usize]> for Shape {
     }
 }
 
+impl Shape {
+    /// The numbers with commas between.
+    fn listed(&self) -> String {
+        let words: Vec<String> = self.0.iter().map(usize::to_string).collect();
+        words.join(", ")
+    }
+}
+
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
             [only] => write!(f, "({only},)"),
-            extents => {
-                let words: Vec<String> = extents.iter().map(usize::to_string).collect();
-                write!(f, "({})", words.join(", "))
-            }
+            _ => write!(f, "({})", self.listed()),
         }
     }
 }

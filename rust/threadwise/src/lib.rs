@@ -20,6 +20,7 @@ mod context;
 mod error;
 pub mod linalg;
 pub mod nn;
+pub mod quant;
 pub mod work;
 
 pub use context::Context;
