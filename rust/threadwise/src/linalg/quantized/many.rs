@@ -21,6 +21,9 @@ const NEAR: usize = 1 << 20;
 /// Rows that are made at a time are a multiple of this, a whole sliver of any kernel.
 const ROWS: usize = 64;
 
+/// Numbers between plain rows: a cache line.
+const APART: usize = 16;
+
 /// Whether inputs and weights become bfloat16, because the CPU multiplies that faster and the caller asks for no more.
 fn is_narrow(isa: Isa, inputs: Inputs, kernel: &Kernel) -> bool {
     inputs == Inputs::Int8 && kernel.decodes_bf16() && Bfloats::kernel(isa).speed() > 1
@@ -93,12 +96,17 @@ fn singles<T: Single>(
 ) -> Result<(), Error> {
     let ([m, wide], rows) = (x.shape(), piece.columns());
     let n = rows.len();
-    with_scratch(n * (wide + m), |room: &mut [f32]| {
-        let (plain, sums) = room.split_at_mut(n * wide);
+    // Rows that lie a power of two apart would drive each other out of the nearest cache.
+    let stride = wide + APART;
+    with_scratch(n * (stride + m), |room: &mut [f32]| {
+        let (plain, sums) = room.split_at_mut(n * stride);
         with_scratch(kernel.scratch(), |scratch: &mut [f32]| {
-            kernel.decode(&weight.weights, rows, scratch, plain);
+            for (row, to) in rows.zip(plain.chunks_exact_mut(stride)) {
+                kernel.decode(&weight.weights, row..row + 1, scratch, &mut to[..wide]);
+            }
         })?;
-        let plain = ArrayView2::from_shape((n, wide), &*plain).map_err(|_| too_large(n, wide))?;
+        let plain = ArrayView2::from_shape((n, wide).strides((stride, 1)), &*plain);
+        let plain = plain.map_err(|_| too_large(n, wide))?;
         let view = ArrayViewMut2::from_shape((n, m), &mut *sums).map_err(|_| too_large(n, m))?;
         product::multiply_packed(plain, x, view, PLAIN, &Context::alone(isa))?;
         let sums = ArrayView2::from_shape((n, m), &*sums).map_err(|_| too_large(n, m))?;
