@@ -7,12 +7,12 @@ use super::layout::{LANES, Layout, lane};
 use super::words::Words;
 use crate::simd::Lanes;
 
-/// Writes the values of a row, whose factors are given: code · scale + what code 0 stands for.
+/// Writes values of a row, whose factors are given, from a block on: code · scale + what code 0 stands for.
 ///
 /// # Safety
 ///
 /// The CPU has the instruction set of the function.
-pub(super) type DecodeFn<T> = unsafe fn(&Layout, &[u32], &[f32], &mut [T]);
+pub(super) type DecodeFn<T> = unsafe fn(&Layout, &[u32], &[f32], usize, &mut [T]);
 
 /// What values are stored as.
 pub(super) trait Store<V> {
@@ -66,19 +66,21 @@ pub(super) unsafe fn lanes<W: Words, S: Store<W::Floats>, const BITS: u32>(
     layout: &Layout,
     codes: &[u32],
     factors: &[f32],
+    start: usize,
     to: &mut [S::Value],
 ) {
     let (scales, zeros) = factors.split_at(layout.factors());
     assert_eq!(codes.len(), layout.words(), "a row of codes");
     assert_eq!(zeros.len(), layout.factors(), "a row's factors");
-    assert_eq!(to.len(), layout.blocks() * LANES * lane(BITS), "room for a row");
+    let end = start + to.len() / (LANES * lane(BITS));
+    assert!(end <= layout.blocks(), "blocks of a row");
     // SAFETY: there are sixteen numbers.
     let spread = unsafe { W::load(proof, layout.spread().as_ptr().cast()) };
     let table = W::table(proof, BITS);
     let bytes = LANES * lane(BITS) * BITS as usize / 8;
     let whole = 4 * codes.len() / bytes;
     let to = to.as_mut_ptr();
-    for b in 0..layout.blocks() {
+    for b in start..end {
         let mut rest = [0_u8; 4 * LANES];
         let mut from = codes.as_ptr().cast::<u8>().wrapping_add(b * bytes);
         if b >= whole {
@@ -105,7 +107,7 @@ pub(super) unsafe fn lanes<W: Words, S: Store<W::Floats>, const BITS: u32>(
             for code in 0..lane(BITS) {
                 let value = word.low(proof, BITS, table).mul_add(scale, zero);
                 word = word.right(proof, BITS);
-                let to = to.wrapping_add((b * lane(BITS) + code) * LANES + first);
+                let to = to.wrapping_add(((b - start) * lane(BITS) + code) * LANES + first);
                 // SAFETY: this code's place in this part of the block.
                 unsafe { S::store(value, to) };
             }

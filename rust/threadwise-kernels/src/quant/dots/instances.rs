@@ -116,12 +116,15 @@ macro_rules! instantiate {
                 layout: &Layout,
                 codes: &[u32],
                 factors: &[f32],
+                start: usize,
                 to: &mut [f32],
             ) {
                 // SAFETY: the caller promises the instruction set.
                 let proof = unsafe { <$proof>::assume() };
                 // SAFETY: floats are stored by any CPU.
-                unsafe { decode::lanes::<$words, Singles, BITS>(proof, layout, codes, factors, to) }
+                unsafe {
+                    decode::lanes::<$words, Singles, BITS>(proof, layout, codes, factors, start, to)
+                }
             }
 
             /// # Safety
@@ -163,12 +166,13 @@ fn bfloats<const BITS: u32>() -> DecodeFn<bf16> {
         layout: &Layout,
         codes: &[u32],
         factors: &[f32],
+        start: usize,
         to: &mut [bf16],
     ) {
         // SAFETY: the caller promises the instruction set.
         let proof = unsafe { crate::Vnni::assume() };
         // SAFETY: the caller promises AVX-512 BF16.
-        unsafe { decode::lanes::<Words16, Bfloats, BITS>(proof, layout, codes, factors, to) }
+        unsafe { decode::lanes::<Words16, Bfloats, BITS>(proof, layout, codes, factors, start, to) }
     }
     decoded::<BITS>
 }

@@ -144,7 +144,7 @@ impl Kernel {
         for first in rows.clone().step_by(NEAR) {
             let near = first..rows.end.min(first + NEAR);
             for (row, factors) in near.clone().zip(scratch.chunks_exact_mut(both)) {
-                self.factors(weights, row, factors);
+                self.factors_of(weights, row, factors);
             }
             let groups = m.div_ceil(INPUTS);
             for group in 0..groups {
@@ -163,27 +163,41 @@ impl Kernel {
         }
     }
 
-    /// Columns of rows that [`Kernel::decode`] writes, and of prepared inputs that are floats: whole blocks.
+    /// Columns of decoded rows, and of prepared inputs that are floats: whole blocks.
     #[must_use]
     pub fn wide(&self) -> usize {
         self.layout.blocks() * self.layout.block()
     }
 
-    /// Writes some rows of a matrix as floats, [`Kernel::wide`] each, in the order of prepared inputs that are floats:
-    /// their products are those of the rows. Behind the last code of a row, where inputs are zeros, values may be
-    /// any that code 0 stands for.
+    /// Numbers that the factors of a row take.
+    #[must_use]
+    pub fn row_factors(&self) -> usize {
+        2 * self.layout.factors()
+    }
+
+    /// Computes the factors of some rows, [`Kernel::row_factors`] each, for [`Kernel::decode`].
+    pub fn factors(&self, weights: &Weights<'_>, rows: Range<usize>, to: &mut [f32]) {
+        for (row, to) in rows.zip(to.chunks_exact_mut(self.row_factors())) {
+            self.factors_of(weights, row, to);
+        }
+    }
+
+    /// Writes some rows of a matrix, whose factors are given, as floats, in the order of prepared inputs that are
+    /// floats: their products are those of the rows. Of each, those of its [`Kernel::wide`] columns that are asked
+    /// for. Behind the last code of a row, where inputs are zeros, values may be any that code 0 stands for.
     ///
     /// # Panics
     ///
-    /// If sizes disagree, or `scratch` has not [`Kernel::scratch`] numbers.
+    /// If sizes disagree, or the columns are no whole blocks.
     pub fn decode(
         &self,
         weights: &Weights<'_>,
         rows: Range<usize>,
-        scratch: &mut [f32],
+        factors: &[f32],
+        columns: Range<usize>,
         to: &mut [f32],
     ) {
-        self.decode_as(self.functions.decode, weights, rows, scratch, to);
+        self.decode_as(self.functions.decode, weights, rows, factors, columns, to);
     }
 
     /// Whether the CPU has [`Kernel::decode_bf16`].
@@ -201,11 +215,12 @@ impl Kernel {
         &self,
         weights: &Weights<'_>,
         rows: Range<usize>,
-        scratch: &mut [f32],
+        factors: &[f32],
+        columns: Range<usize>,
         to: &mut [bf16],
     ) {
         let Some(decode) = self.functions.decode_bf16 else { panic!("no rounding to bfloat16") };
-        self.decode_as(decode, weights, rows, scratch, to);
+        self.decode_as(decode, weights, rows, factors, columns, to);
     }
 
     fn decode_as<T>(
@@ -213,24 +228,30 @@ impl Kernel {
         decode: DecodeFn<T>,
         weights: &Weights<'_>,
         rows: Range<usize>,
-        scratch: &mut [f32],
+        factors: &[f32],
+        columns: Range<usize>,
         to: &mut [T],
     ) {
-        assert_eq!(to.len(), rows.len() * self.wide(), "room for the rows");
+        let block = self.layout.block();
+        assert!(columns.start.is_multiple_of(block), "blocks from {}", columns.start);
+        assert!(columns.len().is_multiple_of(block), "blocks of {block}, not {}", columns.len());
+        assert_eq!(to.len(), rows.len() * columns.len(), "room for the rows");
+        assert_eq!(factors.len(), rows.len() * self.row_factors(), "the factors of the rows");
         if to.is_empty() {
             return;
         }
-        let (words, factors) = (self.layout.words(), &mut scratch[..2 * self.layout.factors()]);
-        for (row, to) in rows.zip(to.chunks_exact_mut(self.wide())) {
-            self.factors(weights, row, factors);
+        let (words, start) = (self.layout.words(), columns.start / block);
+        let places =
+            to.chunks_exact_mut(columns.len()).zip(factors.chunks_exact(self.row_factors()));
+        for (row, (to, factors)) in rows.zip(places) {
             let codes = &weights.codes[row * words..(row + 1) * words];
             // SAFETY: a kernel is only made with the proof of its instruction set.
-            unsafe { decode(&self.layout, codes, factors, to) };
+            unsafe { decode(&self.layout, codes, factors, start, to) };
         }
     }
 
     /// The factors of one row.
-    fn factors(&self, weights: &Weights<'_>, row: usize, factors: &mut [f32]) {
+    fn factors_of(&self, weights: &Weights<'_>, row: usize, factors: &mut [f32]) {
         let scales = weights.scales.row(row, self.layout.groups());
         let zeros = weights.zeros.row(&self.layout, row);
         // SAFETY: a kernel is only made with the proof of its instruction set.

@@ -74,19 +74,21 @@ fn bytes(bits: u32, inputs: &[u32], codes: impl Iterator<Item = (usize, u32)>) -
     sum as f32 * scale
 }
 
-/// Code · scale + zero, for each code of a row; whatever it is behind the last.
+/// Code · scale + zero, for codes of a row from a block on; whatever it is behind the last.
 pub(super) fn decode<const BITS: u32>(
     layout: &Layout,
     codes: &[u32],
     factors: &[f32],
+    start: usize,
     to: &mut [f32],
 ) {
     let (scales, zeros) = factors.split_at(layout.factors());
     let block = LANES * lane(BITS);
+    let begin = start * block;
     to.fill(0.0);
-    for j in 0..layout.columns() {
+    for j in begin..layout.columns().min(begin + to.len()) {
         let (within, group) = (j % block, layout.group(j));
         let place = j - within + within % lane(BITS) * LANES + within / lane(BITS);
-        to[place] = code(BITS, codes, j) as f32 * scales[group] + zeros[group];
+        to[place - begin] = code(BITS, codes, j) as f32 * scales[group] + zeros[group];
     }
 }

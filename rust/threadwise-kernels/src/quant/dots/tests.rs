@@ -335,12 +335,20 @@ fn decoded_rows_are_the_values_and_meet_prepared_inputs() {
             let x: Vec<f32> = (1..=k).map(|j| j as f32).collect();
             for isa in Isa::detected() {
                 let kernel = Kernel::new(isa, layout, Inputs::Float);
-                let (wide, mut scratch) = (kernel.wide(), vec![f32::NAN; kernel.scratch()]);
-                let mut rows = vec![f32::NAN; 2 * wide];
-                kernel.decode(&matrix.weights(), 1..3, &mut scratch, &mut rows);
+                let (wide, mut rows) = (kernel.wide(), vec![f32::NAN; 2 * kernel.wide()]);
+                let mut factors = vec![f32::NAN; 2 * kernel.row_factors()];
+                kernel.factors(&matrix.weights(), 1..3, &mut factors);
+                kernel.decode(&matrix.weights(), 1..3, &factors, 0..wide, &mut rows);
+                let block = layout.block();
+                for first in (0..wide).step_by(block) {
+                    let mut part = vec![f32::NAN; 2 * block];
+                    let columns = first..first + block;
+                    kernel.decode(&matrix.weights(), 1..3, &factors, columns, &mut part);
+                    assert_eq!(part[..block], rows[first..][..block], "{isa:?}, {bits} bits, {k}");
+                }
                 if kernel.decodes_bf16() {
                     let mut narrow = vec![bf16::NAN; 2 * wide];
-                    kernel.decode_bf16(&matrix.weights(), 1..3, &mut scratch, &mut narrow);
+                    kernel.decode_bf16(&matrix.weights(), 1..3, &factors, 0..wide, &mut narrow);
                     let expected: Vec<bf16> = rows.iter().map(|&x| bf16::from_f32(x)).collect();
                     assert_eq!(narrow, expected, "{isa:?}, {bits} bits, {k}, as bfloat16");
                 }

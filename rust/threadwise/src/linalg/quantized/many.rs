@@ -1,32 +1,41 @@
 //! Many rows: some rows of the weight at a time become plain numbers, which all rows of inputs are multiplied with while
 //! they are near.
 
+use std::ops::Range;
+
 use half::bf16;
 use half::slice::HalfBitsSliceExt;
-use ndarray::{ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, ShapeBuilder};
-use threadwise_kernels::Isa;
-use threadwise_kernels::gemm::Epilogue;
+use ndarray::{ArrayView2, ArrayViewD, ArrayViewMut2, ArrayViewMutD, Axis, ShapeBuilder};
+use threadwise_kernels::gemm::{self, Epilogue, Finish, Right};
 use threadwise_kernels::narrow::{Bfloats, Pair, Rounded};
 use threadwise_kernels::quant::dots::{Inputs, Kernel};
+use threadwise_kernels::{Element, Isa};
 use threadwise_runtime::with_scratch;
 
-use super::super::{Narrow, PackedWeight, Product, product};
+use super::super::{Narrow, Product};
 use super::{PLAIN, Piece, QuantizedWeight, Single, prepare, threads};
 use crate::error::Shape;
 use crate::{Context, Error};
 
-/// Bytes of plain rows that are made at a time, about: less than the second-level cache.
+/// Bytes of plain rows of bfloat16 that are made at a time, about: less than the second-level cache.
 const NEAR: usize = 1 << 20;
 
-/// Rows that are made at a time are a multiple of this, a whole sliver of any kernel.
+/// Such rows are a multiple of this, a whole sliver of any kernel.
 const ROWS: usize = 64;
 
-/// Numbers between plain rows: a cache line.
-const APART: usize = 16;
+/// Rows of a piece that are made as float32: whole tiles of any kernel.
+const SINGLES: usize = 96;
 
-/// Whether inputs and weights become bfloat16, because the CPU multiplies that faster and the caller asks for no more.
-fn is_narrow(isa: Isa, inputs: Inputs, kernel: &Kernel) -> bool {
-    inputs == Inputs::Int8 && kernel.decodes_bf16() && Bfloats::kernel(isa).speed() > 1
+/// Terms of such a row that are made at a time: whole blocks of any width of codes.
+const DEPTH: usize = 512;
+
+/// Rows of inputs of which a pass fits in the second-level cache.
+const NARROW: usize = 128;
+
+/// Whether inputs and weights become bfloat16, where the caller asks for no more: because the CPU multiplies that
+/// faster.
+pub(super) fn is_narrow(isa: Isa) -> bool {
+    Bfloats::kernel(isa).speed() > 1
 }
 
 /// The product by way of plain rows of the weight.
@@ -41,9 +50,9 @@ pub(super) fn many<T: Single>(
     let kernel = Kernel::new(context.isa, weight.layout, Inputs::Float);
     let ([n, _], wide) = (weight.shape(), kernel.wide());
     let m = out.len() / n;
-    let is_narrow = is_narrow(context.isa, inputs, &kernel);
-    let size = if is_narrow { size_of::<bf16>() } else { size_of::<f32>() };
-    let mut columns = (NEAR / (wide * size).max(1) / ROWS * ROWS).max(ROWS);
+    let is_narrow = inputs == Inputs::Int8 && is_narrow(context.isa) && kernel.decodes_bf16();
+    let near = NEAR / (wide * size_of::<bf16>()).max(1);
+    let mut columns = if is_narrow { (near / ROWS * ROWS).max(ROWS) } else { SINGLES };
     if let Some(distribution) = context.distribution {
         columns = distribution.extent(n, context.threads, ROWS).min(columns);
     }
@@ -66,11 +75,14 @@ pub(super) fn many<T: Single>(
                 })
             })?;
         }
-        // The inputs are packed once, as what plain rows are multiplied with.
-        let packed = PackedWeight::new(rows, context)?;
-        context.share(&mut pieces, threads, |piece, _| {
-            piece.outcome = singles(&kernel, &packed, weight, epilogue, piece, isa);
-        })
+        let gemm = f32::gemm(isa);
+        with_scratch(gemm.packed_right(wide, m), |packed: &mut [f32]| {
+            pack(&gemm, rows, packed, threads, context)?;
+            let x = Packed { gemm, rows: m, slivers: packed };
+            context.share(&mut pieces, threads, |piece, _| {
+                piece.outcome = singles(&kernel, &x, weight, epilogue, piece, isa);
+            })
+        })?
     })??;
     pieces.into_iter().try_for_each(|piece| piece.outcome)
 }
@@ -85,37 +97,86 @@ fn round(isa: Isa, rows: ArrayView2<'_, f32>, to: &mut [bf16]) -> Result<(), Err
     })?)
 }
 
-/// A piece of plain rows as they are decoded: the transposed product, for which they need not be packed.
+/// Rows of inputs as what plain rows are multiplied with: of each pass the slivers of all of them.
+struct Packed<'a> {
+    gemm: gemm::Kernel<f32>,
+    rows: usize,
+    slivers: &'a [f32],
+}
+
+/// Packs rows of inputs, pass by pass.
+fn pack(
+    gemm: &gemm::Kernel<f32>,
+    rows: ArrayView2<'_, f32>,
+    to: &mut [f32],
+    threads: usize,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let passes = rows.axis_chunks_iter(Axis(1), DEPTH);
+    let places = to.chunks_mut(gemm.packed_right(DEPTH, rows.nrows()));
+    let mut passes: Vec<_> = passes.zip(places).collect();
+    context.share(&mut passes, threads, |(rows, to), _| gemm.pack_right(rows.t(), to))
+}
+
+/// A piece of plain rows as they are decoded: the transposed product, for which they need not be packed, some rows
+/// and terms at a time.
 fn singles<T: Single>(
     kernel: &Kernel,
-    x: &PackedWeight<f32>,
+    x: &Packed<'_>,
     weight: &QuantizedWeight<'_>,
     epilogue: Epilogue<'_, f32>,
     piece: &mut Piece<'_, T>,
     isa: Isa,
 ) -> Result<(), Error> {
-    let ([m, wide], rows) = (x.shape(), piece.columns());
+    let (m, rows, both) = (x.rows, piece.columns(), kernel.row_factors());
     let n = rows.len();
-    // Rows that lie a power of two apart would drive each other out of the nearest cache.
-    let stride = wide + APART;
-    with_scratch(n * (stride + m), |room: &mut [f32]| {
-        let (plain, sums) = room.split_at_mut(n * stride);
-        with_scratch(kernel.scratch(), |scratch: &mut [f32]| {
-            for (row, to) in rows.zip(plain.chunks_exact_mut(stride)) {
-                kernel.decode(&weight.weights, row..row + 1, scratch, &mut to[..wide]);
+    // Tiles that stay in the nearest cache while few inputs go past, or in the next one while many do.
+    let together = if m <= NARROW { 2 * x.gemm.rows() } else { n };
+    with_scratch(n * (both + 2 * m), |room: &mut [f32]| {
+        let (factors, room) = room.split_at_mut(n * both);
+        let (sums, turned) = room.split_at_mut(n * m);
+        kernel.factors(&weight.weights, rows.clone(), factors);
+        with_scratch(together * DEPTH, |plain: &mut [f32]| {
+            for first in (0..n).step_by(together) {
+                let some = first..n.min(first + together);
+                let factors = &factors[some.start * both..some.end * both];
+                let sums = &mut sums[some.start * m..some.end * m];
+                let some = rows.start + some.start..rows.start + some.end;
+                passes(kernel, x, weight, some, factors, plain, sums)?;
             }
-        })?;
-        let plain = ArrayView2::from_shape((n, wide).strides((stride, 1)), &*plain);
-        let plain = plain.map_err(|_| too_large(n, wide))?;
-        let view = ArrayViewMut2::from_shape((n, m), &mut *sums).map_err(|_| too_large(n, m))?;
-        product::multiply_packed(plain, x, view, PLAIN, &Context::alone(isa))?;
+            Ok::<(), Error>(())
+        })??;
         let sums = ArrayView2::from_shape((n, m), &*sums).map_err(|_| too_large(n, m))?;
-        with_scratch(n * m, |rows: &mut [f32]| {
-            x.kernel().copy_left(sums.reversed_axes(), rows);
-            piece.fill(isa, rows, epilogue);
-        })?;
+        x.gemm.copy_left(sums.reversed_axes(), turned);
+        piece.fill(isa, turned, epilogue);
         Ok(())
     })?
+}
+
+/// The sums of some plain rows, of which there is room for one pass.
+fn passes(
+    kernel: &Kernel,
+    x: &Packed<'_>,
+    weight: &QuantizedWeight<'_>,
+    rows: Range<usize>,
+    factors: &[f32],
+    plain: &mut [f32],
+    sums: &mut [f32],
+) -> Result<(), Error> {
+    let (n, m, wide) = (rows.len(), x.rows, kernel.wide());
+    let sliver = x.gemm.packed_right(DEPTH, m);
+    for first in (0..wide).step_by(DEPTH) {
+        let terms = first..wide.min(first + DEPTH);
+        let depth = terms.len();
+        let plain = &mut plain[..n * depth];
+        kernel.decode(&weight.weights, rows.clone(), factors, terms, plain);
+        let plain = ArrayView2::from_shape((n, depth), plain).map_err(|_| too_large(n, depth))?;
+        let slivers = &x.slivers[first / DEPTH * sliver..][..x.gemm.packed_right(depth, m)];
+        let sums = ArrayViewMut2::from_shape((n, m), &mut *sums).map_err(|_| too_large(n, m))?;
+        let finish = Finish { accumulate: first > 0, epilogue: None };
+        x.gemm.multiply(plain, Right::Packed(depth, m, slivers), sums, finish);
+    }
+    Ok(())
 }
 
 /// A piece of plain rows as bfloat16.
@@ -130,8 +191,9 @@ fn bfloats<T: Single>(
     let (rows, wide) = (piece.columns(), kernel.wide());
     with_scratch(rows.len() * wide, |plain: &mut [u16]| {
         let plain: &mut [bf16] = plain.reinterpret_cast_mut();
-        with_scratch(kernel.scratch(), |scratch: &mut [f32]| {
-            kernel.decode_bf16(&weight.weights, rows.clone(), scratch, plain);
+        with_scratch(rows.len() * kernel.row_factors(), |factors: &mut [f32]| {
+            kernel.factors(&weight.weights, rows.clone(), factors);
+            kernel.decode_bf16(&weight.weights, rows.clone(), factors, 0..wide, plain);
         })?;
         let plain = ArrayView2::from_shape((rows.len(), wide), &*plain);
         let plain = plain.map_err(|_| too_large(rows.len(), wide))?;

@@ -24,7 +24,16 @@ use crate::work::{Choice, Kind, Load, calibration};
 use crate::{Context, Error};
 
 /// Rows of inputs up to which packed codes are read where they lie; of more, rows of the weight become plain numbers.
-const FEW: usize = 16;
+///
+/// With inputs as bytes that is as fast as products of float32 are, whatever their number, but the inputs of more
+/// rows fit in no near cache.
+fn most_rows(inputs: Inputs, isa: Isa) -> usize {
+    match inputs {
+        Inputs::Int8 if many::is_narrow(isa) => 32,
+        Inputs::Int8 => 256,
+        Inputs::Float => 32,
+    }
+}
 
 /// No bias, no activation.
 const PLAIN: Epilogue<'static, f32> = Epilogue { bias: None, activation: None };
@@ -134,7 +143,7 @@ pub fn linear_quantized<T: Single>(
         out = out.insert_axis(Axis(0));
     }
     let epilogue = Epilogue { bias, activation };
-    if out.len() / weight.outputs <= FEW {
+    if out.len() / weight.outputs <= most_rows(inputs, context.isa) {
         few::few(inputs, x, weight, epilogue, out, context)
     } else {
         many::many(inputs, x, weight, epilogue, out, context)
