@@ -17,7 +17,7 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import plan, work
+    from threadwise import plan, quant, work
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -48,6 +48,7 @@ __all__ = [
     "nn",
     "pack",
     "plan",
+    "quant",
     "reset_work_stats",
     "set_num_threads",
     "threads",
@@ -57,6 +58,7 @@ __all__ = [
 
 _LATE = {
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
+    "quant": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
 }
 """What is imported when it is first asked for, so that most programs need not wait for it."""

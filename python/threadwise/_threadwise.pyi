@@ -9,6 +9,7 @@ from threadwise._types import FloatArray
 __all__ = [
     "PackedWeight",
     "calibrate",
+    "dequantize",
     "distribution",
     "distribution_chunk",
     "distribution_for_attention",
@@ -22,6 +23,7 @@ __all__ = [
     "matmul",
     "numa_hint",
     "pack",
+    "quantize",
     "reset_work_stats",
     "rms_norm",
     "set_num_threads",
@@ -105,6 +107,28 @@ def linear_quantized(
     out: object,
     threads: object,
     distribution: object,
+    /,
+) -> Any: ...
+def quantize(
+    weight: object,
+    bits: int,
+    group_size: int | None,
+    zero_point: str,
+    method: str,
+    importance: object,
+    threads: object,
+    /,
+) -> tuple[Any, Any, Any]: ...
+def dequantize(
+    codes: object,
+    scales: object,
+    zeros: object,
+    shape: tuple[int, ...],
+    bits: int,
+    group_size: int | None,
+    dtype: str,
+    out: object,
+    threads: object,
     /,
 ) -> Any: ...
 def rms_norm(x: object, weight: object, eps: object, out: object, threads: object, /) -> Any: ...

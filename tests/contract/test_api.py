@@ -31,6 +31,7 @@ PUBLIC = {
         "nn",
         "pack",
         "plan",
+        "quant",
         "reset_work_stats",
         "set_num_threads",
         "threads",
@@ -40,6 +41,7 @@ PUBLIC = {
     tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
     tw.nn: {"rms_norm"},
     tw.plan: {"Calibration", "Measured", "Plan", "calibrate", "explain"},
+    tw.quant: {"QuantizedTensor", "quantize"},
     tw.work: {
         "NumaHint",
         "WorkDistribution",

@@ -175,3 +175,19 @@ def test_refusals_name_what_is_wrong() -> None:
     with pytest.raises(tw.errors.ShapeError, match="arrays of a quantized weight"):
         tw.linear(x, Weight(**{**vars(weight), "codes": weight.codes[:4]}), out=out)
     assert np.isnan(out).all()
+
+
+@pytest.mark.parametrize("zero_point", ["float", "integer"])
+@pytest.mark.parametrize("bits", [2, 3, 4, 8])
+def test_what_quantize_makes_is_a_weight(bits: int, zero_point: Any) -> None:
+    x = normal((3, 200))
+    for symmetric in (True, False):
+        q = tw.quant.quantize(normal((50, 200)), bits, symmetric=symmetric, zero_point=zero_point)
+        expected = x.astype(np.float64) @ q.dequantize().T
+        for y in (tw.linear(x, q, activations="float"), (q @ x.T).T):
+            off = np.abs(x).max() / 253 * np.abs(q.dequantize()).sum(1)
+            assert_within(y, expected, off + 1e-4)
+    with pytest.raises(tw.errors.ShapeError, match="weight has shape \\(2, 3, 40\\), expected two"):
+        tw.linear(normal((40,)), tw.quant.quantize(normal((2, 3, 40))))
+    with pytest.raises(tw.errors.DTypeError, match="there is no plan of products with quantized"):
+        tw.explain(tw.linear, x, q)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -18,8 +18,25 @@ if TYPE_CHECKING:
 __all__ = ["Products"]
 
 
+class _Parts(Protocol):
+    """The arrays of a quantized tensor, and how they are read."""
+
+    @property
+    def codes(self) -> Any: ...
+    @property
+    def scales(self) -> Any: ...
+    @property
+    def zero_points(self) -> Any: ...
+    @property
+    def shape(self) -> tuple[int, ...]: ...
+    @property
+    def bits(self) -> int: ...
+    @property
+    def group_size(self) -> int: ...
+
+
 class Products:
-    """The products of a quantized tensor, which a class with these attributes inherits.
+    """The products of a quantized tensor, for the class that has its arrays.
 
     `threadwise.linear` and `threadwise.matmul` call `_linear` and `_matmul` where a factor is no
     array.
@@ -27,19 +44,12 @@ class Products:
 
     __slots__ = ()
 
-    codes: Any
-    scales: Any
-    zero_points: Any
-    shape: tuple[int, ...]
-    bits: int
-    group_size: int
-
-    def __matmul__(self, x: ArrayLike) -> Any:
+    def __matmul__(self: _Parts, x: ArrayLike) -> Any:
         """Multiply: the values of this tensor, ``@ x``, for `x` of shape (in,) or (..., in, n)."""
-        return self._matmul(x, None, None, None)
+        return Products._matmul(self, x, None, None, None)
 
     def _linear(
-        self,
+        self: _Parts,
         x: ArrayLike,
         bias: ArrayLike | None,
         activation: Activation | None,
@@ -69,11 +79,16 @@ class Products:
         )
 
     def _matmul(
-        self, x: ArrayLike, out: Any, threads: int | None, distribution: WorkDistribution | None
+        self: _Parts,
+        x: ArrayLike,
+        out: Any,
+        threads: int | None,
+        distribution: WorkDistribution | None,
     ) -> Any:
         x = np.asarray(x)
         if x.ndim < 2:
-            return self._linear(x, None, None, None, out, threads, distribution)
+            return Products._linear(self, x, None, None, None, out, threads, distribution)
         place = out.swapaxes(-1, -2) if isinstance(out, np.ndarray) and out.ndim > 1 else out
-        y = self._linear(x.swapaxes(-1, -2), None, None, None, place, threads, distribution)
+        turned = x.swapaxes(-1, -2)
+        y = Products._linear(self, turned, None, None, None, place, threads, distribution)
         return y.swapaxes(-1, -2) if out is None else out

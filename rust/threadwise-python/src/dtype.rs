@@ -62,6 +62,9 @@ impl Number for i8 {
 impl Number for u8 {
     const NAME: &'static str = "uint8";
 }
+impl Number for u32 {
+    const NAME: &'static str = "uint32";
+}
 impl Number for i32 {
     const NAME: &'static str = "int32";
 }

@@ -8,6 +8,7 @@ mod memory;
 mod nn;
 mod packed;
 mod plan;
+mod quant;
 mod quantized;
 mod seam;
 mod threads;
@@ -27,6 +28,8 @@ mod _threadwise {
     use crate::packed::{PackedWeight, pack};
     #[pymodule_export]
     use crate::plan::{calibrate, explain_linear, explain_matmul};
+    #[pymodule_export]
+    use crate::quant::{dequantize, quantize};
     #[pymodule_export]
     use crate::quantized::linear_quantized;
     #[pymodule_export]

@@ -11,8 +11,8 @@ use crate::dtype::{Factor, Kind, Number, factor, refused};
 use crate::memory::{extent, repeats_elements, steps_are_whole};
 use numpy::ndarray::ArrayViewD;
 use numpy::{
-    PyArrayDescr, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
-    PyUntypedArray, PyUntypedArrayMethods,
+    Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
+    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::intern;
@@ -61,6 +61,28 @@ impl<'py> Operand<'py, Factor> {
         Self::of(name, object, |dtype| match factor(dtype) {
             Some(factor) if !matches!(factor, Factor::I8 | Factor::U8) => Ok(factor),
             _ => Err(refused(name, dtype, "float32, float64, float16 or bfloat16")?),
+        })
+    }
+}
+
+impl<'py> Operand<'py, Factor> {
+    /// As [`Operand::new`], for weights that are quantized, and for their scales.
+    pub(crate) fn weight(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match factor(dtype) {
+            Some(Factor::Real(Kind::F64) | Factor::I8 | Factor::U8) | None => {
+                Err(refused(name, dtype, "float32, float16 or bfloat16")?)
+            }
+            Some(factor) => Ok(factor),
+        })
+    }
+}
+
+impl<'py> Operand<'py, ()> {
+    /// As [`Operand::new`], for codes in words.
+    pub(crate) fn words(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| {
+            let is_word = dtype.is_equiv_to(&u32::get_dtype(dtype.py()));
+            if is_word { Ok(()) } else { Err(refused(name, dtype, u32::NAME)?) }
         })
     }
 }
@@ -341,9 +363,11 @@ pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
         | Error::Extents(_)
         | Error::Broadcast { .. }
         | Error::Out { .. }
+        | Error::Part { .. }
         | Error::TooLarge(_) => ShapeError::new_err(sentence),
         Error::Domain { .. }
         | Error::Count { .. }
+        | Error::NotFinite { .. }
         | Error::Isa(_)
         | Error::Node(_)
         | Error::Threads(_) => DomainError::new_err(sentence),

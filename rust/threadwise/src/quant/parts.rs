@@ -99,13 +99,6 @@ impl NumbersMut<'_> {
             Self::F32(numbers) => narrow(isa, numbers.row_mut(row), x),
         }
     }
-
-    pub(super) fn view(&mut self) -> NumbersMut<'_> {
-        match self {
-            Self::F16(numbers) => NumbersMut::F16(numbers.view_mut()),
-            Self::F32(numbers) => NumbersMut::F32(numbers.view_mut()),
-        }
-    }
 }
 
 /// Places for what codes are counted from.
