@@ -38,7 +38,9 @@ def _packed(codes: Array, bits: int) -> Array:
     rows, columns = codes.shape
     words = -(-columns * bits // 32)
     stream = np.zeros((rows, words * 32), np.uint32)
-    stream[:, : columns * bits] = (codes[:, :, None] >> np.arange(bits) & 1).reshape(rows, -1)
+    stream[:, : columns * bits] = (codes[:, :, None] >> np.arange(bits) & 1).reshape(
+        rows, columns * bits
+    )
     places = np.uint32(1) << np.arange(32, dtype=np.uint32)
     return np.asarray((stream.reshape(rows, words, 32) * places).sum(2, dtype=np.uint32))
 
@@ -47,6 +49,7 @@ def quantized(
     shape: tuple[int, int],
     bits: int,
     group_size: int = 32,
+    *,
     zero_point: str = "symmetric",
     dtype: DTypeLike = np.float16,
     seed: int = 0,

@@ -72,6 +72,7 @@ def explain_linear(
     weight: object,
     bias: object,
     activation: object,
+    activations: object,
     out: object,
     threads: object,
     distribution: object,

@@ -11,6 +11,7 @@ from threadwise._threadwise import pack as _pack
 from threadwise._types import FactorArrayLike, FloatArrayLike, ProductArray
 
 if TYPE_CHECKING:
+    from threadwise.quant.products import Products
     from threadwise.work import WorkDistribution
 
 __all__ = ["Activation", "PackedWeight", "linear", "matmul", "pack"]
@@ -20,7 +21,7 @@ Activation: TypeAlias = Literal["relu", "gelu", "gelu_tanh", "silu"]
 
 
 def matmul(
-    a: FactorArrayLike,
+    a: FactorArrayLike | Products,
     b: FactorArrayLike | PackedWeight,
     /,
     out: ProductArray | None = None,
@@ -136,7 +137,7 @@ def matmul(
 
 def linear(
     x: FactorArrayLike,
-    weight: FactorArrayLike | PackedWeight,
+    weight: FactorArrayLike | PackedWeight | Products,
     bias: FactorArrayLike | None = None,
     *,
     activation: Activation | None = None,
@@ -220,13 +221,14 @@ def linear(
     in float32, before the one rounding to the result.
 
     A weight is quantized: :math:`w_{oi} = s c_{oi} + z` with a code, and a scale and what code 0
-    stands for of its group. Codes are read packed as they are. Up to 16 rows of `x`, ``"int8"``
-    rounds each run of 32 inputs of a row to bytes with a scale: :math:`x_i` is then off by at most
-    :math:`t_i`, the largest magnitude of its run over 253; numbers below :math:`2^{-100}` count as
-    zeros, and a run that is not finite makes its row NaN. Of more rows, CPUs that multiply bfloat16
-    faster than float32 round `x` and the weight to it, so that each term is off by at most
-    :math:`(2^{-7} + 2^{-16}) |w_{oi} x_i|`; others do not round. The rest, and all of the error of
-    ``"float"``, is at most :math:`\gamma_{k+k/512+24} \sum_i (|s c_{oi}| + |z|)(|x_i| + t_i)` [3]_.
+    stands for of its group. Codes are read packed as they are. ``"int8"`` rounds each run of 32
+    inputs of a row to bytes with a scale: :math:`x_i` is then off by at most :math:`t_i`, the largest
+    magnitude of its run over 253; numbers below :math:`2^{-100}` count as zeros, and a run that is
+    not finite makes its row NaN. Of more than 32 rows, CPUs that multiply bfloat16 faster than
+    float32 round `x` and the weight to it instead, so that each term is off by at most
+    :math:`(2^{-7} + 2^{-16}) |w_{oi} x_i|`; of more than 256, others do not round. The rest, and all
+    of the error of ``"float"``, is at most
+    :math:`\gamma_{k+k/512+24} \sum_i (|s c_{oi}| + |z|)(|x_i| + t_i)` [3]_.
     The bits depend neither on the number of threads nor on `distribution`.
 
     References

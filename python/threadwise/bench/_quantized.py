@@ -6,6 +6,7 @@ import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -78,7 +79,7 @@ def run(options: argparse.Namespace) -> int:
     found: list[Row] = []
     for bits in options.bits:
         bytes_ = n * (-(-k * bits // 32) * 4 + 2 * -(-k // options.group_size))
-        quantized = _some(lambda bits=bits: _random(rng, (n, k), bits, options.group_size), bytes_)
+        quantized = _some(partial(_random, rng, (n, k), bits, options.group_size), bytes_)
         for rows in options.rows:
             x = rng.standard_normal((rows, k), np.float32)
             out = np.empty((rows, n), np.float32)

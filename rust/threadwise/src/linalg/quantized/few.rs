@@ -35,7 +35,7 @@ pub(super) fn few<T: Single>(
     let threads = threads::<T>(m, weight, pieces.len(), context);
     let isa = context.isa;
     with_scratch(m * kernel.prepared(), |prepared: &mut [u32]| {
-        prepare(&kernel, x, prepared)?;
+        prepare(&kernel, x, prepared, threads, context)?;
         let prepared = &*prepared;
         context.share(&mut pieces, threads, |piece, _| {
             piece.outcome = compute(&kernel, prepared, weight, epilogue, piece, isa);

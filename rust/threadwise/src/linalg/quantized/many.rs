@@ -60,7 +60,7 @@ pub(super) fn many<T: Single>(
     let threads = threads::<T>(m, weight, pieces.len(), context);
     let isa = context.isa;
     with_scratch(m * kernel.prepared(), |prepared: &mut [u32]| {
-        prepare(&kernel, x, prepared)?;
+        prepare(&kernel, x, prepared, threads, context)?;
         let floats: &[f32] = bytemuck::cast_slice(prepared);
         let rows = ArrayView2::from_shape((m, wide).strides((kernel.prepared(), 1)), floats);
         let rows = rows.map_err(|_| too_large(m, wide))?;

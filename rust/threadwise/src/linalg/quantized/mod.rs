@@ -41,6 +41,9 @@ const PLAIN: Epilogue<'static, f32> = Epilogue { bias: None, activation: None };
 /// Bytes of codes, and multiply-adds, that take a few microseconds, for which nobody is asked.
 const AT_ONCE: (usize, usize) = (48 << 10, 200_000);
 
+/// Inputs from which on threads share the work to make them ready: some ten microseconds.
+const WORTH_SHARING: usize = 16 << 10;
+
 /// Results that are rounded at a time where they do not follow one another.
 const SPREAD: usize = 256;
 
@@ -181,19 +184,31 @@ impl<'a, T: Single> Piece<'a, T> {
     }
 }
 
+/// A row of inputs, where it goes, and what became of it.
+struct Row<'a, T> {
+    x: ArrayView1<'a, T>,
+    to: &'a mut [u32],
+    outcome: Result<(), Error>,
+}
+
 /// All rows of inputs as the kernel reads them.
 fn prepare<T: Single>(
     kernel: &Kernel,
     x: ArrayViewD<'_, T>,
     prepared: &mut [u32],
+    threads: usize,
+    context: &Context<'_>,
 ) -> Result<(), Error> {
     let k = kernel.layout().columns();
-    Ok(with_scratch(k, |row: &mut [f32]| {
-        let places = prepared.chunks_exact_mut(kernel.prepared().max(1));
-        for (x, to) in x.rows().into_iter().zip(places) {
-            kernel.prepare(widened(x, row), to);
-        }
-    })?)
+    let threads = if x.len() >= WORTH_SHARING { threads } else { 1 };
+    let places = prepared.chunks_exact_mut(kernel.prepared().max(1));
+    let rows = x.rows().into_iter().zip(places);
+    let mut rows: Vec<_> = rows.map(|(x, to)| Row { x, to, outcome: Ok(()) }).collect();
+    context.share(&mut rows, threads, |row, _| {
+        let made = with_scratch(k, |room| kernel.prepare(widened(row.x, room), row.to));
+        row.outcome = made.map_err(Error::from);
+    })?;
+    rows.into_iter().try_for_each(|row| row.outcome)
 }
 
 /// The numbers of a row, side by side: as they lie, or in `row`.
