@@ -222,12 +222,12 @@ def linear(
 
     A weight is quantized: :math:`w_{oi} = s c_{oi} + z` with a code, and a scale and what code 0
     stands for of its group. Codes are read packed as they are. ``"int8"`` rounds each run of 32
-    inputs of a row to bytes with a scale: :math:`x_i` is then off by at most :math:`t_i`, the largest
-    magnitude of its run over 253; numbers below :math:`2^{-100}` count as zeros, and a run that is
-    not finite makes its row NaN. Of more than 32 rows, CPUs that multiply bfloat16 faster than
-    float32 round `x` and the weight to it instead, so that each term is off by at most
-    :math:`(2^{-7} + 2^{-16}) |w_{oi} x_i|`; of more than 256, others do not round. The rest, and all
-    of the error of ``"float"``, is at most
+    inputs of a row to bytes with a scale: :math:`x_i` is then off by at most :math:`t_i`, the
+    largest magnitude of its run over 253; numbers below :math:`2^{-100}` count as zeros, and a run
+    that is not finite makes its row NaN. Of more than 32 rows, CPUs that multiply bfloat16 faster
+    than float32 round `x` and the weight to it instead, so that each term is off by at most
+    :math:`(2^{-7} + 2^{-16}) |w_{oi} x_i|`; of more than 256, others do not round. The rest, and
+    all of the error of ``"float"``, is at most
     :math:`\gamma_{k+k/512+24} \sum_i (|s c_{oi}| + |z|)(|x_i| + t_i)` [3]_.
     The bits depend neither on the number of threads nor on `distribution`.
 

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 import threadwise as tw
 from threadwise.bench._load import busy, caution
+from threadwise.quant import QuantizedTensor
 
 __all__ = ["add_options", "run"]
 
@@ -119,14 +120,12 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _some(make: Callable[[], Any], size: int) -> list[Any]:
-    """As many as do not fit in a cache together."""
+    """Make as many as do not fit in a cache together."""
     return [make() for _ in range(max(FEWEST, -(-ROTATED // size)))]
 
 
 def _random(rng: np.random.Generator, shape: tuple[int, int], bits: int, group_size: int) -> Any:
-    """A quantized weight of any codes."""
-    from threadwise.quant import QuantizedTensor  # not for those who time other things
-
+    """Draw the codes of a quantized weight."""
     (n, k), most = shape, np.iinfo(np.uint32).max
     codes = rng.integers(0, most, (n, -(-k * bits // 32)), np.uint32, endpoint=True)
     if k * bits % 32:
@@ -138,7 +137,7 @@ def _random(rng: np.random.Generator, shape: tuple[int, int], bits: int, group_s
 def _call(
     x: NDArray[Any], weights: Sequence[Any], out: NDArray[Any], threads: int | None, **options: Any
 ) -> Callable[[int], Any]:
-    """A layer with one of the weights, in turns."""
+    """Return a layer with one of the weights, in turns."""
     return lambda turn: tw.linear(
         x, weights[turn % len(weights)], out=out, threads=threads, **options
     )
@@ -147,7 +146,7 @@ def _call(
 def _right(
     calls: dict[str, Callable[[int], Any]], x: NDArray[Any], values: NDArray[Any], out: NDArray[Any]
 ) -> bool:
-    """Whether the layers with the first quantized weight are what they should be, nearly."""
+    """Say whether the layers with the first quantized weight are what they should be, nearly."""
     some = np.linspace(0, len(values) - 1, 50).astype(int)
     expected = x.astype(np.float64) @ values[some].T.astype(np.float64)
     scale = np.abs(x).astype(np.float64) @ np.abs(values[some]).T.astype(np.float64)
@@ -159,7 +158,7 @@ def _right(
 
 
 def _times(calls: dict[str, Callable[[int], Any]], rounds: int) -> dict[str, list[float]]:
-    """Seconds of each call, in turns; the first two rounds do not count."""
+    """Return seconds of each call, in turns; the first two rounds do not count."""
     times: dict[str, list[float]] = {name: [] for name in calls}
     for turn in range(rounds + 2):
         for name, call in calls.items():
@@ -170,7 +169,7 @@ def _times(calls: dict[str, Callable[[int], Any]], rounds: int) -> dict[str, lis
 
 
 def _bandwidth(arrays: Sequence[NDArray[Any]], threads: int) -> float:
-    """GB/s at which so many threads add up the words of arrays."""
+    """Return the GB/s at which so many threads add up the words of arrays."""
     words = [array.reshape(-1).view(np.uint64) for array in arrays]
     best = 0.0
     with ThreadPoolExecutor(threads) as pool:

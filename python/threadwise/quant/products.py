@@ -48,7 +48,7 @@ class Products:
         """Multiply: the values of this tensor, ``@ x``, for `x` of shape (in,) or (..., in, n)."""
         return Products._matmul(self, x, None, None, None)
 
-    def _linear(
+    def _linear(  # noqa: PLR0917 - as the binding calls it
         self: _Parts,
         x: ArrayLike,
         bias: ArrayLike | None,
