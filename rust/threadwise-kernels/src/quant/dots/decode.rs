@@ -97,6 +97,8 @@ pub(super) unsafe fn lanes<W: Words, S: Store<W::Floats>, const BITS: u32>(
             // SAFETY: factors of this group, and a register more.
             let zero = unsafe { spread.gather(zeros.as_ptr().wrapping_add(group)) };
             let from = from.wrapping_add(first * lane(BITS) * BITS as usize / 8);
+            // What follows is this row's next part, or the next row.
+            W::Floats::prefetch(from.wrapping_add((end - start) * bytes).cast());
             let mut word = if BITS == 3 {
                 // SAFETY: this part of the block.
                 unsafe { W::load_24(proof, from) }

@@ -29,9 +29,6 @@ const SINGLES: usize = 96;
 /// Terms of such a row that are made at a time: whole blocks of any width of codes.
 const DEPTH: usize = 512;
 
-/// Rows of inputs of which a pass fits in the second-level cache.
-const NARROW: usize = 128;
-
 /// Whether inputs and weights become bfloat16, where the caller asks for no more: because the CPU multiplies that
 /// faster.
 pub(super) fn is_narrow(isa: Isa) -> bool {
@@ -118,8 +115,7 @@ fn pack(
     context.share(&mut passes, threads, |(rows, to), _| gemm.pack_right(rows.t(), to))
 }
 
-/// A piece of plain rows as they are decoded: the transposed product, for which they need not be packed, some rows
-/// and terms at a time.
+/// A piece of plain rows as they are decoded: the transposed product, for which they need not be packed.
 fn singles<T: Single>(
     kernel: &Kernel,
     x: &Packed<'_>,
@@ -130,21 +126,12 @@ fn singles<T: Single>(
 ) -> Result<(), Error> {
     let (m, rows, both) = (x.rows, piece.columns(), kernel.row_factors());
     let n = rows.len();
-    // Tiles that stay in the nearest cache while few inputs go past, or in the next one while many do.
-    let together = if m <= NARROW { 2 * x.gemm.rows() } else { n };
     with_scratch(n * (both + 2 * m), |room: &mut [f32]| {
         let (factors, room) = room.split_at_mut(n * both);
         let (sums, turned) = room.split_at_mut(n * m);
         kernel.factors(&weight.weights, rows.clone(), factors);
-        with_scratch(together * DEPTH, |plain: &mut [f32]| {
-            for first in (0..n).step_by(together) {
-                let some = first..n.min(first + together);
-                let factors = &factors[some.start * both..some.end * both];
-                let sums = &mut sums[some.start * m..some.end * m];
-                let some = rows.start + some.start..rows.start + some.end;
-                passes(kernel, x, weight, some, factors, plain, sums)?;
-            }
-            Ok::<(), Error>(())
+        with_scratch(n * DEPTH, |plain: &mut [f32]| {
+            passes(kernel, x, weight, rows, factors, plain, sums)
         })??;
         let sums = ArrayView2::from_shape((n, m), &*sums).map_err(|_| too_large(n, m))?;
         x.gemm.copy_left(sums.reversed_axes(), turned);
@@ -153,7 +140,7 @@ fn singles<T: Single>(
     })?
 }
 
-/// The sums of some plain rows, of which there is room for one pass.
+/// The sums of plain rows, of which there is room for one pass.
 fn passes(
     kernel: &Kernel,
     x: &Packed<'_>,
@@ -165,6 +152,9 @@ fn passes(
 ) -> Result<(), Error> {
     let (n, m, wide) = (rows.len(), x.rows, kernel.wide());
     let sliver = x.gemm.packed_right(DEPTH, m);
+    if wide == 0 {
+        sums.fill(0.0);
+    }
     for first in (0..wide).step_by(DEPTH) {
         let terms = first..wide.min(first + DEPTH);
         let depth = terms.len();

@@ -117,7 +117,9 @@ fn rows_of_more_axes_and_places_with_gaps_are_the_same_rows() {
 fn nothing_to_do_is_done_and_what_does_not_fit_is_refused() {
     let context = Context::new().unwrap();
     let held = Held::new(4, 5, 0);
-    for rows in [0, 1, 20] {
+    for (rows, inputs) in
+        [0, 1, 40, 300].into_iter().flat_map(|m| [(m, Inputs::Int8), (m, Inputs::Float)])
+    {
         let mut out = array(&[rows, 5]);
         let x = array(&[rows, 0]);
         let view = out.view_mut();
