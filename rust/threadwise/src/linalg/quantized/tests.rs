@@ -123,8 +123,7 @@ fn nothing_to_do_is_done_and_what_does_not_fit_is_refused() {
         let mut out = array(&[rows, 5]);
         let x = array(&[rows, 0]);
         let view = out.view_mut();
-        linear_quantized(x.view(), &held.weight(), None, None, Inputs::Int8, view, &context)
-            .unwrap();
+        linear_quantized(x.view(), &held.weight(), None, None, inputs, view, &context).unwrap();
         assert!(out.iter().all(|y| y.to_bits() == 0), "sums of nothing, {rows} rows");
     }
     let held = Held::new(4, 5, 64);
