@@ -22,6 +22,7 @@ __all__ = [
     "explain_matmul",
     "get_num_threads",
     "linear",
+    "linear_quantized",
     "matmul",
     "numa_hint",
     "pack",
@@ -76,6 +77,7 @@ def explain_linear(
     weight: object,
     bias: object,
     activation: object,
+    activations: object,
     out: object,
     threads: object,
     distribution: object,
@@ -85,12 +87,29 @@ def calibrate(
     threads: object, /
 ) -> tuple[list[tuple[str, float]], bool, str | None, str | None]: ...
 def pack(weight: object, threads: object, /) -> PackedWeight: ...
-def matmul(a: object, b: object, out: object, threads: object, distribution: object, /) -> Any: ...
+def matmul(a: object, b: object, out: object, threads: object, cut: object, /) -> Any: ...
 def linear(
     x: object,
     weight: object,
     bias: object,
     activation: object,
+    activations: object,
+    out: object,
+    threads: object,
+    distribution: object,
+    /,
+) -> Any: ...
+def linear_quantized(
+    x: object,
+    codes: object,
+    scales: object,
+    zeros: object,
+    shape: object,
+    bits: object,
+    group_size: object,
+    bias: object,
+    activation: object,
+    activations: object,
     out: object,
     threads: object,
     distribution: object,

@@ -11,6 +11,7 @@ from threadwise._threadwise import dequantize as _dequantize
 from threadwise._threadwise import quantize as _quantize
 from threadwise.errors import DTypeError, ShapeError
 from threadwise.quant._arguments import METHODS, ZERO_POINTS, bits_of, group_of, word_of
+from threadwise.quant.products import Products
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -28,7 +29,7 @@ ZeroPoint: TypeAlias = Literal["float", "integer"]
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
-class QuantizedTensor:
+class QuantizedTensor(Products):
     """A weight whose numbers are codes of a few bits, in groups that share a scale.
 
     `threadwise.quant.quantize` makes it of a weight; the constructor makes it of arrays, for example
@@ -67,6 +68,7 @@ class QuantizedTensor:
     See Also
     --------
     quantize : make one of a weight.
+    threadwise.linear : a layer with it as the weight; ``q @ x`` is the product from the left.
 
     Notes
     -----

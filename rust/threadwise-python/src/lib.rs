@@ -10,6 +10,7 @@ mod nn;
 mod packed;
 mod plan;
 mod quant;
+mod quantized;
 mod seam;
 mod threads;
 mod work;
@@ -32,6 +33,8 @@ mod _threadwise {
     use crate::plan::{calibrate, explain_linear, explain_matmul};
     #[pymodule_export]
     use crate::quant::{dequantize, quantize};
+    #[pymodule_export]
+    use crate::quantized::linear_quantized;
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]

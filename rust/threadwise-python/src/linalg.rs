@@ -13,6 +13,7 @@ use threadwise::{Activation, linalg};
 use crate::dtype::{Factor, Float, Kind, Number, plain_kind};
 use crate::packed::{self, PackedWeight};
 use crate::plan::Question;
+use crate::quantized;
 use crate::seam::{
     Borrowed, DTypeError, DomainError, Lent, Operand, compute, place, raise, result,
 };
@@ -22,21 +23,24 @@ type Object<'py> = Bound<'py, PyAny>;
 
 /// Documented in `threadwise.linalg.matmul`.
 #[pyfunction]
-#[pyo3(signature = (a, b, out, threads, distribution, /))]
+#[pyo3(signature = (a, b, out, threads, cut, /))]
 pub(crate) fn matmul<'py>(
     py: Python<'py>,
     a: &Object<'py>,
     b: &Object<'py>,
     out: Option<&Object<'py>>,
     threads: Option<&Object<'py>>,
-    distribution: Option<&Object<'py>>,
+    cut: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
-    let distribution = distribution_argument(distribution)?;
+    let distribution = distribution_argument(cut)?;
     let shares = Shares { threads, distribution, question: None };
     let found = match plain_kind(a) {
         Some(Kind::F32) => matrices::<f32>(py, a, b, out, shares)?,
         Some(Kind::F64) => matrices::<f64>(py, a, b, out, shares)?,
-        None => None,
+        None => match quantized::method(a, quantized::MATMUL) {
+            Some(method) => return method.call1((b, out, threads, cut)),
+            None => None,
+        },
     };
     let c = match found {
         Some(c) => c,
@@ -54,6 +58,9 @@ pub(crate) fn product<'py>(
     out: Option<&Object<'py>>,
     shares: Shares<'_, 'py>,
 ) -> PyResult<Object<'py>> {
+    if shares.question.is_some() {
+        quantized::refuse_question("a", a, quantized::MATMUL)?;
+    }
     if let Ok(weight) = b.cast::<PackedWeight>() {
         return packed::linear(py, &Operand::new("a", a)?, weight, None, None, out, shares);
     }
@@ -215,17 +222,22 @@ where
 /// Documented in `threadwise.linalg.linear`.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "an operation has as many arguments as it has")]
-#[pyo3(signature = (x, weight, bias, activation, out, threads, distribution, /))]
+#[pyo3(signature = (x, weight, bias, activation, activations, out, threads, distribution, /))]
 pub(crate) fn linear<'py>(
     py: Python<'py>,
     x: &Object<'py>,
     weight: &Object<'py>,
     bias: Option<&Object<'py>>,
     activation: Option<&Object<'py>>,
+    activations: Option<&Object<'py>>,
     out: Option<&Object<'py>>,
     threads: Option<&Object<'py>>,
     distribution: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
+    if let Some(method) = quantized::method(weight, quantized::LINEAR) {
+        return method.call1((x, bias, activation, activations, out, threads, distribution));
+    }
+    quantized::refuse_activations(activations)?;
     let distribution = distribution_argument(distribution)?;
     let shares = Shares { threads, distribution, question: None };
     let y = layer(py, x, weight, bias, activation, out, shares)?;
@@ -244,6 +256,9 @@ pub(crate) fn layer<'py>(
     shares: Shares<'_, 'py>,
 ) -> PyResult<Object<'py>> {
     let activation = activation.map(activation_argument).transpose()?;
+    if shares.question.is_some() {
+        quantized::refuse_question("weight", weight, quantized::LINEAR)?;
+    }
     if let Ok(weight) = weight.cast::<PackedWeight>() {
         let x = Operand::new("x", x)?;
         let bias = bias.map(|bias| Operand::new("bias", bias)).transpose()?;
@@ -339,7 +354,7 @@ where
     Ok(place)
 }
 
-fn activation_argument(given: &Object<'_>) -> PyResult<Activation> {
+pub(crate) fn activation_argument(given: &Object<'_>) -> PyResult<Activation> {
     let names: Vec<String> =
         Activation::NAMED.iter().map(|(name, _)| format!("'{name}'")).collect();
     let expected = format!("expected None or one of {}", names.join(", "));

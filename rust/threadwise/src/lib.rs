@@ -26,5 +26,6 @@ pub mod work;
 
 pub use context::Context;
 pub use error::Error;
+pub use threadwise_kernels::quant::dots;
 pub use threadwise_kernels::{Activation, Isa, narrow};
 pub use threadwise_runtime::{Interrupt, budget, expect_forks, topology};

@@ -3,6 +3,7 @@
 //! [`scalar`] is the definition.
 
 mod codes;
+pub mod dots;
 mod number;
 mod scalar;
 

@@ -13,6 +13,7 @@ mod packed;
 mod pieces;
 mod plan;
 mod product;
+mod quantized;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -36,6 +37,7 @@ pub use explain::{Explanation, explain, explain_packed};
 pub use narrow::Narrow;
 pub use packed::{PackedWeight, linear_packed};
 pub use plan::WORTH_DETACHING;
+pub use quantized::{QuantizedWeight, Single, linear_quantized};
 pub use shapes::{linear_shape, matmul_shape, weight_axes};
 
 /// A number type that the engine computes in: `f32` or `f64`.
