@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from threadwise import _threadwise
+from threadwise.errors import FormatError
 from threadwise.quant import _files
 from threadwise.quant._files import Stored
 from threadwise.quant.config import QuantConfig
@@ -62,7 +63,7 @@ def quantize_model(
         If settings make no sense; if a weight is not finite, with its first such element; if a
         tensor falls below `min_cosine` and `fail_fast` is set.
     FormatError
-        If a file is not what it should be, `dst` exists without `overwrite`, or there is nothing
+        If a file is not what it should be, the model is quantized already, `dst` exists without `overwrite`, or there is nothing
         to go on with.
     StorageError
         If a file cannot be read or written, for example because the disk is full; or if another
@@ -97,6 +98,8 @@ def quantize_model(
         print(report)
     """
     settings = _settings(config, overrides)
+    if "quantization_config" in _files.configuration(src):
+        raise FormatError(f"{src} is quantized already, expected a model of floating-point weights")
     tensors = [tensor for file in _files.read(src) for tensor in file.tensors]
     wishes = {
         tensor.name: (bits, settings.group_size, settings.zero_point_of(bits), settings.method)
