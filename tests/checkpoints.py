@@ -32,7 +32,7 @@ def write_model(
     def normal(*shape: int, dtype: Any = np.float32) -> NDArray[Any]:
         return (rng.standard_normal(shape) * 0.05).astype(dtype)
 
-    tensors = {
+    tensors: dict[str, NDArray[Any]] = {
         "embed_tokens.weight": normal(50, 32, dtype=np.float16),
         "layers.0.down.weight": normal(large, 160),
         "layers.0.gate.weight": normal(large + 5, 96, dtype=np.float16),
@@ -45,7 +45,7 @@ def write_model(
         "layers.1.mask": np.array([True, False, True]),
         "layers.1.nothing.weight": normal(0, 64),
         "lm_head.weight": normal(50, 32),
-        "scalar": np.float32(2.5).reshape(()),
+        "scalar": np.array(2.5, np.float32),
     }
     folder.mkdir()
     (folder / "config.json").write_text(json.dumps({"model_type": "toy", "eps": 1e-05}))
@@ -56,7 +56,8 @@ def write_model(
     if shards == 1:
         save(folder / "model.safetensors", tensors, format="pt")
         return tensors
-    names, weight_map = list(tensors), {}
+    names = list(tensors)
+    weight_map: dict[str, str] = {}
     for number in range(shards):
         file = f"model-{number + 1:05}-of-{shards:05}.safetensors"
         mine = {name: tensors[name] for name in names[number::shards]}

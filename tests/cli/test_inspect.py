@@ -5,8 +5,10 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 import threadwise as tw
 from checkpoints import save, write_model
@@ -24,7 +26,10 @@ def inspect(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
 
 
 def test_a_file_is_its_tensors_and_metadata(tmp_path: Path) -> None:
-    tensors = {"b": np.ones((2, 3, 4), np.float32), "a": np.ones((), np.int64)}
+    tensors: dict[str, NDArray[Any]] = {
+        "b": np.ones((2, 3, 4), np.float32),
+        "a": np.ones((), np.int64),
+    }
     path = save(tmp_path / "x.safetensors", tensors, format="np", author="nobody")
     done = inspect(path)
     assert (done.returncode, done.stderr) == (0, "")
@@ -41,9 +46,8 @@ def test_a_quantized_tensor_is_one_line() -> None:
     done = inspect(MODELS / "stdlib-mistral-2.8m-w4a16-asym-g32")
     lines = done.stdout.splitlines()
     [line] = [each for each in lines if "layers.3.mlp.up_proj" in each]
-    assert line.split() == (
-        "model.layers.3.mlp.up_proj.weight 4 bits, groups of 32, integer 512 x 192 56.8 KB".split()
-    )
+    name, kind = "model.layers.3.mlp.up_proj.weight", "4 bits, groups of 32, integer"
+    assert " ".join(line.split()) == f"{name} {kind} 512 x 192 56.8 KB"
     assert lines[0].endswith(": 57 tensors, 2.08 MB")
     assert lines[-1] == "quantized: 42 of 57 tensors, pack-quantized"
 

@@ -21,7 +21,9 @@ BF16 = ml_dtypes.bfloat16
 def unpacked(words: NDArray[Any], bits: int, count: int) -> NDArray[np.int64]:
     """Return the codes of rows: bit streams, least significant first."""
     stream = np.unpackbits(
-        np.ascontiguousarray(words).view(np.uint8).reshape(len(words), -1), axis=1, bitorder="little"
+        np.ascontiguousarray(words).view(np.uint8).reshape(len(words), -1),
+        axis=1,
+        bitorder="little",
     )
     codes = stream[:, : count * bits].reshape(len(words), count, bits).astype(np.int64)
     values: NDArray[np.int64] = codes @ (1 << np.arange(bits, dtype=np.int64))
@@ -38,11 +40,13 @@ def defined(parts: dict[str, NDArray[Any]], name: str, bits: int, group: int) ->
     if f"{name}_minimum" in parts:
         minima = parts[f"{name}_minimum"].astype(np.float32)[:, spread].astype(np.float64)
         # One rounding at the end, as a fused multiply-add has it.
-        return (codes * scales.astype(np.float64) + minima).astype(np.float32)
+        exact: NDArray[Any] = codes * scales.astype(np.float64) + minima
+        return exact.astype(np.float32)
     zeros: Any = 2 ** (bits - 1)
     if f"{name}_zero_point" in parts:
         zeros = unpacked(parts[f"{name}_zero_point"].T, bits, rows).T[:, spread]
-    return (codes - zeros).astype(np.float32) * scales
+    values: NDArray[Any] = (codes - zeros).astype(np.float32) * scales
+    return values
 
 
 @pytest.mark.parametrize("kind", ["sym", "asym"])

@@ -31,9 +31,9 @@ def test_the_report_of_the_job_is_what_the_files_say(
     for tensor in report.tensors:
         other = found[tensor.name]
         # Sums of n squares in float64, in two orders: each is within n units of the exact one.
-        close = dict(rel=4 * max(tensor.weights, 1) * 2.0**-53, abs=1e-15)
-        assert other.cosine == pytest.approx(tensor.cosine, **close)
-        assert other.relative_error == pytest.approx(tensor.relative_error, **close)
+        unit = 4 * max(tensor.weights, 1) * 2.0**-53
+        assert other.cosine == pytest.approx(tensor.cosine, rel=unit)
+        assert other.relative_error == pytest.approx(tensor.relative_error, rel=unit)
         assert other.max_error == tensor.max_error
         assert other.bytes_after == tensor.bytes_after
         weight = model[tensor.name]

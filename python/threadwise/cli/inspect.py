@@ -18,8 +18,8 @@ def inspect(
 ) -> None:
     """Say what is in the files of a model.
 
-    Tensors, their types, shapes and sizes, how they are quantized, and what metadata there are. Only
-    the files' headers are read, however large the files are.
+    Tensors, their types, shapes and sizes, how they are quantized, and what metadata there are.
+    Only the files' headers are read, however large the files are.
     """
     from json import dumps
 
@@ -45,10 +45,8 @@ def _text(found: "Found") -> str:
         metadata = [f"  {key}: {value}" for key, value in sorted(file.metadata.items())]
         rows = [(each.name, each.kind, each.extents(), size(each.nbytes)) for each in file.tensors]
         widths = [max((len(row[column]) for row in rows), default=0) for column in range(4)]
-        lines = (
-            f"  {name:<{widths[0]}}  {kind:<{widths[1]}}  {shape:>{widths[2]}}  {bytes_:>{widths[3]}}"
-            for name, kind, shape, bytes_ in rows
-        )
+        name, kind, shape, nbytes = widths
+        lines = (f"  {a:<{name}}  {b:<{kind}}  {c:>{shape}}  {d:>{nbytes}}" for a, b, c, d in rows)
         parts.append("\n".join([head, *metadata, *lines]))
     tensors = [each for file in found.files for each in file.tensors]
     total = f"{len(tensors)} tensors in {len(found.files)} files" if len(found.files) > 1 else ""

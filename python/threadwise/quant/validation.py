@@ -146,9 +146,11 @@ def _settings(tensors: list[TensorReport]) -> QuantConfig:
     """Return the settings that most tensors have."""
 
     def usual(name: str, default: Any) -> Any:
-        return Counter(getattr(tensor, name) for tensor in tensors).most_common(1)[0][0] if (
-            tensors
-        ) else default
+        return (
+            Counter(getattr(tensor, name) for tensor in tensors).most_common(1)[0][0]
+            if (tensors)
+            else default
+        )
 
     bits, kind = usual("bits", 4), usual("zero_point", "integer")
     others = {tensor.name: tensor.bits for tensor in tensors if tensor.bits != bits}
