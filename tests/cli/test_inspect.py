@@ -48,7 +48,7 @@ def test_a_quantized_tensor_is_one_line() -> None:
     [line] = [each for each in lines if "layers.3.mlp.up_proj" in each]
     name, kind = "model.layers.3.mlp.up_proj.weight", "4 bits, groups of 32, integer"
     assert " ".join(line.split()) == f"{name} {kind} 512 x 192 56.8 KB"
-    assert lines[0].endswith(": 57 tensors, 2.08 MB")
+    assert lines[0].endswith(": 57 tensors, 2.18 MB")
     assert lines[-1] == "quantized: 42 of 57 tensors, pack-quantized"
 
 
@@ -57,9 +57,9 @@ def test_shards_are_counted_together_and_programs_get_json(tmp_path: Path) -> No
     tw.quant.quantize_model(tmp_path / "src", tmp_path / "dst", bits=3, group_size=-1)
     lines = inspect(tmp_path / "dst").stdout.splitlines()
     assert lines[-2:] == ["13 tensors in 3 files", "quantized: 7 of 13 tensors, packed-groups"]
-    # Ten codes of three bits in a word: how many there are, only the data say.
+    # 45 codes of three bits need as many words as 53: how many there are, only the data say.
     [line] = [each for each in lines if "layers.1.up" in each]
-    assert "3 bits, whole rows, float  33 x <=53" in line
+    assert "3 bits, whole rows, float 33 x <=53" in " ".join(line.split())
     found = json.loads(inspect(tmp_path / "dst", "--json").stdout)
     tensors = [tensor for file in found["files"] for tensor in file["tensors"]]
     assert {tensor["name"] for tensor in tensors} == set(originals)
@@ -73,11 +73,11 @@ def test_shards_are_counted_together_and_programs_get_json(tmp_path: Path) -> No
 def test_only_headers_are_read(tmp_path: Path) -> None:
     path = save(tmp_path / "x.safetensors", {"a": np.ones(4, np.uint8)})
     raw = path.read_bytes()
-    size = 10**12
+    size = 10**11
     text = raw[8:-4].decode().rstrip().replace("[4]", f"[{size}]").replace(",4]", f",{size}]")
     path.write_bytes(len(text).to_bytes(8, "little") + text.encode())
     os.truncate(path, 8 + len(text) + size)  # a hole, which takes no disk
-    assert f"  a  U8  {size}  1.00 TB" in inspect(path).stdout
+    assert f"  a  U8  {size}  100 GB" in inspect(path).stdout
 
 
 def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
@@ -85,5 +85,6 @@ def test_what_cannot_be_read_is_one_sentence(tmp_path: Path) -> None:
     path.write_bytes(b"nonsense" * 3)
     done = inspect(path)
     assert (done.returncode, done.stdout) == (2, "")
-    sentence = f"threadwise: {path}: the header has 7306930284705509230 bytes, expected at most "
-    assert done.stderr == f"{sentence}100000000\n"
+    length = int.from_bytes(b"nonsense", "little")
+    sentence = f"the header has {length} bytes, expected at most 100000000"
+    assert done.stderr == f"threadwise: {path}: {sentence}\n"

@@ -68,6 +68,8 @@ impl Complete<'_> {
                 fs::create_dir_all(parent).map_err(StoreError::io(parent, "be made"))?;
                 folders.push(parent.to_owned());
             }
+            // A copy of an earlier run may be one that nobody may write to.
+            let _ = fs::remove_file(&to);
             fs::copy(&from, &to).map_err(StoreError::io(&from, "be copied"))?;
             // Some systems sync only what may be written to.
             let opened = File::options().append(true).open(&to).or_else(|_| File::open(&to));

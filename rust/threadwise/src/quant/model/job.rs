@@ -72,17 +72,6 @@ impl fmt::Debug for Job<'_> {
     }
 }
 
-/// Anonymous memory that the process will have at most, in bytes.
-///
-/// # Errors
-///
-/// As [`quantize_model`], if the source cannot be read or the memory does not suffice.
-pub fn expected_memory(job: &Job<'_>, context: &Context<'_>) -> Result<u64, Error> {
-    let checkpoint = Checkpoint::open(job.source)?;
-    let (plan, pace) = prepare(job, &checkpoint, context.threads)?;
-    Ok(expected(&plan, pace))
-}
-
 /// Quantizes the weights of a model into a new directory, and copies what else belongs to it. `each` is
 /// told when a tensor is finished, and ends the job by `Break`.
 ///

@@ -20,7 +20,7 @@ mod report;
 mod run;
 
 pub use config::{NONE, OWN, SHARED};
-pub use job::{Job, Resume, expected_memory, quantize_model};
+pub use job::{Job, Resume, quantize_model};
 pub use memory::anonymous;
 pub use report::{Event, Refusal, Report, TensorReport};
 
