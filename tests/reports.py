@@ -35,7 +35,7 @@ def report(*tensors: TensorReport, **facts: Any) -> QuantReport:
     given: dict[str, Any] = {
         "source": "models/small",
         "destination": "models/small-4bit",
-        "format": "compressed-tensors",
+        "format": "pack-quantized",
         "config": QuantConfig(layer_bits={"*.v_proj": 8}, exclude=["a.*"]),
         "tensors": tensors or tuple(four),
         "kept_tensors": 3,

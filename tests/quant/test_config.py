@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from interpreters import run
 from threadwise.quant import QuantConfig
-from threadwise.quant._settings import BITS, GROUP_SIZES, SETTINGS
+from threadwise.quant._arguments import BITS, GROUP_SIZES
+from threadwise.quant._settings import SETTINGS
 
 NAMES = st.text(
     st.characters(codec="utf-8", exclude_characters=",=", categories=("L", "N")), min_size=1

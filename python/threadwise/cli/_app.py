@@ -10,6 +10,7 @@ from threadwise.cli.demo import demo
 from threadwise.cli.doctor import doctor
 from threadwise.cli.explain import explain
 from threadwise.cli.inspect import inspect
+from threadwise.cli.quantize import quantize
 
 __all__ = ["app"]
 
@@ -28,6 +29,7 @@ app.command()(demo)
 app.command()(doctor)
 app.command()(explain)
 app.command()(inspect)
+app.command()(quantize)
 
 
 def _version(wanted: bool) -> None:

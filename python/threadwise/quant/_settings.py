@@ -8,10 +8,9 @@ from difflib import get_close_matches
 from fractions import Fraction
 from typing import Any
 
-__all__ = ["BITS", "GROUP_SIZES", "SETTINGS", "Setting", "check", "nearest", "words"]
+from threadwise.quant._arguments import BITS, GROUP_SIZES, METHODS, ZERO_POINTS
 
-BITS = (2, 3, 4, 8)
-GROUP_SIZES = (16, 32, 64, 128, 256, -1)
+__all__ = ["SETTINGS", "Setting", "check", "nearest", "words"]
 
 _UNITS = {"": 1, "K": 2**10, "M": 2**20, "G": 2**30, "T": 2**40}
 _UNITS |= {f"{unit}iB": size for unit, size in _UNITS.items() if unit}
@@ -167,8 +166,8 @@ SETTINGS = {
     "bits": _numbers(*BITS),
     "group_size": _numbers(*GROUP_SIZES),
     "symmetric": _flag(),
-    "zero_point": _name("auto", "integer", "float"),
-    "method": _name("mse", "minmax"),
+    "zero_point": _name("auto", *ZERO_POINTS),
+    "method": _name(*METHODS),
     "threads": _whole(0, 1024),
     "streaming": _flag(),
     "max_memory": _or_none(_size()),

@@ -110,7 +110,8 @@ class QuantReport:
     destination: str
     """The quantized model's directory."""
     format: str
-    """``"compressed-tensors"``, which others read, or ``"threadwise"``, our own."""
+    """``"pack-quantized"``, which is compressed-tensors' and which others read, or
+    ``"packed-groups"``, our own."""
     config: QuantConfig
     tensors: tuple[TensorReport, ...]
     """Those that were quantized, in the order of the files."""
@@ -173,7 +174,7 @@ class QuantReport:
         return text(self, rows)
 
     def __str__(self) -> str:
-        return self.table(40)
+        return self.table(60)
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the report as JSON, and write it to the file `path` if there is one.

@@ -111,7 +111,9 @@ class QuantizedTensor:
         if given.dtype.kind in "iu":
             self._zero_points = _words("zero_points", given)
             rows = leading.pop() if leading else 1
-            _expect("zero_points", self._zero_points, (*leading, -(-rows * self._bits // 32), groups))
+            _expect(
+                "zero_points", self._zero_points, (*leading, -(-rows * self._bits // 32), groups)
+            )
         else:
             self._zero_points = _numbers("zero_points", given)
             _expect("zero_points", self._zero_points, (*leading, groups))
@@ -226,9 +228,7 @@ class QuantizedTensor:
             name = given.name if given is not None and given.name in _DTYPES else "float32"
         group = None if self._group_size == -1 else self._group_size
         parts = (self._codes, self._scales, self._zero_points)
-        made: NDArray[Any] = _dequantize(
-            *parts, self._shape, self._bits, group, name, out, threads
-        )
+        made: NDArray[Any] = _dequantize(*parts, self._shape, self._bits, group, name, out, threads)
         return made
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
