@@ -2,7 +2,7 @@
 
 Usage: python benches/random_model.py DIRECTORY [--layers 16] [--hidden 2048] [--ffn 5632] ...
 
-The tensors are those of a Llama; they are written one by one, so that memory does not limit their size.
+The tensors are those of a Llama, written piece by piece, so that memory does not limit their size.
 """
 
 import argparse
@@ -49,7 +49,7 @@ def write(directory: Path, shapes: dict[str, tuple[int, ...]], *, sparse: bool =
         header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [begin, end]}
     text = json.dumps(header).encode()
     text += b" " * (-(len(text) + 8) % 64)
-    # Blocks of the same numbers in another order would do for time, not for what compresses or caches.
+    # New numbers for each piece: disks may compress what repeats.
     rng = np.random.default_rng(0)
     with (directory / "model.safetensors").open("wb") as file:
         file.write(struct.pack("<Q", len(text)) + text)

@@ -140,9 +140,7 @@ def dequantize(
 def rms_norm(x: object, weight: object, eps: object, out: object, threads: object, /) -> Any: ...
 def weights(
     path: str | PathLike[str], /
-) -> list[
-    tuple[Path, int, dict[str, str], list[tuple[str, str, tuple[int, ...], int, int]]]
-]: ...
+) -> list[tuple[Path, int, dict[str, str], list[tuple[str, str, tuple[int, ...], int, int]]]]: ...
 def quantize_model(
     source: str | PathLike[str],
     target: str | PathLike[str],
@@ -154,7 +152,7 @@ def quantize_model(
     max_memory: int | None,
     overwrite: bool,
     resume: bool | None,
-    progress: Callable[[str | None, int, int, int, int, float, int], object],
+    progress: Callable[[dict[str, Any]], object],
     /,
 ) -> dict[str, Any]: ...
 def get_num_threads() -> int: ...

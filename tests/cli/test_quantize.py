@@ -44,7 +44,7 @@ def test_a_model_becomes_one_of_few_bits(tmp_path: Path) -> None:
     assert lines[2].startswith("memory     ")
     assert lines[2].endswith(" MB at most")
     assert lines[3].startswith("tensor ")
-    assert sum(line.startswith("model.layers.") for line in lines) == 40
+    assert sum(line.startswith("model.layers.") for line in lines) == 42
     assert lines[-1] == f"report     {kept}"
     report = QuantReport.from_json(kept)
     assert (report.threads, len(report.tensors), report.weights) == (1, 42, 2_359_296)

@@ -99,12 +99,12 @@ def test_the_table_names_every_tensor_and_what_became_wider() -> None:
 
 
 def test_a_long_table_keeps_to_the_tensors_with_the_least_cosines() -> None:
-    many = [tensor(f"layers.{i}.weight", 0.1 - i / 1000) for i in range(50)]
+    many = [tensor(f"layers.{i}.weight", 0.1 - i / 1000) for i in range(70)]
     whole = report(*many)
-    assert whole.table().count("layers.") == 50 + 1  # the last one names the least cosine
+    assert whole.table().count("layers.") == 70 + 1  # the last one names the least cosine
     lines = str(whole).splitlines()
-    assert [line.split()[0] for line in lines[1:41]] == [f"layers.{i}" for i in range(40)]
-    assert lines[41] == "(the 40 of 50 tensors with the least cosines)"
+    assert [line.split()[0] for line in lines[1:61]] == [f"layers.{i}" for i in range(60)]
+    assert lines[61] == "(the 60 of 70 tensors with the least cosines)"
 
 
 def test_json_brings_everything_back(tmp_path: Path) -> None:

@@ -88,7 +88,8 @@ class Stored:
                 f'arrays of {self.dtype} need ml_dtypes: pip install "threadwise[hf]"',
                 name="ml_dtypes",
             ) from None
-        return np.dtype(getattr(ml_dtypes, _EXTRA[self.dtype]))
+        found: np.dtype[Any] = np.dtype(getattr(ml_dtypes, _EXTRA[self.dtype]))
+        return found
 
 
 @dataclass(frozen=True)

@@ -62,7 +62,9 @@ def _own(where: str, about: dict[str, Any]) -> Callable[[str], Packed]:
 
     def find(name: str) -> Packed:
         if name not in known:
-            raise FormatError(f"{where}: tensor {name!r} is packed, and config.json is silent on it")
+            raise FormatError(
+                f"{where}: tensor {name!r} is packed, and config.json is silent on it"
+            )
         return known[name]
 
     return find
@@ -92,14 +94,19 @@ def _fits(module: str, target: str, is_exact: bool) -> bool:
 
 def _weights(where: str, group: dict[str, Any]) -> Packed:
     weights = group["weights"]
-    if weights["type"] != "int" or weights.get("actorder") or weights["strategy"] not in (
-        "group",
-        "channel",
+    if (
+        weights["type"] != "int"
+        or weights.get("actorder")
+        or weights["strategy"]
+        not in (
+            "group",
+            "channel",
+        )
     ):
         facts = {name: weights.get(name) for name in ("type", "strategy", "actorder")}
         raise FormatError(
-            f"{where}: weights are quantized with {facts}, expected integers in groups or channels, "
-            "in the order of the weight"
+            f"{where}: weights are quantized with {facts}, expected integers in groups or "
+            "channels, in the order of the weight"
         )
     size = weights["group_size"] if weights["strategy"] == "group" else -1
     kind = "symmetric" if weights["symmetric"] else "integer"

@@ -30,9 +30,9 @@ def load_quantized(path: str | Path) -> "QuantizedModel":
     Returns
     -------
     QuantizedModel
-        A mapping of names to `QuantizedTensor`, and to arrays for what is not quantized. Headers are
-        read now, tensors are mapped into memory when they are asked for, and read when they are
-        used.
+        A mapping of names to `QuantizedTensor`, and to arrays for what is not quantized. Headers
+        are read now, tensors are mapped into memory when they are asked for, and read when they
+        are used.
 
     Raises
     ------

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from threadwise import _threadwise
+from threadwise.errors import FormatError
 from threadwise.quant import _files
 from threadwise.quant._files import Stored
 from threadwise.quant.config import QuantConfig
@@ -62,8 +63,8 @@ def quantize_model(
         If settings make no sense; if a weight is not finite, with its first such element; if a
         tensor falls below `min_cosine` and `fail_fast` is set.
     FormatError
-        If a file is not what it should be, `dst` exists without `overwrite`, or there is nothing
-        to go on with.
+        If a file is not what it should be, the model is quantized already, `dst` exists without
+        `overwrite`, or there is nothing to go on with.
     StorageError
         If a file cannot be read or written, for example because the disk is full; or if another
         process is at work on `dst`.
@@ -97,8 +98,10 @@ def quantize_model(
         print(report)
     """
     settings = _settings(config, overrides)
+    if "quantization_config" in _files.configuration(src):
+        raise FormatError(f"{src} is quantized already, expected a model of floating-point weights")
     tensors = [tensor for file in _files.read(src) for tensor in file.tensors]
-    wishes = {
+    wishes: dict[str, tuple[int, int, str, str]] = {
         tensor.name: (bits, settings.group_size, settings.zero_point_of(bits), settings.method)
         for tensor in tensors
         if (bits := _bits(tensor, settings)) is not None
@@ -106,23 +109,10 @@ def quantize_model(
     resumed: list[int] = []
     with listening(progress) as listener:
 
-        def tell(
-            name: str | None, done: int, count: int, size: int, of: int, seconds: float, memory: int
-        ) -> None:
+        def tell(facts: dict[str, Any]) -> None:
             if not resumed:
-                resumed.append(size)
-            listener(
-                Progress(
-                    tensor=name or "",
-                    tensors_done=done,
-                    tensors_total=count,
-                    bytes_done=size,
-                    bytes_total=of,
-                    bytes_resumed=resumed[0],
-                    seconds=seconds,
-                    predicted_peak_bytes=memory,
-                )
-            )
+                resumed.append(facts["bytes_done"])
+            listener(Progress(bytes_resumed=resumed[0], **facts))
 
         found = _threadwise.quantize_model(
             src,
@@ -154,9 +144,8 @@ def _bits(tensor: Stored, settings: QuantConfig) -> int | None:
 def _report(
     src: str | Path, dst: str | Path, settings: QuantConfig, found: dict[str, Any]
 ) -> QuantReport:
-    quantized, kept = [], []
-    for facts in found["tensors"]:
-        (quantized if facts["bits"] else kept).append(facts)
+    quantized = [facts for facts in found["tensors"] if facts["bits"]]
+    kept = [facts for facts in found["tensors"] if not facts["bits"]]
     tensors = tuple(
         TensorReport.of_sums(
             group_size=settings.group_size,

@@ -73,8 +73,15 @@ pub(crate) fn quantize_model<'py>(
     let raised = Mutex::new(None);
     let mut tell = |event: &Event| {
         let told = Python::attach(|py| {
-            let Event { name, index, count, bytes, of, seconds, memory } = event;
-            progress.call1(py, (name, index, count, bytes, of, seconds, memory)).map(drop)
+            let facts = PyDict::new(py);
+            facts.set_item("tensor", event.name.as_deref().unwrap_or_default())?;
+            facts.set_item("tensors_done", event.index)?;
+            facts.set_item("tensors_total", event.count)?;
+            facts.set_item("bytes_done", event.bytes)?;
+            facts.set_item("bytes_total", event.of)?;
+            facts.set_item("seconds", event.seconds)?;
+            facts.set_item("predicted_peak_bytes", event.memory)?;
+            progress.call1(py, (facts,)).map(drop)
         });
         match told {
             Ok(()) => ControlFlow::Continue(()),

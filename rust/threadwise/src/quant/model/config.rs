@@ -18,11 +18,17 @@ pub const OWN: &str = "packed-groups";
 /// The name of the format of compressed-tensors.
 pub const SHARED: &str = "pack-quantized";
 
+/// What there is to be called where no tensor is quantized.
+pub const NONE: &str = "none";
+
 /// Which format the tensors are in, and what the configuration says of it.
-pub(super) fn quantization(tensors: &[TensorReport]) -> (&'static str, Value) {
+pub(super) fn quantization(tensors: &[TensorReport]) -> (&'static str, Option<Value>) {
+    if tensors.iter().all(|tensor| tensor.scheme.is_none()) {
+        return (NONE, None);
+    }
     match shared(tensors) {
-        Some(scheme) => (SHARED, in_shared(scheme, tensors)),
-        None => (OWN, in_own(tensors)),
+        Some(scheme) => (SHARED, Some(in_shared(scheme, tensors))),
+        None => (OWN, Some(in_own(tensors))),
     }
 }
 

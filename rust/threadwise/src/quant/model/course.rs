@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 
 use crc32fast::Hasher;
 
-use super::super::Outcome;
+use super::super::{Outcome, Scheme};
 use super::block::Done;
 use super::job::Job;
 use super::journal::{Journal, Settled, Try};
@@ -69,6 +69,8 @@ struct State {
     /// How the first one has to be made again; then no block is given out until all are back.
     again: Option<Form>,
     tries: Vec<Try>,
+    /// The form of the last tensor.
+    last: Option<Form>,
     /// Where the settled tensors of each file end.
     ends: Vec<u64>,
     /// The first error, in the order of the plan.
@@ -79,6 +81,15 @@ struct State {
     done: Vec<Settled>,
     bytes: u64,
     since: Instant,
+}
+
+impl State {
+    /// The form to try first: with the scales of the tensor before, if it has as many bits. Whether that
+    /// was right is seen when all of the tensor is known.
+    fn guess(&self, scheme: Scheme) -> Form {
+        let wide = self.last.is_some_and(|last| last.scheme.bits == scheme.bits && last.wide);
+        Form { scheme, wide }
+    }
 }
 
 impl<'a> Course<'a> {
@@ -98,6 +109,7 @@ impl<'a> Course<'a> {
             open: VecDeque::new(),
             again: None,
             tries: Vec::new(),
+            last: None,
             ends,
             error: None,
             working: 0,
@@ -144,7 +156,7 @@ impl<'a> Course<'a> {
                 (Some(_), Some(open)) => end(&open.parts),
                 _ => state.ends[task.shard],
             };
-            let form = state.again.take().or(task.scheme.map(Form::of));
+            let form = state.again.take().or_else(|| Some(state.guess(task.scheme?)));
             let parts = parts(&task.tensor, form, begin);
             let done = (0..task.blocks()).map(|_| None).collect();
             state.open.push_back(Open { form, parts, left: task.blocks(), done });
@@ -183,8 +195,10 @@ impl<'a> Course<'a> {
             checksums.iter_mut().zip(&done.checksums).for_each(|(all, next)| all.combine(next));
         }
         if let Some(form) = open.form {
-            if !form.wide && outcome.survey.needs_single(&form.scheme) {
-                state.again = Some(Form { wide: true, ..form });
+            let wide = outcome.survey.needs_single(&form.scheme);
+            state.last = Some(Form { wide, ..form });
+            if form.wide != wide {
+                state.again = state.last;
                 return Ok(());
             }
             let cosine = outcome.sums.cosine();
@@ -197,7 +211,7 @@ impl<'a> Course<'a> {
                 }
                 if let Some(wider) = form.wider() {
                     state.tries.push(Try { bits: form.scheme.bits.get(), cosine });
-                    state.again = Some(Form { wide: false, ..wider });
+                    state.again = Some(state.guess(wider.scheme));
                     return Ok(());
                 }
             }

@@ -54,7 +54,9 @@ impl Complete<'_> {
             let index = json!({ "metadata": { "total_size": total }, "weight_map": map });
             files.push(written(&folder.join(INDEX), &index)?);
         }
-        files.push(written(&folder.join("config.json"), &self.configuration(report)?)?);
+        if let Some(configuration) = self.configuration(report)? {
+            files.push(written(&folder.join("config.json"), &configuration)?);
+        }
         let mut folders = vec![folder.clone()];
         for other in self.checkpoint.others()? {
             if other == Path::new("config.json") {
@@ -66,6 +68,8 @@ impl Complete<'_> {
                 fs::create_dir_all(parent).map_err(StoreError::io(parent, "be made"))?;
                 folders.push(parent.to_owned());
             }
+            // A copy of an earlier run may be one that nobody may write to.
+            let _ = fs::remove_file(&to);
             fs::copy(&from, &to).map_err(StoreError::io(&from, "be copied"))?;
             // Some systems sync only what may be written to.
             let opened = File::options().append(true).open(&to).or_else(|_| File::open(&to));
@@ -79,8 +83,8 @@ impl Complete<'_> {
         journal.complete(identity(&folder))
     }
 
-    /// The model's configuration with what is said of its weights.
-    fn configuration(&self, report: &Report) -> Result<Value, Error> {
+    /// The model's configuration with what is said of its weights, if there is anything to say.
+    fn configuration(&self, report: &Report) -> Result<Option<Value>, Error> {
         let (_, quantization) = config::quantization(&report.tensors);
         let path = self.checkpoint.folder.join("config.json");
         let mut all = Map::new();
@@ -92,8 +96,10 @@ impl Complete<'_> {
             };
             all = found;
         }
-        all.insert("quantization_config".to_owned(), quantization);
-        Ok(Value::Object(all))
+        if let Some(quantization) = quantization {
+            all.insert("quantization_config".to_owned(), quantization);
+        }
+        Ok((!all.is_empty()).then_some(Value::Object(all)))
     }
 }
 

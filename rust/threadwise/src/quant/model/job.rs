@@ -1,17 +1,20 @@
 //! A job from its beginning to its end.
 
+use std::cell::Cell;
 use std::collections::HashSet;
 use std::fmt;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
+use serde_json::Value;
+
 use super::super::{ErrorSums, Scheme};
 use super::block::Shop;
 use super::config;
 use super::course::Course;
 use super::finish::{self, Complete};
-use super::journal::{Found, Journal, Settled, describe};
+use super::journal::{Found, Journal, Settled, Syncing, describe};
 use super::layout::{end, parts};
 use super::memory;
 use super::output::{Output, beginnings};
@@ -69,17 +72,6 @@ impl fmt::Debug for Job<'_> {
     }
 }
 
-/// Anonymous memory that the process will have at most, in bytes.
-///
-/// # Errors
-///
-/// As [`quantize_model`], if the source cannot be read or the memory does not suffice.
-pub fn expected_memory(job: &Job<'_>, context: &Context<'_>) -> Result<u64, Error> {
-    let checkpoint = Checkpoint::open(job.source)?;
-    let (plan, pace) = prepare(job, &checkpoint, context.threads)?;
-    Ok(expected(&plan, pace))
-}
-
 /// Quantizes the weights of a model into a new directory, and copies what else belongs to it. `each` is
 /// told when a tensor is finished, and ends the job by `Break`.
 ///
@@ -123,28 +115,7 @@ pub fn quantize_model(
         }
         return Err(staging::in_the_way(job.target).into());
     }
-    let is_over = || context.interrupt.is_due();
-    let mut begin = None;
-    if job.resume != Resume::Never && staging.folder().is_dir() {
-        let output = Output::open(&staging.folder(), &plan)?;
-        if let Found::Settled(done, ends) =
-            journal.take_up(&text, &about, &plan, &output, &is_over)?
-        {
-            begin = Some((output, done, ends));
-        }
-    }
-    if begin.is_none() && job.resume == Resume::Must {
-        let problem = "there is no unfinished run of this job to go on with".to_owned();
-        return Err(StoreError::format(job.target)(Flaw::Index(problem)).into());
-    }
-    let (output, done, ends) = if let Some(begin) = begin {
-        begin
-    } else {
-        staging.clear()?;
-        journal.begin(&about)?;
-        let output = Output::open(&staging.folder(), &plan)?;
-        (output, Vec::new(), beginnings(&plan.tasks, plan.shards.len()))
-    };
+    let (output, done, ends) = begin(job, &plan, &staging, &journal, &about, &text, context)?;
     report.resumed = done.len();
     let count = plan.tasks.len();
     let bytes = plan.tasks[..done.len()].iter().map(|task| task.tensor.bytes()).sum();
@@ -160,6 +131,7 @@ pub fn quantize_model(
     if each(&first).is_break() {
         return Err(threadwise_runtime::Interrupted.into());
     }
+    let _syncing = Syncing::begin(&journal)?;
     let peak = Peak::default();
     peak.look();
     let course = Course::new(&plan, &journal, job, expected, (done, ends));
@@ -184,6 +156,42 @@ pub fn quantize_model(
     report.memory[1] = peak.bytes();
     report.seconds = since.elapsed().as_secs_f64();
     Ok(report)
+}
+
+/// Takes up what an earlier run has finished, if that is wanted and there is any, or begins anew.
+fn begin(
+    job: &Job<'_>,
+    plan: &Plan,
+    staging: &Staging,
+    journal: &Journal<'_>,
+    about: &Value,
+    text: &str,
+    context: &Context<'_>,
+) -> Result<(Output, Vec<Settled>, Vec<u64>), Error> {
+    let is_over = Cell::new(false);
+    let stopped = || {
+        // It answers once, then not again for a while.
+        is_over.set(is_over.get() || context.interrupt.is_due());
+        is_over.get()
+    };
+    if job.resume != Resume::Never && staging.folder().is_dir() {
+        let output = Output::open(&staging.folder(), plan)?;
+        let found = journal.take_up(text, about, plan, &output, &stopped)?;
+        if is_over.get() {
+            return Err(threadwise_runtime::Interrupted.into());
+        }
+        if let Found::Settled(done, ends) = found {
+            return Ok((output, done, ends));
+        }
+    }
+    if job.resume == Resume::Must {
+        let problem = "there is no unfinished run of this job to go on with".to_owned();
+        return Err(StoreError::format(job.target)(Flaw::Index(problem)).into());
+    }
+    staging.clear()?;
+    journal.begin(about)?;
+    let output = Output::open(&staging.folder(), plan)?;
+    Ok((output, Vec::new(), beginnings(&plan.tasks, plan.shards.len())))
 }
 
 /// What is to be done, and with how much memory at once.

@@ -10,6 +10,9 @@
 use std::fs::File;
 use std::io::{Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
+use std::time::Duration;
 
 use crc32fast::Hasher;
 use serde::{Deserialize, Serialize};
@@ -81,6 +84,31 @@ pub(super) struct Journal<'a> {
     file: &'a File,
     path: PathBuf,
     sources: Vec<&'a Path>,
+}
+
+/// Has a journal put on the disk every now and then, on a thread of its own because that may take long,
+/// until it is dropped. What was written of tensors need not be there before: it is checked.
+pub(super) struct Syncing {
+    _until: mpsc::Sender<()>,
+}
+
+impl Syncing {
+    const PERIOD: Duration = Duration::from_secs(2);
+
+    pub(super) fn begin(journal: &Journal<'_>) -> Result<Self, Error> {
+        let file = journal.file.try_clone();
+        let file = file.map_err(StoreError::io(&journal.path, "be opened"))?;
+        let (until, ended) = mpsc::channel::<()>();
+        let work = move || {
+            while ended.recv_timeout(Self::PERIOD) == Err(mpsc::RecvTimeoutError::Timeout) {
+                // If it fails the end fails too, and says so.
+                let _ = file.sync_data();
+            }
+        };
+        let started = thread::Builder::new().name("threadwise-sync".to_owned()).spawn(work);
+        started.map_err(StoreError::io(Path::new("a worker"), "be started"))?;
+        Ok(Self { _until: until })
+    }
 }
 
 /// What a journal has to say to a job.

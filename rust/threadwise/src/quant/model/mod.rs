@@ -19,8 +19,8 @@ mod plan;
 mod report;
 mod run;
 
-pub use config::{OWN, SHARED};
-pub use job::{Job, Resume, expected_memory, quantize_model};
+pub use config::{NONE, OWN, SHARED};
+pub use job::{Job, Resume, quantize_model};
 pub use memory::anonymous;
 pub use report::{Event, Refusal, Report, TensorReport};
 

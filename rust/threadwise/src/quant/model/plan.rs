@@ -33,7 +33,7 @@ pub(super) struct Task {
 }
 
 impl Task {
-    fn new(shard: usize, tensor: &Tensor, scheme: Option<Scheme>, block: u64) -> Self {
+    pub(super) fn new(shard: usize, tensor: &Tensor, scheme: Option<Scheme>, block: u64) -> Self {
         let tensor = tensor.clone();
         let bytes = tensor.bytes();
         let [matrices, rows, columns] = matrix(&tensor.shape);
@@ -248,7 +248,7 @@ pub(super) fn listed<'a>(tasks: impl Iterator<Item = (&'a Task, Vec<Part>)>) -> 
 }
 
 /// Bytes that the header of a file has at most, whatever becomes of its tensors.
-fn room(metadata: &BTreeMap<String, String>, tasks: &[Task]) -> usize {
+pub(super) fn room(metadata: &BTreeMap<String, String>, tasks: &[Task]) -> usize {
     let mut at = 0;
     let widest = tasks.iter().map(|task| {
         let form = task.scheme.map(|scheme| Form::of(scheme).widest());
