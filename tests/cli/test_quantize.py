@@ -5,12 +5,16 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
+import threadwise as tw
 from mistral import MODELS
-from threadwise.quant import QuantReport
+from threadwise.cli._app import app
+from threadwise.quant import Progress, QuantReport
 
 MODEL = MODELS / "stdlib-mistral-2.8m"
 INHERITED = {name: text for name, text in os.environ.items() if "THREADWISE_QUANT" not in name}
@@ -167,3 +171,35 @@ def test_a_model_that_is_not_there_or_broken_is_one_sentence(tmp_path: Path) -> 
         assert name in done.stderr
         assert len(done.stderr.splitlines()) == 1
     assert not (tmp_path / "small").exists()
+
+
+def test_ctrl_c_says_how_to_go_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(tw.quant, "quantize_model", interrupted)
+    done = CliRunner().invoke(app, ["quantize", "from", "to"])
+    assert done.exit_code == 130
+    assert done.stderr == "threadwise: stopped; the same command goes on from here\n"
+
+
+def test_a_run_that_was_stopped_is_announced_as_resumed(monkeypatch: pytest.MonkeyPatch) -> None:
+    facts = {"bytes_done": 5_000_000, "bytes_total": 8_000_000, "bytes_resumed": 5_000_000}
+    begin = Progress(
+        tensor="", tensors_done=3, tensors_total=8, seconds=0.0, predicted_peak_bytes=64, **facts
+    )
+
+    def quantize_model(*_: object, progress: Callable[[Progress], None], **options: object) -> str:
+        assert options == {"overwrite": False, "resume": True}
+        progress(begin)
+        return "the report"
+
+    monkeypatch.setattr(tw.quant, "quantize_model", quantize_model)
+    done = CliRunner().invoke(app, ["quantize", "from", "to", "--resume", "--group-size", "-1"])
+    assert done.stdout.splitlines() == [
+        "model      from: 8 tensors, 8.00 MB",
+        "settings   4 bits, whole rows, integer zero points, mse",
+        "resumed    3 tensors were finished before",
+        "memory     64 B at most",
+        "the report",
+    ]
