@@ -32,8 +32,8 @@ _DTYPES = ("float32", "float16", "bfloat16")
 class QuantizedTensor(Products):
     """A weight whose numbers are codes of a few bits, in groups that share a scale.
 
-    `threadwise.quant.quantize` makes it of a weight; the constructor makes it of arrays, for example
-    of memory maps of a file. It never changes the arrays, and copies none that is aligned.
+    `threadwise.quant.quantize` makes it of a weight; the constructor makes it of arrays, such as
+    memory maps of a file. It never changes the arrays, and copies none that is aligned.
 
     Parameters
     ----------
@@ -72,8 +72,8 @@ class QuantizedTensor(Products):
 
     Notes
     -----
-    Values are computed in float32, with one rounding: a minimum is added in the same step. Then they
-    are rounded to the dtype that is wanted.
+    Values are computed in float32, with one rounding: a minimum is added in the same step. Then
+    they are rounded to the dtype that is wanted.
 
     Examples
     --------
@@ -274,7 +274,7 @@ class QuantizedTensor(Products):
         return (self._shape, self._bits, self._group_size, *kind)
 
 
-def _rebuilt(
+def _rebuilt(  # noqa: PLR0917 - what a pickle holds
     codes: Any, scales: Any, zeros: Any, shape: tuple[int, ...], bits: int, group_size: int
 ) -> QuantizedTensor:
     return QuantizedTensor(codes, scales, zeros, shape=shape, bits=bits, group_size=group_size)

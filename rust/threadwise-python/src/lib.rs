@@ -1,6 +1,7 @@
 //! `threadwise._threadwise`: private. The public functions and their documentation are in Python.
 #![forbid(unsafe_code)]
 
+mod dequantize;
 mod dtype;
 mod info;
 mod linalg;
@@ -20,6 +21,8 @@ use pyo3::pymodule;
 #[pymodule]
 mod _threadwise {
     #[pymodule_export]
+    use crate::dequantize::dequantize;
+    #[pymodule_export]
     use crate::info::system;
     #[pymodule_export]
     use crate::linalg::{linear, matmul};
@@ -32,7 +35,7 @@ mod _threadwise {
     #[pymodule_export]
     use crate::plan::{calibrate, explain_linear, explain_matmul};
     #[pymodule_export]
-    use crate::quant::{dequantize, quantize};
+    use crate::quant::quantize;
     #[pymodule_export]
     use crate::quantized::linear_quantized;
     #[pymodule_export]
