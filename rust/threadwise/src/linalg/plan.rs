@@ -46,7 +46,7 @@ const NEAR: usize = 128 << 10;
 /// Rows of C from which on B is packed if its rows do not begin at cache lines, so that vectors lie across
 /// two of them, and it does not stay in the first-level cache.
 const WORTH_ALIGNING: usize = 64;
-const NEAREST: usize = 32 << 10;
+pub(super) const NEAREST: usize = 32 << 10;
 
 /// Bytes from a row of A to the next from which on its rows had better be copied, for several slivers.
 const APART: usize = 2048;
@@ -91,7 +91,7 @@ const FEW_PIECE: usize = 16 << 20;
 const RUN: usize = 8 << 10;
 
 /// Columns from which on streaming B through is faster than reading it in strips.
-const WORTH_STREAMING: usize = 128;
+pub(super) const WORTH_STREAMING: usize = 128;
 
 /// Rows up to which streaming B through is faster than packing it.
 const STREAMED: usize = 24;
@@ -363,8 +363,9 @@ fn pieces<T>(sizes: (usize, usize, usize)) -> usize {
 /// product and its transpose.
 fn chunk((m, k, n): (usize, usize, usize), pieces: usize) -> usize {
     let terms = CHUNK.max(CHUNK_WORK / m.saturating_mul(n).max(1));
-    let most = (k / terms).min(2 * CHUNKS / pieces.max(1)).min(CHUNKS);
-    k.div_ceil(most.max(1)).max(1)
+    let most = (k / terms).min(2 * CHUNKS / pieces.max(1)).clamp(1, CHUNKS);
+    // A power of two, so that two, four, eight threads have equal shares.
+    k.div_ceil(1 << most.ilog2()).max(1)
 }
 
 /// Terms a pass over k: as even as possible, at most [`DEPTH`].
