@@ -8,7 +8,7 @@ from threadwise._threadwise import PackedWeight
 from threadwise._threadwise import linear as _linear
 from threadwise._threadwise import matmul as _matmul
 from threadwise._threadwise import pack as _pack
-from threadwise._types import FactorArrayLike, FloatArrayLike, ProductArray
+from threadwise._types import FactorArrayLike, ProductArray
 
 if TYPE_CHECKING:
     from threadwise.quant.products import Products
@@ -99,8 +99,8 @@ def matmul(
     Each element is a sum in an order that depends on shapes and layouts alone: along k, in passes
     of at most 512 terms, or, where rows or columns are few, in one pass, or each lane of a vector
     by itself and then the lanes; fused where the CPU fuses. Where k is long and the result small,
-    chunks of k of at least 2048 terms are summed apart and then added in their order. The error is
-    at most :math:`\gamma_{k+k/512} \sum_k |a_{ik} b_{kj}|` [1]_.
+    chunks of k of at least 2048 terms (256 of narrower numbers) are summed apart and then added in
+    their order. The error is at most :math:`\gamma_{k+k/512} \sum_k |a_{ik} b_{kj}|` [1]_.
 
     float16 and bfloat16 are widened to float32, which holds the product of two of them exactly, so
     that the same bound holds with the unit roundoff of float32; rounding the sum to the result's
@@ -250,7 +250,7 @@ def linear(
     return _linear(x, weight, bias, activation, activations, out, threads, distribution)
 
 
-def pack(weight: FloatArrayLike, *, threads: int | None = None) -> PackedWeight:
+def pack(weight: FactorArrayLike, *, threads: int | None = None) -> PackedWeight:
     """Copy a layer's weight into the order in which products read it, once for all of them.
 
     `linear` and `matmul` take the result in place of the weight. They then need not pack it
@@ -258,8 +258,9 @@ def pack(weight: FloatArrayLike, *, threads: int | None = None) -> PackedWeight:
 
     Parameters
     ----------
-    weight : ndarray of float32 or float64, shape (out_features, in_features)
-        Any strides, also read-only. Other objects are converted by `numpy.asarray` first. It is
+    weight : ndarray, shape (out_features, in_features)
+        float32, float64, float16, bfloat16 (of the package ml_dtypes), or int8, which `matmul` alone
+        takes, beside int8 or uint8. Any strides, also read-only. Other objects are converted by `numpy.asarray` first. It is
         copied, so it may change or go away afterwards.
     threads : int, optional
         How many threads may copy, from 1 to 1024, the calling one included. By default what
@@ -278,7 +279,7 @@ def pack(weight: FloatArrayLike, *, threads: int | None = None) -> PackedWeight:
     ShapeError
         If `weight` has not two axes.
     DTypeError
-        If `weight` is not of float32 or float64 in the machine's byte order.
+        If `weight` is of another dtype or byte order.
     LayoutError
         If `weight` is misaligned, or is being written to by another call.
     DomainError
@@ -295,11 +296,12 @@ def pack(weight: FloatArrayLike, *, threads: int | None = None) -> PackedWeight:
     Notes
     -----
     The copy takes the memory of the weight, rounded up to whole tiles: out_features to the next
-    multiple of 64 (float32) or 32 (float64) where vectors have 512 bits, of 16 or 8 where they have
-    256, and of 8 or 4 elsewhere.
+    multiple of 64 where vectors have 512 bits, 32 for float64 and for bfloat16 and int8 with AMX; of
+    16 (8 for float64) where vectors have 256 bits, and of 8 (4) elsewhere.
 
-    The error bound is that of `matmul`. The sums may be taken in another order than with the weight
-    as it lies, so bits may differ between the two; they do not depend on the number of threads.
+    The error bound is that of `matmul`, and bits do not depend on the number of threads. The sums of
+    float32 and float64 may be taken in another order than with the weight as it lies, so bits may
+    differ between the two. Those of narrower numbers do not, where arrays are contiguous by rows.
 
     References
     ----------

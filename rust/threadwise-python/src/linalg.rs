@@ -5,12 +5,12 @@ use numpy::ndarray::ArrayView2;
 use numpy::{PyArray2, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
 use pyo3::intern;
 use pyo3::prelude::*;
-use threadwise::linalg::{Narrow, Product, WORTH_DETACHING};
-use threadwise::narrow::{Bfloats, Halves, Signed, UnsignedSigned};
+use threadwise::linalg::{Narrow, Product, Summed, WORTH_DETACHING};
+use threadwise::narrow::{Bfloats, Halves, Pair, Rounded, Signed, UnsignedSigned};
 use threadwise::work::WorkDistribution;
 use threadwise::{Activation, linalg};
 
-use crate::dtype::{Factor, Float, Kind, Number, plain_kind};
+use crate::dtype::{Factor, Float, Kind, Number, plain_factor, plain_kind};
 use crate::packed::{self, PackedWeight};
 use crate::plan::Question;
 use crate::quantized;
@@ -39,6 +39,7 @@ pub(crate) fn matmul<'py>(
         Some(Kind::F64) => matrices::<f64>(py, a, b, out, shares)?,
         None => match quantized::method(a, quantized::MATMUL) {
             Some(method) => return method.call1((b, out, threads, cut)),
+            None if out.is_none() && threads.is_none() => smallest(py, a, b)?,
             None => None,
         },
     };
@@ -62,7 +63,7 @@ pub(crate) fn product<'py>(
         quantized::refuse_question("a", a, quantized::MATMUL)?;
     }
     if let Ok(weight) = b.cast::<PackedWeight>() {
-        return packed::linear(py, &Operand::new("a", a)?, weight, None, None, out, shares);
+        return packed::linear(py, &Operand::factor("a", a)?, weight, None, None, out, shares);
     }
     by_types(py, &Operand::factor("a", a)?, &Operand::factor("b", b)?, out, shares)
 }
@@ -107,7 +108,7 @@ fn by_types<'py>(
 }
 
 /// Whether an array is of float32, in which products of 16 bits are summed.
-fn is_single(array: &Object<'_>) -> bool {
+pub(crate) fn is_single(array: &Object<'_>) -> bool {
     array.cast::<PyArrayDyn<f32>>().is_ok()
 }
 
@@ -164,6 +165,38 @@ fn matrices<'py, T: Float>(
     })?;
     drop(lent);
     Ok(Some(place.into_any()))
+}
+
+/// The same for the smallest products of narrower numbers.
+fn smallest<'py>(
+    py: Python<'py>,
+    a: &Object<'py>,
+    b: &Object<'py>,
+) -> PyResult<Option<Object<'py>>> {
+    match (plain_factor(a), plain_factor(b)) {
+        (Some(Factor::Bf16), Some(Factor::Bf16)) => smallest_of::<Bfloats, bf16>(py, a, b),
+        (Some(Factor::F16), Some(Factor::F16)) => smallest_of::<Halves, f16>(py, a, b),
+        (Some(Factor::I8), Some(Factor::I8)) => smallest_of::<Signed, i32>(py, a, b),
+        (Some(Factor::U8), Some(Factor::I8)) => smallest_of::<UnsignedSigned, i32>(py, a, b),
+        _ => Ok(None),
+    }
+}
+
+fn smallest_of<'py, P, R>(
+    py: Python<'py>,
+    a: &Object<'py>,
+    b: &Object<'py>,
+) -> PyResult<Option<Object<'py>>>
+where
+    P: Pair<Left: Number, Right: Number, Sum: Summed>,
+    R: Rounded<P::Sum> + Number,
+{
+    let (Some(a), Some(b)) = (plain_matrix::<P::Left>(a), plain_matrix::<P::Right>(b)) else {
+        return Ok(None);
+    };
+    let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
+    let made = |c: ArrayView2<'_, R>| PyArray2::from_array(py, &c).into_any();
+    linalg::smallest::<P, R, _>(a.as_array(), b.as_array(), made).map_err(raise)
 }
 
 /// An array of `T` with two axes, contiguous by rows.
@@ -260,8 +293,9 @@ pub(crate) fn layer<'py>(
         quantized::refuse_question("weight", weight, quantized::LINEAR)?;
     }
     if let Ok(weight) = weight.cast::<PackedWeight>() {
-        let x = Operand::new("x", x)?;
-        let bias = bias.map(|bias| Operand::new("bias", bias)).transpose()?;
+        packed::expect_layer(weight)?;
+        let x = Operand::floating("x", x)?;
+        let bias = bias.map(|bias| Operand::floating("bias", bias)).transpose()?;
         return packed::linear(py, &x, weight, bias.as_ref(), activation, out, shares);
     }
     let (x, weight) = (Operand::floating("x", x)?, Operand::floating("weight", weight)?);

@@ -59,6 +59,14 @@ impl<'py> Operand<'py, Factor> {
         })
     }
 
+    /// As [`Operand::new`], for a weight to be packed.
+    pub(crate) fn packable(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match factor(dtype) {
+            Some(factor) if factor != Factor::U8 => Ok(factor),
+            _ => Err(refused(name, dtype, "float32, float64, float16, bfloat16 or int8")?),
+        })
+    }
+
     /// As [`Operand::new`], for the arguments of layers: any floating-point numbers.
     pub(crate) fn floating(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
         Self::of(name, object, |dtype| match factor(dtype) {
