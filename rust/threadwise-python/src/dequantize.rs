@@ -3,7 +3,6 @@
 use std::num::NonZeroUsize;
 
 use half::{bf16, f16};
-use numpy::PyArrayMethods;
 use numpy::ndarray::{ArrayViewMut2, ArrayViewMutD, Axis, CowArray, Ix3};
 use pyo3::prelude::*;
 use threadwise::Error;

@@ -9,15 +9,12 @@ use numpy::ndarray::{
 use numpy::{PyArrayMethods, PyReadwriteArrayDyn};
 use pyo3::prelude::*;
 use threadwise::quant::{
-    self, Bits, Method, Numbers, NumbersMut, Outcome, Quantized, QuantizedMut, Scheme, ZeroPoint,
-    Zeros, ZerosMut,
+    self, Bits, Method, NumbersMut, Outcome, QuantizedMut, Scheme, ZeroPoint, ZerosMut,
 };
 use threadwise::{Context, Error};
 
 use crate::dtype::{Factor, Number};
-use crate::seam::{
-    Borrowed, DomainError, Lent, Operand, ShapeError, compute, place, raise, result,
-};
+use crate::seam::{Borrowed, DomainError, Operand, ShapeError, compute, raise, result};
 
 type Object<'py> = Bound<'py, PyAny>;
 
