@@ -1,6 +1,5 @@
 """Advice on threads."""
 
-import hashlib
 import time
 
 import matplotlib as mpl
@@ -15,13 +14,6 @@ def python(i: int) -> int:
     for j in range(2000):
         total += j * i
     return total
-
-
-BYTES = b"x" * 4_000_000
-
-
-def unlocked(_: int) -> bytes:
-    return hashlib.sha256(BYTES).digest()
 
 
 def test_calls_that_wait_want_threads() -> None:
@@ -43,10 +35,6 @@ def test_calls_that_hold_the_lock_do_not() -> None:
     assert short.best in {"serial", "threads"}  # threads only if the machine was busy
     assert short.speedups["processes"] < 0.5
     assert "lock" in long.reason
-
-
-def test_calls_that_release_it_are_told_from_those() -> None:
-    assert advise(unlocked, range(1000), threads=2).gil_share < 0.5
 
 
 def test_tiny_calls_want_numpy() -> None:
