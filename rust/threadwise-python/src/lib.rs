@@ -9,6 +9,7 @@ mod memory;
 mod model;
 mod nn;
 mod packed;
+mod plain;
 mod plan;
 mod quant;
 mod quantized;

@@ -22,19 +22,30 @@ pub fn write_behind(file: &File, at: u64, bytes: u64) {
     let _ = (file, at, bytes);
 }
 
+/// Has the system begin to read these bytes of a file, so that there is less to wait for when they are
+/// wanted.
+pub fn expect(file: &File, at: u64, bytes: u64) {
+    #[cfg(target_os = "linux")]
+    advise(file, at, bytes, libc::POSIX_FADV_WILLNEED);
+    #[cfg(not(target_os = "linux"))]
+    let _ = (file, at, bytes);
+}
+
 /// Lets the system forget these bytes of a file, those that are on its disk, so that they leave the
 /// pages of other files alone.
 pub fn forget(file: &File, at: u64, bytes: u64) {
     #[cfg(target_os = "linux")]
-    {
-        use std::os::fd::AsRawFd;
-        let (Ok(at), Ok(bytes)) = (at.try_into(), bytes.try_into()) else { return };
-        // SAFETY: the file is open, and no memory is passed.
-        let _ =
-            unsafe { libc::posix_fadvise(file.as_raw_fd(), at, bytes, libc::POSIX_FADV_DONTNEED) };
-    }
+    advise(file, at, bytes, libc::POSIX_FADV_DONTNEED);
     #[cfg(not(target_os = "linux"))]
     let _ = (file, at, bytes);
+}
+
+#[cfg(target_os = "linux")]
+fn advise(file: &File, at: u64, bytes: u64, advice: i32) {
+    use std::os::fd::AsRawFd;
+    let (Ok(at), Ok(bytes)) = (at.try_into(), bytes.try_into()) else { return };
+    // SAFETY: the file is open, and no memory is passed.
+    let _ = unsafe { libc::posix_fadvise(file.as_raw_fd(), at, bytes, advice) };
 }
 
 /// Gives each of two paths, which must exist on one file system, the name of the other: at no moment is
@@ -86,6 +97,7 @@ mod tests {
             let open = File::options().read(true).write(true).open(&file).unwrap();
             let bytes = open.metadata().unwrap().len();
             write_behind(&open, 0, bytes);
+            expect(&open, 0, bytes);
             forget(&open, 0, bytes);
             forget(&open, u64::MAX, u64::MAX);
         }

@@ -95,7 +95,7 @@ fn indexed(folder: &Path, index: &Path) -> Result<Vec<Weights>, StoreError> {
         let is_name = Path::new(file).components().eq([Component::Normal(file.as_ref())]);
         if !is_name {
             let problem = format!("the index names the file {file:?}, expected one beside it");
-            return Err(StoreError::format(index)(Flaw::Index(problem)));
+            return Err(StoreError::format(index)(Flaw::Problem(problem)));
         }
         shards.push(Weights::open(&folder.join(file))?);
     }
@@ -138,7 +138,7 @@ fn expect_different(shards: &[Weights]) -> Result<(), StoreError> {
             if let Some(home) = homes.insert(&tensor.name, shard.path()) {
                 let (name, home) = (super::error::Quoted(&tensor.name), home.display());
                 let problem = format!("tensor {name} is also in {home}");
-                return Err(StoreError::format(shard.path())(Flaw::Index(problem)));
+                return Err(StoreError::format(shard.path())(Flaw::Problem(problem)));
             }
         }
     }
@@ -152,7 +152,7 @@ pub(crate) fn small_file(path: &Path) -> Result<Vec<u8>, StoreError> {
     file.take(LONGEST + 1).read_to_end(&mut text).map_err(StoreError::io(path, "be read"))?;
     if text.len() as u64 > LONGEST {
         let problem = format!("the file has more than {LONGEST} bytes, too many for what it is");
-        return Err(StoreError::format(path)(Flaw::Index(problem)));
+        return Err(StoreError::format(path)(Flaw::Problem(problem)));
     }
     Ok(text)
 }

@@ -170,9 +170,9 @@ pub enum Flaw {
     /// There is more than the tensors.
     #[error("{0} bytes after the last tensor belong to none")]
     Excess(u64),
-    /// An index is not what it should be.
+    /// Anything else, in words.
     #[error("{0}")]
-    Index(String),
+    Problem(String),
     /// An index names a tensor that its file does not have.
     #[error("tensor {} is not in {file}, where the index says it is", Quoted(.name))]
     Missing {

@@ -29,7 +29,7 @@ pub(super) fn weight_map(text: &[u8]) -> Result<BTreeMap<String, String>, Flaw> 
     }
     serde_json::from_slice::<Index>(text)
         .map(|index| index.weight_map.0)
-        .map_err(|error| Flaw::Index(format!("the index is not that of a model: {error}")))
+        .map_err(|error| Flaw::Problem(format!("the index is not that of a model: {error}")))
 }
 
 /// Keeps the reason beside serde's own error, which has only words.

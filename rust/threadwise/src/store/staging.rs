@@ -31,7 +31,7 @@ impl Staging {
     pub(crate) fn take(target: &Path) -> Result<Self, StoreError> {
         let Some(name) = target.file_name() else {
             let problem = "it has no name, expected that of a new directory".to_owned();
-            return Err(StoreError::format(target)(Flaw::Index(problem)));
+            return Err(StoreError::format(target)(Flaw::Problem(problem)));
         };
         let partial = format!(".{}.threadwise-partial", name.to_string_lossy());
         let partial = target.with_file_name(partial);
@@ -116,7 +116,7 @@ pub(crate) fn exists(path: &Path) -> bool {
 /// The complaint about a target that exists.
 pub(crate) fn in_the_way(target: &Path) -> StoreError {
     let problem = "it exists already, expected a new directory, or overwrite".to_owned();
-    StoreError::format(target)(Flaw::Index(problem))
+    StoreError::format(target)(Flaw::Problem(problem))
 }
 
 /// Puts the names in a directory on the disk.

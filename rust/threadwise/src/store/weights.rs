@@ -24,13 +24,14 @@ impl Weights {
     ///
     /// If the system refuses, or the file is not what it should be.
     pub fn open(path: &Path) -> Result<Self, StoreError> {
-        let file = File::open(path).map_err(StoreError::io(path, "be opened"))?;
-        let about = file.metadata().map_err(StoreError::io(path, "be opened"))?;
+        // Before it is opened, which would wait for ever for who writes to a pipe.
+        let about = path.metadata().map_err(StoreError::io(path, "be opened"))?;
         if !about.is_file() {
             let not_a_file = std::io::Error::other("it is not a file");
             return Err(StoreError::io(path, "be opened")(not_a_file));
         }
-        let bytes = about.len();
+        let file = File::open(path).map_err(StoreError::io(path, "be opened"))?;
+        let bytes = file.metadata().map_err(StoreError::io(path, "be opened"))?.len();
         if bytes < PREFIX {
             return Err(StoreError::format(path)(super::Flaw::NoLength(bytes)));
         }

@@ -92,7 +92,7 @@ impl Complete<'_> {
             let text = small_file(&path)?;
             let Ok(Value::Object(found)) = serde_json::from_slice(&text) else {
                 let problem = "it is no object of JSON, expected the model's configuration";
-                return Err(StoreError::format(&path)(Flaw::Index(problem.to_owned())).into());
+                return Err(StoreError::format(&path)(Flaw::Problem(problem.to_owned())).into());
             };
             all = found;
         }

@@ -186,7 +186,7 @@ fn begin(
     }
     if job.resume == Resume::Must {
         let problem = "there is no unfinished run of this job to go on with".to_owned();
-        return Err(StoreError::format(job.target)(Flaw::Index(problem)).into());
+        return Err(StoreError::format(job.target)(Flaw::Problem(problem)).into());
     }
     staging.clear()?;
     journal.begin(about)?;

@@ -96,7 +96,8 @@ impl Syncing {
     const PERIOD: Duration = Duration::from_secs(2);
 
     pub(super) fn begin(journal: &Journal<'_>) -> Result<Self, Error> {
-        let file = journal.file.try_clone();
+        // A file of its own: the lock lasts as long as anybody has that of the journal.
+        let file = File::options().append(true).open(&journal.path);
         let file = file.map_err(StoreError::io(&journal.path, "be opened"))?;
         let (until, ended) = mpsc::channel::<()>();
         let work = move || {

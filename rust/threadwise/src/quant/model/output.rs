@@ -66,8 +66,12 @@ impl Output {
         read_at(file, bytes, room + begin)
     }
 
-    /// Notes that bytes of a file's data were read, and are not needed again.
+    /// Notes that bytes of a file's data were read, and are not needed again; and that those after them
+    /// soon will be, a few times as many.
     pub(super) fn was_read(&self, weights: &Weights, begin: u64, bytes: u64) {
+        // While these are quantized the disk would have nothing to do.
+        const AHEAD: u64 = 3;
+        pages::expect(weights.file(), weights.data() + begin + bytes, AHEAD * bytes);
         if self.forgets {
             pages::forget(weights.file(), weights.data() + begin, bytes);
         }
