@@ -63,7 +63,8 @@ pub fn exchange(one: &Path, other: &Path) -> io::Result<()> {
         let other = CString::new(other.as_os_str().as_bytes())?;
         // SAFETY: both are strings that end in a zero, and outlive the call.
         let status = unsafe {
-            libc::renameat2(
+            libc::syscall(
+                libc::SYS_renameat2, // which old C libraries have no function for
                 libc::AT_FDCWD,
                 one.as_ptr(),
                 libc::AT_FDCWD,
