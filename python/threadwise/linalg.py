@@ -259,9 +259,9 @@ def pack(weight: FactorArrayLike, *, threads: int | None = None) -> PackedWeight
     Parameters
     ----------
     weight : ndarray, shape (out_features, in_features)
-        float32, float64, float16, bfloat16 (of the package ml_dtypes), or int8, which `matmul` alone
-        takes, beside int8 or uint8. Any strides, also read-only. Other objects are converted by `numpy.asarray` first. It is
-        copied, so it may change or go away afterwards.
+        float32, float64, float16, bfloat16 (of the package ml_dtypes), or int8, which `matmul`
+        alone takes, beside int8 or uint8. Any strides, also read-only. Other objects are converted
+        by `numpy.asarray` first. It is copied, so it may change or go away afterwards.
     threads : int, optional
         How many threads may copy, from 1 to 1024, the calling one included. By default what
         `threadwise.get_num_threads` says.
@@ -296,12 +296,13 @@ def pack(weight: FactorArrayLike, *, threads: int | None = None) -> PackedWeight
     Notes
     -----
     The copy takes the memory of the weight, rounded up to whole tiles: out_features to the next
-    multiple of 64 where vectors have 512 bits, 32 for float64 and for bfloat16 and int8 with AMX; of
-    16 (8 for float64) where vectors have 256 bits, and of 8 (4) elsewhere.
+    multiple of 64 where vectors have 512 bits, 32 for float64 and for bfloat16 and int8 with AMX;
+    of 16 (8 for float64) where vectors have 256 bits, and of 8 (4) elsewhere.
 
-    The error bound is that of `matmul`, and bits do not depend on the number of threads. The sums of
-    float32 and float64 may be taken in another order than with the weight as it lies, so bits may
-    differ between the two. Those of narrower numbers do not, where arrays are contiguous by rows.
+    The error bound is that of `matmul`, and bits do not depend on the number of threads. The sums
+    of float32 and float64 may be taken in another order than with the weight as it lies, so bits
+    may differ between the two. Those of narrower numbers do not, where arrays are contiguous by
+    rows.
 
     References
     ----------

@@ -1,4 +1,4 @@
-"""`threadwise.pack` of bfloat16, float16 and int8: the bits of the weight as it lies, and refusals."""
+"""`threadwise.pack` of bfloat16, float16 and int8: the bits of the weight as it lies; refusals."""
 
 import copy
 import pickle
@@ -143,7 +143,7 @@ def test_refuses_a_bias_that_is_wider_than_the_sums_and_layers_of_integers() -> 
     with pytest.raises(DTypeError, match=r"^bias has dtype float16, expected bfloat16, the dtype"):
         tw.linear(x, packed, normal((5,), np.float16))
     integers = np.ones((5, 20), np.int8)
-    with pytest.raises(DTypeError, match=r"^weight has dtype int8, expected float32, .* use matmul"):
+    with pytest.raises(DTypeError, match=r"^weight has dtype int8, expected float32, .*use matmul"):
         tw.linear(integers, tw.pack(integers))
     with pytest.raises(DTypeError, match=r"^weight has dtype uint8, expected float32, float64,"):
         tw.pack(integers.astype(np.uint8))
