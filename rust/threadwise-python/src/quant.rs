@@ -18,11 +18,6 @@ use crate::seam::{Borrowed, DomainError, Operand, ShapeError, compute, raise, re
 
 type Object<'py> = Bound<'py, PyAny>;
 
-/// Multiply-adds that take about as long as to quantize a number from the extremes of its group, and to
-/// search for the least error, by which the binding tells whether a call is long.
-const MIN_MAX: usize = 30;
-const SEARCH: usize = 300;
-
 /// A number type of weights.
 pub(crate) trait Weight: Number + quant::Number {}
 impl Weight for f32 {}
@@ -156,12 +151,13 @@ impl<T: Weight> Job<'_, T> {
         let zeros = scheme.zero_point == ZeroPoint::Integer;
         let places = [leading, &[scheme.zero_words(rows), groups]].concat();
         let zeros = zeros.then(|| result::<u32>(py, &places)).transpose()?;
-        let cost = if scheme.method == Method::MinMax { MIN_MAX } else { SEARCH };
-        let work = self.x.len().saturating_mul(cost);
+        let work = self.x.len().saturating_mul(quant::work(scheme.method));
         let outcome = {
             let (mut codes, mut scales) = (codes.readwrite(), scales.readwrite());
-            let (mut minima, mut zeros) =
-                (minima.as_ref().map(|a| a.readwrite()), zeros.as_ref().map(|a| a.readwrite()));
+            let (mut minima, mut zeros) = (
+                minima.as_ref().map(PyArrayMethods::readwrite),
+                zeros.as_ref().map(PyArrayMethods::readwrite),
+            );
             let (codes, scales) = (matrices(&mut codes)?, matrices(&mut scales)?);
             let minima = minima.as_mut().map(matrices).transpose()?;
             let zeros = zeros.as_mut().map(matrices).transpose()?;

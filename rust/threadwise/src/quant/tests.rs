@@ -91,7 +91,7 @@ fn errors_stay_within_a_step() {
         let mut values = Array2::from_elem(weight.dim(), f32::NAN);
         let parts = made.parts(&scheme);
         dequantize(parts, &scheme, values.view_mut(), &Context::new().unwrap()).unwrap();
-        let steps = scheme.bits.largest() as f64;
+        let steps = f64::from(scheme.bits.largest());
         let step = 2.0 * f64::from(outcome.survey.largest) / steps;
         assert!(outcome.sums.largest <= step * 1.01, "{scheme:?}: {:?}", outcome.sums);
         let largest = weight.iter().zip(&values).map(|(w, v)| f64::from(*w) - f64::from(*v));
