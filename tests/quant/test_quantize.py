@@ -1,6 +1,6 @@
 """`threadwise.quant.quantize`: weights in few bits."""
 
-from typing import Any
+from typing import Any, Literal
 
 import ml_dtypes
 import numpy as np
@@ -125,9 +125,7 @@ def test_the_search_is_as_good_as_it_should_be(kind: str, bits: int) -> None:
 
 
 @given(shapes, schemes, st.integers(0, 99))
-def test_the_search_is_never_worse_than_the_extremes(
-    shape: Shape, scheme: Any, seed: int
-) -> None:
+def test_the_search_is_never_worse_than_the_extremes(shape: Shape, scheme: Any, seed: int) -> None:
     weight = normal(shape, np.float32, seed)
     bits, size, kind, _ = scheme
     if weight.size:
@@ -185,7 +183,7 @@ def test_empty_rows_and_columns(shape: Shape, kind: str) -> None:
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_importance_is_what_counts(method: str) -> None:
+def test_importance_is_what_counts(method: Literal["minmax", "mse"]) -> None:
     weight = normal((64, 256))
     importance = np.where(np.arange(256) % 4 == 0, 100.0, 1.0).astype(np.float32)
     plain = np.asarray(tw.quant.quantize(weight, 3, method=method))
@@ -259,7 +257,7 @@ def test_refuses_other_weights() -> None:
 @settings(max_examples=30)
 @given(st.sampled_from(BITS), st.sampled_from(KINDS), st.integers(0, 99))
 def test_what_is_exact_stays_exact(bits: int, kind: str, seed: int) -> None:
-    # Codes times a power of two: both ends of the range are there, so that the extremes give it back.
+    # Codes times a power of two: both ends of the range are there, which give it back.
     random = np.random.default_rng(seed)
     codes = random.integers(0, 2**bits, (5, 64))
     codes[:, [0, 33]], codes[:, [1, 32]] = 0, 2**bits - 1
