@@ -46,7 +46,7 @@ def partial(folder: Path) -> Path:
 
 def settings() -> dict[str, Any]:
     """Return what makes some tensors be made again, too."""
-    return {"bits": 3, "method": "mse", "threads": 2, "min_cosine": 0.98}
+    return {"bits": 3, "method": "minmax", "threads": 2, "min_cosine": 0.98}
 
 
 CHILD = """

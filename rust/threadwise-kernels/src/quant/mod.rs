@@ -22,7 +22,7 @@
 //! **Bits.** Those of a group depend on its numbers and their importance alone: not on the instruction set, because all
 //! do the same operations in the same order; sums are taken in chunks of 256 terms.
 //!
-//! `codes` has the streams of bits, [`scalar`] is the definition, `lanes` its twin with a group in each lane, `rows`
+//! `codes` has the streams of bits, [`scalar`] is the definition, `lanes` (with `ranges`) its twin with a group in each lane, `rows`
 //! what surrounds that.
 
 mod codes;
@@ -30,6 +30,8 @@ pub mod dots;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod number;
+#[cfg(target_arch = "x86_64")]
+mod ranges;
 #[cfg(target_arch = "x86_64")]
 mod rows;
 mod scalar;
