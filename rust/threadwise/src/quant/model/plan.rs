@@ -249,11 +249,11 @@ pub(super) fn listed<'a>(tasks: impl Iterator<Item = (&'a Task, Vec<Part>)>) -> 
 
 /// Bytes that the header of a file has at most, whatever becomes of its tensors.
 pub(super) fn room(metadata: &BTreeMap<String, String>, tasks: &[Task]) -> usize {
-    let mut at = 0;
+    let mut at = tasks.iter().map(shape_bytes).sum();
     let widest = tasks.iter().map(|task| {
         let form = task.scheme.map(|scheme| Form::of(scheme).widest());
         let parts = parts(&task.tensor, form, at);
-        at = end(&parts) + shape_bytes(task);
+        at = end(&parts);
         (task, parts)
     });
     Header { metadata: metadata.clone(), tensors: listed(widest) }.room()
