@@ -21,10 +21,7 @@ use crate::seam::{
 
 type Object<'py> = Bound<'py, PyAny>;
 
-/// Multiply-adds that take about as long as to quantize a number from the extremes of its group, to search
-/// for the least error, and to compute a value, by which the binding tells whether a call is long.
-const MIN_MAX: usize = 30;
-const SEARCH: usize = 300;
+/// Multiply-adds that take about as long as to compute a value, by which the binding tells whether a call is long.
 const VALUE: usize = 8;
 
 /// A number type of weights.
@@ -160,8 +157,7 @@ impl<T: Weight> Job<'_, T> {
         let zeros = scheme.zero_point == ZeroPoint::Integer;
         let places = [leading, &[scheme.zero_words(rows), groups]].concat();
         let zeros = zeros.then(|| result::<u32>(py, &places)).transpose()?;
-        let cost = if scheme.method == Method::MinMax { MIN_MAX } else { SEARCH };
-        let work = self.x.len().saturating_mul(cost);
+        let work = self.x.len().saturating_mul(quant::work(scheme.method));
         let outcome = {
             let (mut codes, mut scales) = (codes.readwrite(), scales.readwrite());
             let (mut minima, mut zeros) =

@@ -1,6 +1,6 @@
 //! Values from codes.
 
-use ndarray::ArrayViewMut2;
+use ndarray::{ArrayViewMut2, Axis};
 use threadwise_kernels::Isa;
 use threadwise_kernels::quant::{Kernel, Number, unpack, words};
 use threadwise_runtime::with_scratch;
@@ -8,7 +8,11 @@ use threadwise_runtime::with_scratch;
 use super::parts::narrow;
 use super::{Quantized, ROWS, Scheme, Zeros};
 use crate::error::Shape;
+use crate::work::{Choice, Kind, Load, calibration};
 use crate::{Context, Error};
+
+/// Numbers of a piece of work, about.
+const PIECE: usize = 1 << 16;
 
 /// The values of a quantized weight: computed in float32, then rounded to `T`.
 ///
@@ -18,10 +22,37 @@ use crate::{Context, Error};
 pub fn dequantize<T: Number>(
     weight: Quantized<'_>,
     scheme: &Scheme,
-    out: ArrayViewMut2<'_, T>,
+    mut out: ArrayViewMut2<'_, T>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
-    dequantize_rows(weight, scheme, 0, out, context.isa)
+    let (rows, columns) = out.dim();
+    weight.expect((rows, columns), scheme)?;
+    if out.is_empty() {
+        return Ok(());
+    }
+    let together = (PIECE / columns).clamp(1, rows);
+    let mut pieces: Vec<Piece<'_, T>> = out
+        .axis_chunks_iter_mut(Axis(0), together)
+        .enumerate()
+        .map(|(i, to)| Piece { first: i * together, to, outcome: Ok(()) })
+        .collect();
+    let elements = rows as f64 * columns as f64;
+    let (read, written) = (elements, elements * size_of::<T>() as f64);
+    let load = Load { kind: Kind::Float32, multiply_adds: 8.0 * elements, read, written };
+    let (machine, _) = calibration::current(context.isa);
+    let threads = Choice::for_call(&machine, load, context.threads, pieces.len()).threads;
+    context.share(&mut pieces, threads, |piece, _| {
+        let to = piece.to.view_mut();
+        piece.outcome = dequantize_rows(weight, scheme, piece.first, to, context.isa);
+    })?;
+    pieces.into_iter().try_for_each(|piece| piece.outcome)
+}
+
+/// Some rows of values, and what became of them.
+struct Piece<'a, T> {
+    first: usize,
+    to: ArrayViewMut2<'a, T>,
+    outcome: Result<(), Error>,
 }
 
 /// The values of as many rows of a quantized weight as `out` has, from row `first` on, on the calling thread.
@@ -60,7 +91,7 @@ pub fn dequantize_rows<T: Number>(
                 gathered.iter_mut().zip(&stream).for_each(|(to, word)| *to = *word);
                 &gathered
             });
-            unpack(scheme.bits, stream, &mut codes);
+            kernel.unpack(scheme.bits, stream, &mut codes);
             weight.scales.row(isa, row, scales);
             weight.zeros.row(isa, row, scheme, zeros);
             kernel.decode(scheme.zero_point, group, &codes, scales, zeros, values);

@@ -15,7 +15,7 @@ mod tests;
 
 pub use dequantize::{dequantize, dequantize_rows};
 pub use parts::{Numbers, NumbersMut, Quantized, QuantizedMut, Zeros, ZerosMut};
-pub use quantize::quantize;
+pub use quantize::{quantize, work};
 pub use rows::{Outcome, Survey, quantize_rows};
 pub use scheme::{ROWS, Scheme};
 pub use sums::ErrorSums;

@@ -1,7 +1,7 @@
 //! Where the parts of a quantized matrix lie.
 
 use half::{bf16, f16};
-use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2};
+use ndarray::{ArrayView1, ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis};
 use threadwise_kernels::Isa;
 use threadwise_kernels::quant::{Number, ZeroPoint};
 
@@ -99,6 +99,19 @@ impl NumbersMut<'_> {
             Self::F32(numbers) => narrow(isa, numbers.row_mut(row), x),
         }
     }
+
+    fn split_at(self, row: usize) -> (Self, Self) {
+        match self {
+            Self::F16(numbers) => {
+                let (above, below) = numbers.split_at(Axis(0), row);
+                (Self::F16(above), Self::F16(below))
+            }
+            Self::F32(numbers) => {
+                let (above, below) = numbers.split_at(Axis(0), row);
+                (Self::F32(above), Self::F32(below))
+            }
+        }
+    }
 }
 
 /// Places for what codes are counted from.
@@ -152,6 +165,28 @@ impl Quantized<'_> {
 }
 
 impl QuantizedMut<'_> {
+    /// The rows before `row`, a multiple of [`super::ROWS`] or the last, and those from it on.
+    #[must_use]
+    pub fn split_at(self, row: usize, scheme: &Scheme) -> (Self, Self) {
+        let (codes, codes_below) = self.codes.split_at(Axis(0), row);
+        let (scales, scales_below) = self.scales.split_at(row);
+        let (zeros, zeros_below) = match self.zeros {
+            ZerosMut::Symmetric => (ZerosMut::Symmetric, ZerosMut::Symmetric),
+            ZerosMut::Float(minima) => {
+                let (above, below) = minima.split_at(row);
+                (ZerosMut::Float(above), ZerosMut::Float(below))
+            }
+            ZerosMut::Integer(zeros) => {
+                let (above, below) = zeros.split_at(Axis(0), scheme.zero_words(row));
+                (ZerosMut::Integer(above), ZerosMut::Integer(below))
+            }
+        };
+        (
+            Self { codes, scales, zeros },
+            Self { codes: codes_below, scales: scales_below, zeros: zeros_below },
+        )
+    }
+
     /// Refuses places that are not what belongs to a matrix of `shape`.
     pub(super) fn expect(&self, shape: (usize, usize), scheme: &Scheme) -> Result<(), Error> {
         let (minima, zeros) = match &self.zeros {

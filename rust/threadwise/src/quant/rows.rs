@@ -105,7 +105,7 @@ fn not_finite<T: Number>(weight: &ArrayView2<'_, T>, row: usize, column: usize) 
 }
 
 /// Refuses importance that does not fit, or says that a number should count less than nothing.
-fn expect_importance(
+pub(super) fn expect_importance(
     weight: (usize, usize),
     importance: Option<ArrayView2<'_, f32>>,
 ) -> Result<(), Error> {
@@ -198,9 +198,9 @@ impl Block {
                 let (scales, zeros) = (&self.scales[groups.clone()], &self.zeros[groups]);
                 self.kernel.encode(self.task, self.group, x, scales, zeros, &mut self.codes);
                 if let Some(to) = to.as_slice_mut() {
-                    pack(self.task.bits, &self.codes, to);
+                    self.kernel.pack(self.task.bits, &self.codes, to);
                 } else {
-                    pack(self.task.bits, &self.codes, &mut self.words);
+                    self.kernel.pack(self.task.bits, &self.codes, &mut self.words);
                     to.iter_mut().zip(&self.words).for_each(|(to, word)| *to = *word);
                 }
                 if self.measure {
