@@ -68,13 +68,12 @@ unsafe fn compute<V: Lanes, const ROWS: usize, const VECTORS: usize>(
             V::prefetch(c.wrapping_add(VECTORS * V::COUNT - 1));
         }
     }
-    // SAFETY: the caller's promise about A and B.
-    let mut sums = unsafe {
-        if tile.a_step == 1 {
-            products::<V, ROWS, VECTORS, true>(proof, mask, tile)
-        } else {
-            products::<V, ROWS, VECTORS, false>(proof, mask, tile)
-        }
+    let mut sums = if tile.a_step == 1 {
+        // SAFETY: the caller's promise about A and B.
+        unsafe { products::<V, ROWS, VECTORS, true>(proof, mask, tile) }
+    } else {
+        // SAFETY: as above.
+        unsafe { products::<V, ROWS, VECTORS, false>(proof, mask, tile) }
     };
     // Loops of few instructions: those that the compiler does not write out keep the sums in memory, in
     // the loop over k too.
