@@ -58,7 +58,7 @@ unsafe fn compute<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     tile: &Tile<V::Element>,
 ) {
     let mask = V::first(proof, tile.last);
-    if tile.depth >= LONG && !(ROWS * VECTORS > BUSY && tile.a_step == 1) {
+    if tile.depth >= LONG && (ROWS * VECTORS <= BUSY || tile.a_step != 1) {
         for i in 0..ROWS {
             let c = tile.c.wrapping_offset(i as isize * tile.c_row);
             for j in 0..VECTORS {

@@ -195,7 +195,7 @@ pub(super) fn outline<T: Real>(
     let ((m, k), n) = (a.dim(), b.ncols());
     let mut layout = layout(a, b);
     if way == Way::Narrow {
-        layout = Layout { left_is_row_major: true, left_stride: k * size_of::<T>(), ..layout };
+        layout = Layout { left_is_row_major: true, ..layout };
     }
     let kernel = T::gemm(context.isa);
     let plan = Plan::new(&kernel, (m, k, n), layout, threads);
