@@ -17,7 +17,7 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import parallel, plan, quant, work
+    from threadwise import data, parallel, plan, quant, work
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -38,6 +38,7 @@ __all__ = [
     "WorkStats",
     "__version__",
     "calibrate",
+    "data",
     "errors",
     "explain",
     "get_num_threads",
@@ -58,6 +59,7 @@ __all__ = [
 ]
 
 _LATE: dict[str, tuple[str, ...]] = {
+    "data": (),
     "parallel": (),
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),

@@ -21,6 +21,7 @@ PUBLIC = {
         "WorkStats",
         "__version__",
         "calibrate",
+        "data",
         "errors",
         "explain",
         "get_num_threads",
@@ -39,6 +40,7 @@ PUBLIC = {
         "work",
         "work_stats",
     },
+    tw.data: {"Cursor", "DataLoader", "Subset"},
     tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
     tw.nn: {"rms_norm"},
     tw.parallel: {
