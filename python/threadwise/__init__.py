@@ -17,7 +17,7 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import data, parallel, plan, quant, work
+    from threadwise import data, parallel, plan, quant, work, workflows
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -56,6 +56,7 @@ __all__ = [
     "threads",
     "work",
     "work_stats",
+    "workflows",
 ]
 
 _LATE: dict[str, tuple[str, ...]] = {
@@ -64,6 +65,7 @@ _LATE: dict[str, tuple[str, ...]] = {
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
+    "workflows": (),
 }
 """What is imported when it is first asked for, so that most programs need not wait for it."""
 

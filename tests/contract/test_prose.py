@@ -13,7 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
     *("docs/index.md", "docs/plan.md", "docs/quantize.md", "docs/threading.md", "docs/work.md"),
-    "docs/data.md",
+    *("docs/data.md", "docs/workflows.md"),
 ]
 LENGTHS = {"README.md": 150, "ARCHITECTURE.md": 120}
 
