@@ -17,7 +17,7 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import data, parallel, plan, quant, work, workflows
+    from threadwise import data, inference, parallel, plan, quant, work, workflows
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -42,6 +42,7 @@ __all__ = [
     "errors",
     "explain",
     "get_num_threads",
+    "inference",
     "info",
     "linalg",
     "linear",
@@ -61,6 +62,7 @@ __all__ = [
 
 _LATE: dict[str, tuple[str, ...]] = {
     "data": (),
+    "inference": (),
     "parallel": (),
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),

@@ -25,6 +25,7 @@ PUBLIC = {
         "errors",
         "explain",
         "get_num_threads",
+        "inference",
         "info",
         "linalg",
         "linear",
@@ -42,6 +43,12 @@ PUBLIC = {
         "workflows",
     },
     tw.data: {"Cursor", "DataLoader", "Subset"},
+    tw.inference: {
+        "Predictions",
+        "Uncertainty",
+        "predict_batches",
+        "predict_with_uncertainty",
+    },
     tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
     tw.nn: {"rms_norm"},
     tw.parallel: {

@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 
 from threadwise._arguments import function, thread_count
+from threadwise._mapped import Mapped, mapped
 from threadwise.errors import DTypeError, LayoutError, ShapeError
 from threadwise.linalg import linear, matmul
 from threadwise.plan import explain
 from threadwise.workflows.columns import PIECE
-from threadwise.workflows.items import Mapped, mapped
 
 __all__ = ["elementwise", "matvec_batch"]
 _NUMBERS = (bool, int, float, complex)

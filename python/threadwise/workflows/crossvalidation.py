@@ -12,12 +12,13 @@ from typing import Any, Literal
 import numpy as np
 
 from threadwise._arguments import function
+from threadwise._mapped import used
 from threadwise._progress import Progress
 from threadwise.data.sources import Indices, Subset, rows
 from threadwise.errors import DTypeError, ShapeError
 from threadwise.parallel.calls import Failure
 from threadwise.workflows.folds import folds
-from threadwise.workflows.tasks import run, used
+from threadwise.workflows.tasks import run
 
 __all__ = ["CrossValidation", "Fold", "cross_validate"]
 

@@ -9,10 +9,11 @@ from typing import Any, Literal
 import numpy as np
 
 from threadwise._arguments import word
+from threadwise._mapped import used
 from threadwise._models import predictor
 from threadwise._progress import Progress
 from threadwise.errors import DomainError, DTypeError, ShapeError
-from threadwise.workflows.tasks import run, used
+from threadwise.workflows.tasks import run
 
 __all__ = ["Ensemble", "ensemble_predict"]
 

@@ -2,54 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence, Sized
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Literal
 
 import numpy as np
 
-from threadwise._arguments import function, thread_count, whole
-from threadwise._progress import Progress, counting
+from threadwise._arguments import function, whole
+from threadwise._mapped import Mapped, mapped
+from threadwise._progress import Progress
 from threadwise._random import Purpose, generator
 from threadwise.errors import DTypeError, ShapeError
-from threadwise.parallel import map as parallel_map
-from threadwise.workflows.tasks import used
 
-__all__ = ["Mapped", "augment", "extract_features", "mapped", "preprocess"]
-
-
-@dataclass(frozen=True, kw_only=True, eq=False)
-class Mapped:
-    """Results in the order of the items: a sequence, and for NumPy an array."""
-
-    values: Any
-    """A list, or an array of as many rows."""
-    threads: int
-    """How many threads made the calls."""
-    cap: int
-    """How many could have: the smaller of calls and threads."""
-    seconds: float
-    """What all of it took."""
-
-    def __len__(self) -> int:
-        return len(self.values)
-
-    def __getitem__(self, index: Any) -> Any:
-        return self.values[index]
-
-    def __iter__(self) -> Iterator[Any]:
-        return iter(self.values)
-
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray[Any, Any]:
-        return np.array(self.values, dtype=dtype, copy=copy)
-
-    def __repr__(self) -> str:
-        what = (
-            f"shape {self.values.shape}" if hasattr(self.values, "shape") else f"{len(self)} items"
-        )
-        return f"Mapped({what}, {used(self.threads, self.cap)}, {self.seconds:.2f} s)"
+__all__ = ["augment", "extract_features", "preprocess"]
 
 
 def preprocess(
@@ -225,30 +189,3 @@ def extract_features(
             )
     values = np.stack(found.values)
     return Mapped(values=values, threads=found.threads, cap=found.cap, seconds=found.seconds)
-
-
-def mapped(
-    fn: Callable[[Any], Any],
-    items: Iterable[Any],
-    threads: int | None,
-    progress: Progress = None,
-    on_error: Literal["raise", "collect"] = "raise",
-) -> Mapped:
-    """Map, and count the threads that take part."""
-    most = thread_count(threads)
-    seen: set[int] = set()
-
-    def noted(item: Any) -> Any:
-        seen.add(threading.get_ident())
-        return fn(item)
-
-    begin = time.perf_counter()
-    with counting(progress, "calls") as tell:
-        values = parallel_map(noted, items, threads=most, progress=tell, on_error=on_error)
-    calls = len(items) if isinstance(items, Sized) else len(values)
-    return Mapped(
-        values=values,
-        threads=max(1, len(seen)),
-        cap=max(1, min(calls, most)),
-        seconds=time.perf_counter() - begin,
-    )

@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 
 from threadwise._arguments import whole, word
+from threadwise._mapped import Mapped, mapped
 from threadwise.errors import DomainError, ShapeError
 from threadwise.workflows.columns import floats, pieces
-from threadwise.workflows.items import Mapped, mapped
 
 __all__ = ["rolling", "windows"]
 

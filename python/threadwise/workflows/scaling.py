@@ -8,10 +8,9 @@ from typing import Any
 import numpy as np
 
 from threadwise._arguments import whole
+from threadwise._mapped import mapped, used
 from threadwise.errors import DomainError, ShapeError
 from threadwise.workflows.columns import floats, pieces
-from threadwise.workflows.items import mapped
-from threadwise.workflows.tasks import used
 
 __all__ = ["Scaling", "min_max", "standardize"]
 

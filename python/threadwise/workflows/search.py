@@ -15,11 +15,12 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 
 from threadwise._arguments import function
+from threadwise._mapped import used
 from threadwise._progress import Progress
 from threadwise.errors import DomainError, DTypeError, FormatError
 from threadwise.parallel.calls import Failure
 from threadwise.workflows.journal import Journal
-from threadwise.workflows.tasks import run, used
+from threadwise.workflows.tasks import run
 
 __all__ = ["GridSearch", "Trial", "grid_search"]
 

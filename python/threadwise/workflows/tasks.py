@@ -14,7 +14,7 @@ from threadwise._progress import Progress, Tell, counting
 from threadwise.parallel.calls import Failure
 from threadwise.parallel.executor import ThreadExecutor
 
-__all__ = ["ON_ERROR", "Outcome", "run", "used"]
+__all__ = ["ON_ERROR", "Outcome", "run"]
 
 ON_ERROR = ("raise", "collect")
 
@@ -114,8 +114,3 @@ class _Work:
                 tell(len(self.done), len(self.tasks))
             tell(len(self.done), len(self.tasks))
         return future.result()
-
-
-def used(threads: int, cap: int) -> str:
-    """Say how many threads took part."""
-    return f"{threads} thread{'s' if threads != 1 else ''} of at most {cap}"
