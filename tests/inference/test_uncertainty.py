@@ -98,7 +98,7 @@ def test_models_that_disagree_and_classes_that_overlap() -> None:
         return np.repeat([[1.0, 0.0] if rng.random() < 0.5 else [0.0, 1.0]], len(x), axis=0)
 
     def overlapping(x: Array, rng: np.random.Generator) -> Array:
-        return np.add(np.full((len(x), 2), 0.5), (1e-9 * rng.random(), 0))
+        return np.array([[0.5 + 1e-9 * rng.random(), 0.5]] * len(x))
 
     sure = predict_with_uncertainty(disagreeing, X, samples=2000, outputs="probabilities")
     assert_allclose(sure.entropy, np.log(2), atol=0.01)
