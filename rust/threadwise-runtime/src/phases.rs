@@ -59,11 +59,9 @@ impl Rest {
 
     #[expect(clippy::cast_possible_truncation, reason = "the parts of the word")]
     fn unpack(word: u64) -> Self {
-        Self {
-            phase: (word >> (2 * ITEM_BITS)) as u32,
-            first: (word >> ITEM_BITS & Self::ITEMS) as u32,
-            end: (word & Self::ITEMS) as u32,
-        }
+        let part = |shift: u32, mask: u64| (word >> shift & mask) as u32;
+        let (phase, item) = (u64::from(Phases::LAST), Self::ITEMS);
+        Self { phase: part(2 * ITEM_BITS, phase), first: part(ITEM_BITS, item), end: part(0, item) }
     }
 }
 
@@ -76,7 +74,7 @@ pub(crate) struct Phases {
 
 impl Phases {
     /// Items of a phase, at most.
-    pub(crate) const MOST_ITEMS: usize = Rest::ITEMS as usize;
+    pub(crate) const MOST_ITEMS: usize = (1 << ITEM_BITS) - 1;
     /// Number of the last phase, at most.
     pub(crate) const LAST: u32 = (1 << (64 - 2 * ITEM_BITS)) - 1;
 

@@ -142,8 +142,7 @@ impl<'b, T> Shared<'b, T> {
     where
         T: Send,
     {
-        let is_ours = self.cuts.get(cut.number as usize - 1) == Some(&cut);
-        assert!(is_ours, "the cut is another buffer's");
+        assert!(self.cuts.contains(&cut), "the cut is another buffer's");
         assert!(cell < cut.len(), "cell {cell} of {}", cut.len());
         self.enter(item, cut.number);
         // Who writes what is ordered by the phases, not by this.
