@@ -8,6 +8,7 @@ from threadwise._types import FloatArray
 
 __all__ = [
     "PackedWeight",
+    "attention",
     "calibrate",
     "distribution",
     "distribution_chunk",
@@ -23,8 +24,11 @@ __all__ = [
     "pack",
     "reset_work_stats",
     "rms_norm",
+    "rope",
     "set_num_threads",
+    "softmax",
     "swap_context",
+    "swiglu",
     "system",
     "version",
     "work_stats",
@@ -90,6 +94,28 @@ def linear(
     /,
 ) -> Any: ...
 def rms_norm(x: object, weight: object, eps: object, out: object, threads: object, /) -> Any: ...
+def attention(
+    q: object,
+    k: object,
+    v: object,
+    causal: object,
+    window: object,
+    scale: object,
+    out: object,
+    threads: object,
+    /,
+) -> Any: ...
+def rope(
+    x: object,
+    positions: object,
+    theta: object,
+    scaling: tuple[str, list[Any]] | None,
+    out: object,
+    threads: object,
+    /,
+) -> Any: ...
+def swiglu(gate: object, up: object, out: object, threads: object, /) -> Any: ...
+def softmax(x: object, out: object, threads: object, /) -> Any: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: object, /) -> None: ...
 def swap_context(threads: object, /) -> int | None: ...

@@ -38,7 +38,7 @@ PUBLIC = {
         "work_stats",
     },
     tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
-    tw.nn: {"rms_norm"},
+    tw.nn: {"attention", "rms_norm", "rope", "softmax", "swiglu"},
     tw.plan: {"Calibration", "Measured", "Plan", "calibrate", "explain"},
     tw.work: {
         "NumaHint",

@@ -21,7 +21,7 @@ mod _threadwise {
     #[pymodule_export]
     use crate::linalg::{linear, matmul};
     #[pymodule_export]
-    use crate::nn::rms_norm;
+    use crate::nn::{attention, rms_norm, rope, softmax, swiglu};
     #[pymodule_export]
     use crate::packed::{PackedWeight, pack};
     #[pymodule_export]

@@ -11,8 +11,8 @@ use crate::dtype::{Factor, Kind, Number, factor, refused};
 use crate::memory::{extent, repeats_elements, steps_are_whole};
 use numpy::ndarray::ArrayViewD;
 use numpy::{
-    PyArrayDescr, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
-    PyUntypedArray, PyUntypedArrayMethods,
+    PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
+    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::intern;
@@ -61,6 +61,24 @@ impl<'py> Operand<'py, Factor> {
         Self::of(name, object, |dtype| match factor(dtype) {
             Some(factor) if !matches!(factor, Factor::I8 | Factor::U8) => Ok(factor),
             _ => Err(refused(name, dtype, "float32, float64, float16 or bfloat16")?),
+        })
+    }
+}
+
+impl<'py> Operand<'py, ()> {
+    /// As [`Operand::new`], for numbers of single precision.
+    pub(crate) fn single(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match factor(dtype) {
+            Some(Factor::Real(Kind::F32)) => Ok(()),
+            _ => Err(refused(name, dtype, "float32")?),
+        })
+    }
+
+    /// As [`Operand::new`], for whole numbers of any size.
+    pub(crate) fn whole(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match dtype.kind() {
+            b'i' | b'u' => Ok(()),
+            _ => Err(refused(name, dtype, "whole numbers")?),
         })
     }
 }

@@ -22,7 +22,7 @@ use crate::stats::Counters;
 use crate::team::{self, Checkpoint, Tally};
 
 /// Looks at the phase before a member lets others have its CPU: some tens of microseconds.
-const LOOKS: u32 = 2000;
+const LOOKS: u32 = 1000;
 
 /// Times that it lets them before it sleeps in between.
 const YIELDS: u32 = 500;

@@ -235,7 +235,6 @@ fn sum_values<V, S, const WIDE: usize, const NARROW: usize>(
 /// From row `row` on there are `ROWS` rows of `count` weights and of the state; these columns of `count` values,
 /// `width` apart, are readable.
 #[inline(always)]
-#[expect(clippy::too_many_arguments, reason = "two matrices and a place, each with its step")]
 unsafe fn values_of<V, S, const ROWS: usize, const VECTORS: usize>(
     proof: V::Proof,
     weights: *const f32,

@@ -13,7 +13,7 @@
 //! Several rows that see the same keys, as all query heads of a group do, are computed together: each
 //! key is read once for up to six of them.
 //!
-//! **Error.** Let σ bound Σ_d |q_d·k_d| over the keys that a row sees, n their number, e the width, u the unit
+//! **Error.** Let σ bound Σ|qᵢ·kᵢ| over the keys that a row sees, n their number, e the width, u the unit
 //! roundoff. An exponent is off by at most γₑ₊₁σ, its difference to m by 2σu more, exp by two units in
 //! the last place; m grows at most once in 128 keys, and each time costs as much. So a weight is off by
 //! (e + 5)·σu + 4u·(1 + n/128 + 1), and the quotient of two sums of n of them by twice that and 2n roundings:

@@ -327,7 +327,7 @@ impl Schedule {
 }
 
 /// The numbers of one token and one head.
-fn row<'i>(x: ArrayView3<'i, f32>, (token, head): (usize, usize)) -> ArrayView1<'i, f32> {
+fn row(x: ArrayView3<'_, f32>, (token, head): (usize, usize)) -> ArrayView1<'_, f32> {
     x.index_axis_move(Axis(0), token).index_axis_move(Axis(0), head)
 }
 
