@@ -75,20 +75,42 @@ fn score<V, S, const WIDE: usize, const NARROW: usize>(
     let (rows, width) = (task.seen.len(), task.layout.width());
     let Range { start: mut token, end } = tiles(begin, keys);
     let (queries, scores) = (task.queries.as_ptr(), task.scores.as_mut_ptr());
+    let seen = task.seen;
     while token < end {
+        let at = begin + token;
         let keys = task.page.numbers.as_ptr().wrapping_add((begin + token) * width);
         let to = scores.wrapping_add(token);
         if token + WIDE * V::COUNT <= end {
-            in_chunks!(rows, scores_of::<WIDE>(row, proof, queries, width, keys, to, row));
+            in_chunks!(
+                rows,
+                scores_of::<WIDE>(row, proof, queries, width, keys, to, row, (seen, at))
+            );
             token += WIDE * V::COUNT;
         } else {
-            in_chunks!(rows, scores_of::<NARROW>(row, proof, queries, width, keys, to, row));
+            in_chunks!(
+                rows,
+                scores_of::<NARROW>(row, proof, queries, width, keys, to, row, (seen, at))
+            );
             token += TILE;
         }
     }
 }
 
-/// The scores of some rows and some tiles; says how many rows.
+/// The first to the last of these tokens that any of the rows sees.
+#[inline(always)]
+fn reach(seen: &[Range<usize>], tokens: &Range<usize>) -> Range<usize> {
+    let (mut first, mut end) = (tokens.end, tokens.start);
+    for seen in seen {
+        if seen.start.max(tokens.start) < seen.end.min(tokens.end) {
+            first = first.min(seen.start.max(tokens.start));
+            end = end.max(seen.end.min(tokens.end));
+        }
+    }
+    first..end
+}
+
+/// The scores of some rows and some tiles, from token `first` on, if any of the rows sees one; says how many
+/// rows.
 ///
 /// # Safety
 ///
@@ -102,10 +124,15 @@ unsafe fn scores_of<V, S, const ROWS: usize, const VECTORS: usize>(
     keys: *const S,
     to: *mut f32,
     row: usize,
+    (seen, first): (&[Range<usize>], usize),
 ) -> usize
 where
     V: Lanes<Element = f32> + Widen<S>,
 {
+    let seen = reach(&seen[row..row + ROWS], &(first..first + VECTORS * V::COUNT));
+    if seen.is_empty() {
+        return ROWS;
+    }
     let mut from = [keys; VECTORS];
     for (v, from) in from.iter_mut().enumerate() {
         let token = v * V::COUNT;
@@ -206,39 +233,40 @@ fn sum_values<V, S, const WIDE: usize, const NARROW: usize>(
     V: Lanes<Element = f32> + Widen<S>,
     S: Stored,
 {
-    let (rows, width) = (task.seen.len(), task.layout.padded());
-    let weights = task.scores.as_ptr().wrapping_add(keys.start - begin);
+    let (rows, width, seen) = (task.seen.len(), task.layout.padded(), task.seen);
+    let weights = task.scores.as_ptr();
     let numbers = task.page.numbers.as_ptr();
-    let values = numbers.wrapping_add(task.layout.values() + keys.start * width);
+    let values = numbers.wrapping_add(task.layout.values() + begin * width);
     let state = task.state.values.as_mut_ptr();
     let mut column = 0;
     while column < width {
         let (values, to) = (values.wrapping_add(column), state.wrapping_add(column));
-        let count = keys.len();
+        let sees = (seen, begin, keys);
         if column + WIDE * V::COUNT <= width {
-            in_chunks!(rows, values_of::<WIDE>(row, proof, weights, count, values, width, to, row));
+            in_chunks!(rows, values_of::<WIDE>(row, proof, weights, sees, values, width, to, row));
             column += WIDE * V::COUNT;
         } else {
             in_chunks!(
                 rows,
-                values_of::<NARROW>(row, proof, weights, count, values, width, to, row)
+                values_of::<NARROW>(row, proof, weights, sees, values, width, to, row)
             );
             column += TILE;
         }
     }
 }
 
-/// The weighted values of some rows and some columns; says how many rows.
+/// The weighted values of some rows and some columns, of those of the keys that any of the rows sees; says how many
+/// rows. Weights and values are of the tokens from `begin` on.
 ///
 /// # Safety
 ///
-/// From row `row` on there are `ROWS` rows of `count` weights and of the state; these columns of `count` values,
-/// `width` apart, are readable.
+/// From row `row` on there are `ROWS` rows of weights of the keys, and of the state; these columns of their
+/// values, `width` apart, are readable.
 #[inline(always)]
 unsafe fn values_of<V, S, const ROWS: usize, const VECTORS: usize>(
     proof: V::Proof,
     weights: *const f32,
-    count: usize,
+    (seen, begin, keys): (&[Range<usize>], usize, &Range<usize>),
     values: *const S,
     width: usize,
     to: *mut f32,
@@ -247,6 +275,12 @@ unsafe fn values_of<V, S, const ROWS: usize, const VECTORS: usize>(
 where
     V: Lanes<Element = f32> + Widen<S>,
 {
+    let seen = reach(&seen[row..row + ROWS], keys);
+    if seen.is_empty() {
+        return ROWS;
+    }
+    let (first, count) = (seen.start - begin, seen.len());
+    let values = values.wrapping_add(first * width);
     let mut sums = [[V::splat(proof, 0.0); VECTORS]; ROWS];
     let mut from = [values; VECTORS];
     for (v, from) in from.iter_mut().enumerate() {
@@ -259,7 +293,7 @@ where
             *sum = unsafe { V::load(proof, at) };
         }
     }
-    let weights = (weights.wrapping_add(row * BLOCK), BLOCK);
+    let weights = (weights.wrapping_add(row * BLOCK + first), BLOCK);
     // SAFETY: the caller's promise: the weights of these rows, and these columns of the values.
     let sums = unsafe { multiply::<V, S, ROWS, VECTORS>(proof, weights, from, width, count, sums) };
     for (r, sums) in sums.into_iter().enumerate() {

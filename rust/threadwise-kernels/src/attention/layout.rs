@@ -3,7 +3,7 @@
 use super::Stored;
 
 /// Tokens of a tile of keys: as many as the widest vector has lanes.
-pub(super) const TILE: usize = 16;
+pub const TILE: usize = 16;
 
 /// A page of `tokens` tokens whose keys and values are `width` numbers.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -75,40 +75,54 @@ impl Layout {
         self.tokens * self.width
     }
 
-    /// Where number 0 of a token's key is; the next ones follow in steps of [`TILE`].
-    const fn key(&self, token: usize) -> usize {
-        token / TILE * TILE * self.width + token % TILE
-    }
-
     pub(super) fn expect<S: Stored>(&self, page: &Page<'_, S>) {
         assert_eq!(page.numbers.len(), self.numbers(), "the page's numbers");
         assert_eq!(page.scales.len(), self.scales::<S>(), "the page's scales");
     }
 
-    /// Stores the key and the value of a token. `scratch` is as long as they are.
+    /// Stores the keys and values of some tokens, from `first` on: of a whole tile, or fewer. `scratch` has room for a
+    /// tile of keys.
     ///
     /// # Panics
     ///
-    /// If the page has no such token, or lengths do not fit.
+    /// If the tokens are not of one tile of the page, or lengths do not fit.
     pub fn store<S: Stored>(
         &self,
         page: &mut PageMut<'_, S>,
-        token: usize,
-        key: &[f32],
-        value: &[f32],
+        first: usize,
+        keys: &[&[f32]],
+        values: &[&[f32]],
         scratch: &mut [S],
     ) {
-        assert!(token < self.tokens, "token {token} of {}", self.tokens);
+        assert!(first % TILE + keys.len() <= TILE && first < self.tokens, "tokens of one tile");
+        assert_eq!(keys.len(), values.len(), "a value for each key");
+        assert_eq!(scratch.len(), TILE * self.width, "room for a tile of keys");
         let numbers = &mut *page.numbers;
         assert_eq!(numbers.len(), self.numbers(), "the page's numbers");
-        let scale = S::store(key, scratch);
-        let places = numbers[self.key(token)..self.values()].iter_mut().step_by(TILE);
-        scratch.iter().zip(places).for_each(|(key, place)| *place = *key);
-        let first = self.values() + token * self.padded();
-        let value_scale = S::store(value, &mut numbers[first..first + self.width]);
-        if S::IS_SCALED {
-            page.scales[token] = scale;
-            page.scales[self.tokens + token] = value_scale;
+        if self.width == 0 {
+            return;
+        }
+        let rows = keys.iter().zip(values).zip(scratch.chunks_exact_mut(self.width));
+        for (token, ((key, value), narrow)) in (first..).zip(rows) {
+            let key_scale = S::store(key, narrow);
+            let at = self.values() + token * self.padded();
+            let value_scale = S::store(value, &mut numbers[at..at + self.width]);
+            if S::IS_SCALED {
+                page.scales[token] = key_scale;
+                page.scales[self.tokens + token] = value_scale;
+            }
+        }
+        let at = first / TILE * TILE * self.width;
+        let (columns, _) = numbers[at..at + TILE * self.width].as_chunks_mut::<TILE>();
+        let place = first % TILE..first % TILE + keys.len();
+        if place.len() == TILE {
+            for (d, column) in columns.iter_mut().enumerate() {
+                *column = std::array::from_fn(|token| scratch[token * self.width + d]);
+            }
+            return;
+        }
+        for (token, key) in place.zip(scratch.chunks_exact(self.width)) {
+            columns.iter_mut().zip(key).for_each(|(column, number)| column[token] = *number);
         }
     }
 }

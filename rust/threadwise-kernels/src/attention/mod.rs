@@ -44,7 +44,7 @@ use half::f16;
 use crate::Isa;
 use crate::simd::portable::Portable;
 
-pub use layout::{Layout, Page, PageMut};
+pub use layout::{Layout, Page, PageMut, TILE};
 pub use state::State;
 
 /// Keys that are weighted at a time: their weights and, of one head, they themselves stay in the first- or

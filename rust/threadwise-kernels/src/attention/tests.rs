@@ -23,13 +23,24 @@ impl<S: Stored + Into<f64>> Memory<S> {
         let mut scales = vec![f32::NAN; layout.scales::<S>()];
         let (mut keys, mut values) = (Vec::new(), Vec::new());
         let mut page = PageMut { numbers: &mut numbers, scales: &mut scales };
-        let mut scratch = vec![S::default(); width];
-        for token in 0..tokens {
-            let seed = token as f64;
-            let (key, value) = (row(width, seed, 1.5), row(width, seed + 0.4, 3.0));
-            layout.store(&mut page, token, &key, &value, &mut scratch);
+        let wide: Vec<_> = (0..tokens)
+            .map(|token| token as f64)
+            .map(|seed| (row(width, seed, 1.5), row(width, seed + 0.4, 3.0)))
+            .collect();
+        let mut scratch = vec![S::default(); TILE * width];
+        let mut first = 0;
+        // Tokens come one by one, in a tile that is begun, and by the tile.
+        while first < tokens {
+            let end = if first < 3 { first + 1 } else { (first / TILE + 1) * TILE }.min(tokens);
+            let keys: Vec<&[f32]> = wide[first..end].iter().map(|it| &it.0[..]).collect();
+            let values: Vec<&[f32]> = wide[first..end].iter().map(|it| &it.1[..]).collect();
+            layout.store(&mut page, first, &keys, &values, &mut scratch);
+            first = end;
+        }
+        let scratch = &mut scratch[..width];
+        for (key, value) in wide {
             for (row, all) in [(key, &mut keys), (value, &mut values)] {
-                let scale = f64::from(S::store(&row, &mut scratch));
+                let scale = f64::from(S::store(&row, scratch));
                 all.push(scratch.iter().map(|&x| x.into() * scale).collect());
             }
         }

@@ -5,9 +5,10 @@
 //! results are united in order. The cut follows from lengths alone, so bits do too.
 
 use std::ops::Range;
+use std::slice::ChunksExactMut;
 
 use ndarray::{ArrayView1, ArrayView3, ArrayViewMut2, Axis};
-use threadwise_kernels::attention::{Attention, Layout, State, Stored};
+use threadwise_kernels::attention::{Attention, Layout, State, Stored, TILE};
 use threadwise_runtime::with_scratch;
 
 use super::cache::Lent;
@@ -216,14 +217,17 @@ impl Schedule {
         let (width, first) = (self.heads.width, page * lent.layout.tokens());
         let [keys, values] = tokens(span);
         let mut place = lent.write(item, it.sequence, page, (layer, head));
-        with_scratch(width, |narrow: &mut [S]| {
-            with_scratch(2 * width, |rows: &mut [f32]| {
-                let (key, value) = rows.split_at_mut(width);
-                for token in range.clone() {
-                    let at = (token - it.first, head);
-                    key.iter_mut().zip(row(keys, at)).for_each(|(to, from)| *to = *from);
-                    value.iter_mut().zip(row(values, at)).for_each(|(to, from)| *to = *from);
-                    lent.layout.store(&mut place, token - first, key, value, narrow);
+        with_scratch(TILE * width, |narrow: &mut [S]| {
+            with_scratch(2 * TILE * width, |copies: &mut [f32]| {
+                let mut token = range.start;
+                while token < range.end {
+                    let end = range.end.min((token / TILE + 1) * TILE);
+                    let mut copies = copies.chunks_exact_mut(width);
+                    let tokens = token - it.first..end - it.first;
+                    let keys = contiguous(keys, tokens.clone(), head, &mut copies);
+                    let values = contiguous(values, tokens, head, &mut copies);
+                    lent.layout.store(&mut place, token - first, &keys, &values, narrow);
+                    token = end;
                 }
             })
         })??;
@@ -329,6 +333,25 @@ impl Schedule {
 /// The numbers of one token and one head.
 fn row(x: ArrayView3<'_, f32>, (token, head): (usize, usize)) -> ArrayView1<'_, f32> {
     x.index_axis_move(Axis(0), token).index_axis_move(Axis(0), head)
+}
+
+/// The rows of some tokens: each as it lies, or its copy in the next of the places.
+fn contiguous<'a>(
+    x: ArrayView3<'a, f32>,
+    tokens: Range<usize>,
+    head: usize,
+    places: &mut ChunksExactMut<'a, f32>,
+) -> Vec<&'a [f32]> {
+    let mut rows = Vec::with_capacity(tokens.len());
+    for token in tokens {
+        let row = row(x, (token, head));
+        rows.push(row.to_slice().unwrap_or_else(|| {
+            let place = places.next().unwrap_or_default();
+            place.iter_mut().zip(row).for_each(|(to, from)| *to = *from);
+            place
+        }));
+    }
+    rows
 }
 
 /// Sends the results of some queries to their places.
