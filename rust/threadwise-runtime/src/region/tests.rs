@@ -132,7 +132,8 @@ fn a_panic_reaches_the_caller_after_all_have_left() {
 
 #[test]
 fn an_interruption_stops_the_region_in_any_phase() {
-    for items in [&[10_000][..], &[1; 10_000], &[3; 10_000]] {
+    for items in [vec![10_000], vec![1; 10_000], vec![3; 10_000]] {
+        let items = &items[..];
         for threads in [1, 3] {
             let done = AtomicUsize::new(0);
             let interrupt = Interrupt::when(&|| true);
