@@ -18,6 +18,7 @@ pub mod gemm;
 mod isa;
 pub mod narrow;
 pub mod norm;
+pub mod quant;
 pub mod rope;
 mod simd;
 pub mod softmax;

@@ -1,13 +1,18 @@
 //! `threadwise._threadwise`: private. The public functions and their documentation are in Python.
 #![forbid(unsafe_code)]
 
+mod dequantize;
 mod dtype;
 mod info;
 mod linalg;
 mod memory;
+mod model;
 mod nn;
 mod packed;
+mod plain;
 mod plan;
+mod quant;
+mod quantized;
 mod seam;
 mod threads;
 mod work;
@@ -17,15 +22,23 @@ use pyo3::pymodule;
 #[pymodule]
 mod _threadwise {
     #[pymodule_export]
+    use crate::dequantize::dequantize;
+    #[pymodule_export]
     use crate::info::system;
     #[pymodule_export]
     use crate::linalg::{linear, matmul};
+    #[pymodule_export]
+    use crate::model::{quantize_model, weights};
     #[pymodule_export]
     use crate::nn::{attention, rms_norm, rope, softmax, swiglu};
     #[pymodule_export]
     use crate::packed::{PackedWeight, pack};
     #[pymodule_export]
     use crate::plan::{calibrate, explain_linear, explain_matmul};
+    #[pymodule_export]
+    use crate::quant::quantize;
+    #[pymodule_export]
+    use crate::quantized::linear_quantized;
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]

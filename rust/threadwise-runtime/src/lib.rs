@@ -14,6 +14,7 @@ mod members;
 mod momentum;
 pub mod nodes;
 mod owned;
+pub mod pages;
 mod phases;
 pub mod pin;
 mod placement;

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::register::register_lanes;
-use super::{Arithmetic, Lanes};
+use super::{Arithmetic, Half, Lanes};
 use crate::activation::{self, Activation};
 use crate::isa::Avx2;
 
@@ -30,6 +30,21 @@ register_lanes!(F64x4, f64, 4, __m256d, __m256i, Avx2, "avx2,fma", {
     less: _mm256_cmp_pd, blend: _mm256_blendv_pd, total: total_f64, largest: largest_f64,
     transposed: transposed_f64,
 });
+
+impl Half for F32x8 {
+    #[inline(always)]
+    fn to_half(self) -> Self {
+        // SAFETY: a value proves the instruction set.
+        Self(unsafe { half(self.0) })
+    }
+}
+
+/// There and back.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn half(x: __m256) -> __m256 {
+    _mm256_cvtph_ps(_mm256_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(x))
+}
 
 /// The mask of the first lanes: those before `count` of a row of ones and zeros.
 #[inline]

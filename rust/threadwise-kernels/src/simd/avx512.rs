@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::register::register_lanes;
-use super::{Arithmetic, Lanes};
+use super::{Arithmetic, Half, Lanes};
 use crate::activation::{self, Activation};
 use crate::isa::Avx512;
 
@@ -26,6 +26,21 @@ register_lanes!(F64x8, f64, 8, __m512d, __mmask8, Avx512, "avx512f,avx512bw,avx5
     less: _mm512_cmp_pd_mask, blend: blend_f64, total: _mm512_reduce_add_pd,
     largest: _mm512_reduce_max_pd, transposed: transposed_f64,
 });
+
+impl Half for F32x16 {
+    #[inline(always)]
+    fn to_half(self) -> Self {
+        // SAFETY: a value proves the instruction set.
+        Self(unsafe { half(self.0) })
+    }
+}
+
+/// There and back.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn half(x: __m512) -> __m512 {
+    _mm512_cvtph_ps(_mm512_cvtps_ph::<{ _MM_FROUND_TO_NEAREST_INT | _MM_FROUND_NO_EXC }>(x))
+}
 
 /// The mask of the first lanes, shifted in 32 bits because a shift by its full width would overflow.
 #[inline]

@@ -119,3 +119,10 @@ pub(crate) trait Arithmetic: Lanes {
     /// `then` in the lanes where `self < other`, `otherwise` in the rest.
     fn select_less(self, other: Self, then: Self, otherwise: Self) -> Self;
 }
+
+/// Numbers that can be rounded to float16.
+#[cfg(target_arch = "x86_64")]
+pub(crate) trait Half: Arithmetic<Element = f32> {
+    /// The nearest number of float16, halves to even; infinite where that overflows.
+    fn to_half(self) -> Self;
+}
