@@ -11,6 +11,7 @@ from threadwise._types import ProductArray
 
 __all__ = [
     "PackedWeight",
+    "attention",
     "calibrate",
     "dequantize",
     "distribution",
@@ -30,8 +31,11 @@ __all__ = [
     "quantize_model",
     "reset_work_stats",
     "rms_norm",
+    "rope",
     "set_num_threads",
+    "softmax",
     "swap_context",
+    "swiglu",
     "system",
     "version",
     "weights",
@@ -138,6 +142,28 @@ def dequantize(
     /,
 ) -> Any: ...
 def rms_norm(x: object, weight: object, eps: object, out: object, threads: object, /) -> Any: ...
+def attention(
+    q: object,
+    k: object,
+    v: object,
+    causal: object,
+    window: object,
+    scale: object,
+    out: object,
+    threads: object,
+    /,
+) -> Any: ...
+def rope(
+    x: object,
+    positions: object,
+    theta: object,
+    scaling: tuple[str, list[Any]] | None,
+    out: object,
+    threads: object,
+    /,
+) -> Any: ...
+def swiglu(gate: object, up: object, out: object, threads: object, /) -> Any: ...
+def softmax(x: object, out: object, threads: object, /) -> Any: ...
 def weights(
     path: str | PathLike[str], /
 ) -> list[tuple[Path, int, dict[str, str], list[tuple[str, str, tuple[int, ...], int, int]]]]: ...

@@ -50,7 +50,7 @@ PUBLIC = {
         "predict_with_uncertainty",
     },
     tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
-    tw.nn: {"rms_norm"},
+    tw.nn: {"attention", "rms_norm", "rope", "softmax", "swiglu"},
     tw.parallel: {
         "Advice",
         "Checked",

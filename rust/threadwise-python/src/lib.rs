@@ -8,6 +8,7 @@ mod linalg;
 mod memory;
 mod model;
 mod nn;
+mod operand;
 mod packed;
 mod plain;
 mod plan;
@@ -30,7 +31,7 @@ mod _threadwise {
     #[pymodule_export]
     use crate::model::{quantize_model, weights};
     #[pymodule_export]
-    use crate::nn::rms_norm;
+    use crate::nn::{attention, rms_norm, rope, softmax, swiglu};
     #[pymodule_export]
     use crate::packed::{PackedWeight, pack};
     #[pymodule_export]
