@@ -141,8 +141,8 @@ def elementwise(
 
     Notes
     -----
-    Pieces are cut by the shape alone. They fit into a core's cache, so that a function made of
-    several ufuncs is faster than on whole arrays, also on one thread.
+    Pieces are cut by the shape alone. They fit into a core's cache, so that what a function made of
+    several ufuncs computes in between does not go through memory.
 
     Examples
     --------
