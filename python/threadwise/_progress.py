@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 from threadwise.errors import DTypeError
 
-__all__ = ["Progress", "Tell", "counting"]
+__all__ = ["Progress", "Tell", "counting", "in_notebook"]
 
 Tell: TypeAlias = Callable[[int, int | None], object]
 """Called with how many items are done, and of how many, if that is known."""
@@ -54,7 +54,7 @@ class _Line:
         self.what = what
         self.bar: Any = None
         self.said = monotonic()
-        self.moves = find_spec("tqdm") is not None and (sys.stderr.isatty() or _in_notebook())
+        self.moves = find_spec("tqdm") is not None and (sys.stderr.isatty() or in_notebook())
 
     def tell(self, done: int, total: int | None) -> None:
         if self.moves:
@@ -73,7 +73,7 @@ class _Line:
             self.bar.close()
 
 
-def _in_notebook() -> bool:
+def in_notebook() -> bool:
     """Return whether this is a kernel of Jupyter, where bars are widgets."""
     ipython = sys.modules.get("IPython")
     shell = ipython.get_ipython() if ipython is not None else None
