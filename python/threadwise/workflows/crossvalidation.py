@@ -15,10 +15,10 @@ from threadwise._arguments import function
 from threadwise._mapped import used
 from threadwise._progress import Progress
 from threadwise.data.sources import Indices, Subset, rows
-from threadwise.errors import DTypeError, ShapeError
+from threadwise.errors import ShapeError
 from threadwise.parallel.calls import Failure
 from threadwise.workflows.folds import folds
-from threadwise.workflows.tasks import run
+from threadwise.workflows.tasks import run, score_of
 
 __all__ = ["CrossValidation", "Fold", "cross_validate"]
 
@@ -190,7 +190,7 @@ def cross_validate(
             found = _scored(fitted, x, y, test, scoring)
         else:
             found = model(Subset(dataset, train), Subset(dataset, test))
-        return _number(found), time.perf_counter() - begin
+        return score_of(found), time.perf_counter() - begin
 
     outcome = run(
         score,
@@ -246,12 +246,3 @@ def _scored(fitted: Any, x: Any, y: Any, test: Indices, scoring: Any) -> Any:
 
 def _parts(x: Any, y: Any, indices: Indices) -> tuple[Any, ...]:
     return tuple(rows(array, indices) for array in (x, y) if array is not None)
-
-
-def _number(score: Any) -> float:
-    try:
-        return float(score)
-    except (TypeError, ValueError):
-        raise DTypeError(
-            f"the score is {score!r} (a {type(score).__name__}), expected a number"
-        ) from None

@@ -20,7 +20,7 @@ from threadwise._progress import Progress
 from threadwise.errors import DomainError, DTypeError, FormatError
 from threadwise.parallel.calls import Failure
 from threadwise.workflows.journal import Journal
-from threadwise.workflows.tasks import run
+from threadwise.workflows.tasks import run, score_of
 
 __all__ = ["GridSearch", "Trial", "grid_search"]
 
@@ -184,7 +184,7 @@ def grid_search(
 
         def score(index: int) -> tuple[float, float]:
             begin = time.perf_counter()
-            found, seconds = _number(fn(**points[index])), time.perf_counter() - begin
+            found, seconds = score_of(fn(**points[index])), time.perf_counter() - begin
             if log is not None:
                 log.write({"params": _plain(points[index]), "score": found, "seconds": seconds})
             return found, seconds
@@ -279,12 +279,3 @@ def _of_numpy(value: Any) -> Any:
     if isinstance(value, np.generic | np.ndarray):
         return value.tolist()
     raise TypeError
-
-
-def _number(score: Any) -> float:
-    try:
-        return float(score)
-    except (TypeError, ValueError):
-        raise DTypeError(
-            f"the score is {score!r} (a {type(score).__name__}), expected a number"
-        ) from None

@@ -11,10 +11,11 @@ from typing import Any
 
 from threadwise._arguments import thread_count, word
 from threadwise._progress import Progress, Tell, counting
+from threadwise.errors import DTypeError
 from threadwise.parallel.calls import Failure
 from threadwise.parallel.executor import ThreadExecutor
 
-__all__ = ["ON_ERROR", "Outcome", "run"]
+__all__ = ["ON_ERROR", "Outcome", "run", "score_of"]
 
 ON_ERROR = ("raise", "collect")
 
@@ -114,3 +115,18 @@ class _Work:
                 tell(len(self.done), len(self.tasks))
             tell(len(self.done), len(self.tasks))
         return future.result()
+
+
+def score_of(score: Any) -> float:
+    """Return a score as a number.
+
+    Raises
+    ------
+    DTypeError
+        If it is none.
+    """
+    try:
+        return float(score)
+    except (TypeError, ValueError):
+        kind = type(score).__name__
+        raise DTypeError(f"the score is {score!r} (a {kind}), expected a number") from None
