@@ -1,0 +1,125 @@
+"""What this machine adds with each thread, where only computing counts, and where only memory does.
+
+Measured right after a workload, so that what it lost can be compared with what anybody would lose.
+"""
+
+from __future__ import annotations
+
+import statistics
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from threadwise import _threadwise
+from threadwise.linalg import matmul
+
+__all__ = ["Probe", "probe", "wake_seconds"]
+
+BYTES = 1 << 26
+"""What is copied, and as much again that it is copied to: beyond what a core's caches hold."""
+
+SIDE = 256
+"""Of the products that are computed: they stay within a core's caches."""
+
+COMPUTE = 0.02
+"""Seconds of computing in a measurement, on one thread."""
+
+TURNS = 5
+"""Measurements of each kind, of which the median counts."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """How much longer a thread takes for the same while others do as much beside it."""
+
+    threads: int
+    """How many did it at a time."""
+    compute: float
+    """Products of small matrices, against one thread alone: 1 where threads have a core each, and
+    the clock stays as it is."""
+    memory: float
+    """Copying 64 MiB, against one thread alone: 1 where memory is as fast for each of them."""
+    bandwidth: float
+    """Bytes a second, read and written, of all threads together."""
+
+
+def probe(counts: Sequence[int]) -> tuple[Probe, ...]:
+    """Measure for each of some numbers of threads above 1; each takes about a fifth of a second."""
+    if not counts:
+        return ()
+    source, target = np.ones((2, BYTES // 8))
+    left = np.ones((SIDE, SIDE), np.float32)
+    results = [np.empty_like(left) for _ in range(max(counts))]
+
+    def copy(part: int, parts: int) -> None:
+        cut = slice(part * len(source) // parts, (part + 1) * len(source) // parts)
+        np.copyto(target[cut], source[cut])
+
+    def multiply(part: int, _: int) -> None:
+        # Each thread as much as one alone, into a place of its own.
+        for _ in range(products):
+            matmul(left, left, out=results[part], threads=1)
+
+    products = 1
+    products = max(1, round(COMPUTE / _seconds(multiply, 1)))
+    times: dict[tuple[str, int], list[float]] = {}
+    for _ in range(TURNS):
+        for count in (1, *counts):
+            times.setdefault(("copy", count), []).append(_seconds(copy, count))
+            times.setdefault(("multiply", count), []).append(_seconds(multiply, count))
+    medians = {key: statistics.median(each) for key, each in times.items()}
+    return tuple(
+        Probe(
+            threads=count,
+            compute=max(1.0, medians["multiply", count] / medians["multiply", 1]),
+            memory=max(1.0, count * medians["copy", count] / medians["copy", 1]),
+            bandwidth=2 * BYTES / medians["copy", count],
+        )
+        for count in counts
+    )
+
+
+def _seconds(work: Callable[[int, int], None], threads: int) -> float:
+    """Return how long so many threads take, which begin together."""
+    gate = threading.Barrier(threads)
+    spans: list[tuple[float, float]] = []
+
+    def run(part: int) -> None:
+        _threadwise.swap_context(1)
+        gate.wait()
+        begin = time.perf_counter()
+        work(part, threads)
+        spans.append((begin, time.perf_counter()))
+
+    others = [threading.Thread(target=run, args=(part,)) for part in range(threads)]
+    for other in others:
+        other.start()
+    for other in others:
+        other.join()
+    # Of the threads that all were at work: the mean, as what one of them took.
+    return statistics.fmean(end - begin for begin, end in spans)
+
+
+def wake_seconds() -> float:
+    """Return how long it takes until a thread that sleeps runs again."""
+    there, back = threading.Semaphore(0), threading.Semaphore(0)
+    rounds = 200
+
+    def answer() -> None:
+        for _ in range(rounds):
+            there.acquire()
+            back.release()
+
+    other = threading.Thread(target=answer)
+    other.start()
+    times = []
+    for _ in range(rounds):
+        begin = time.perf_counter()
+        there.release()
+        back.acquire()
+        times.append(time.perf_counter() - begin)
+    other.join()
+    return statistics.median(times) / 2
