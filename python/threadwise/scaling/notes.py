@@ -31,8 +31,8 @@ def _notes(result: ScalingResult) -> Iterator[str]:
     for point in result.points:
         if point.cpus > MORE * point.threads:
             yield (
-                f"{_threads(point.threads)} kept {point.cpus:.1f} CPUs busy: somebody else's "
-                "threads work, too, and speedups mean little"
+                f"{_threads(point.threads)} kept {point.cpus:.1f} CPUs busy: other threads "
+                "work, too, and speedups mean little"
             )
             break
     sizes = {

@@ -23,7 +23,7 @@ __all__ = ["draw"]
 # From dark to light and in their own hatches, so that they are told apart in grey.
 _LOOKS: dict[str, tuple[str, str]] = {
     "work": ("#1f4e79", ""),
-    "serial": ("#b5402b", ""),
+    "serial": ("#c9624c", ""),
     "imbalance": ("#e8a33d", "////"),
     "dispatch": ("#f2d7a0", "...."),
     "memory": ("#7fb2d6", "\\\\\\\\"),
@@ -60,7 +60,7 @@ def draw(result: ScalingResult, path: Path | None) -> Figure:
 def _speedups(axes: Axes, result: ScalingResult) -> None:
     counts = sorted({point.threads for point in result.points})
     most, cores = counts[-1], result.environment.cores
-    end = most + max(0.4, most / 9)
+    end = most + max(0.4, most / 8)
     highest = 1.12 * max([*result.speedups, min(cores, most), 1.2])
     line = np.linspace(1, end, 200)
     axes.plot(line, line, color="0.55", lw=1, ls=(0, (1, 2)), label="as many times as threads")
@@ -128,7 +128,7 @@ def _parts(axes: Axes, result: ScalingResult) -> None:
                 dark = name in ("work", "serial")
                 box = None if dark else {"facecolor": "white", "pad": 1.2, "lw": 0, "alpha": 0.85}
                 axes.text(
-                    place, start + height / 2, f"{height:.0%}", ha="center", va="center",
+                    place, start + height / 2, f"{100 * height:.0f}", ha="center", va="center",
                     fontsize=8.5, color="white" if dark else "black", bbox=box,
                 )  # fmt: skip
         below = [start + height for start, height in zip(below, heights, strict=True)]
@@ -137,7 +137,7 @@ def _parts(axes: Axes, result: ScalingResult) -> None:
     axes.set_xticks(places, [f"{bar.threads}{'*' * over[i]}" for i, bar in enumerate(bars)])
     axes.set_yticks([0, 0.25, 0.5, 0.75, 1], ["0", "25 %", "50 %", "75 %", "100 %"])
     axes.set_ylabel("of the time of all threads")
-    axes.set_title("where the time went", loc="left", fontsize=10)
+    axes.set_title("where the time went, in percent", loc="left", fontsize=10)
     handles, labels = axes.get_legend_handles_labels()
     axes.legend(
         handles[::-1], labels[::-1], loc="center left", bbox_to_anchor=(1.02, 0.5), fontsize=9,
