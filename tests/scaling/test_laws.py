@@ -57,13 +57,14 @@ def test_perfect_scaling_is_a_fraction_of_exactly_1(unit: float) -> None:
     threads = [1, 2, 3, 5, 7, 11, 64]
     fit = tw.scaling.amdahl_analysis(threads, [unit / n for n in threads])
     assert fit.parallel_fraction == 1.0
-    assert fit.parallel_fraction_interval == (1.0, 1.0)
+    assert fit.intervals["parallel_fraction"] == (1.0, 1.0)
     assert fit.max_speedup == float("inf")
     assert "no limit" in str(fit)
     assert tw.scaling.gustafson_analysis(threads, [unit] * 7).parallel_fraction == 1.0
     usl = tw.scaling.usl_analysis(threads, [unit / n for n in threads])
     assert (usl.contention, usl.coherency) == (0.0, 0.0)
     assert (usl.peak_threads, usl.peak_speedup) == (float("inf"), float("inf"))
+    assert usl.intervals["peak_threads"] == (float("inf"), float("inf"))
 
 
 def test_what_is_faster_than_perfect_has_no_serial_part_and_residuals() -> None:
@@ -97,7 +98,7 @@ def test_amdahl_of_a_single_speedup(threads: int, speedup: float, parallel: floa
     assert fit.parallel_fraction == pytest.approx(parallel, abs=5e-4)
     assert fit.parallel_fraction == pytest.approx(threads * (speedup - 1) / speedup / (threads - 1))
     # One equation for one unknown: nothing is left to tell how far it may be off.
-    assert np.isnan(fit.parallel_fraction_interval).all()
+    assert np.isnan(fit.intervals["parallel_fraction"]).all()
 
 
 def test_a_coefficient_at_its_bound_makes_the_other_fit_alone() -> None:
@@ -147,9 +148,10 @@ def test_intervals_of_usl_hold_the_truth_as_often_as_they_say(rounds: int) -> No
     for _ in range(60):
         noise = np.exp(0.02 * random.standard_normal((rounds, 8)))
         fit = tw.scaling.usl_analysis(threads, usl_times(threads, *truth) * noise)
-        intervals = (fit.contention_interval, fit.coherency_interval)
+        intervals = (fit.intervals["contention"], fit.intervals["coherency"])
         held += [low <= true <= high for (low, high), true in zip(intervals, truth, strict=True)]
-        assert fit.contention_interval[0] <= fit.contention <= fit.contention_interval[1]
+        low, high = fit.intervals["peak_threads"]
+        assert low <= fit.peak_threads <= high
         assert abs(fit.contention - 0.05) < 0.05
     # Of 120 that hold with 95 %, less than 105 do so once in a million.
     assert sum(held) >= 105
@@ -162,9 +164,9 @@ def test_intervals_of_amdahl_hold_the_truth_and_shrink_with_rounds() -> None:
     for rounds in (5, 80):
         noise = np.exp(0.03 * random.standard_normal((rounds, 5)))
         fit = tw.scaling.amdahl_analysis(THREADS, times * noise)
-        low, high = fit.parallel_fraction_interval
+        low, high = fit.intervals["parallel_fraction"]
         assert low <= 0.9 <= high
-        assert fit.max_speedup_interval == pytest.approx((1 / (1 - low), 1 / (1 - high)))
+        assert fit.intervals["max_speedup"] == pytest.approx((1 / (1 - low), 1 / (1 - high)))
         widths.append(high - low)
     assert widths[1] < widths[0] / 2
 
@@ -183,7 +185,7 @@ def test_the_median_of_rounds_counts() -> None:
 def test_noise_of_a_round_that_hits_all_alike_does_not_count() -> None:
     slow = np.array([1.0, 1.3, 0.8, 1.1])[:, None]
     fit = tw.scaling.amdahl_analysis([1, 2, 4], slow * [1.0, 0.55, 0.325])
-    assert_allclose(fit.parallel_fraction_interval, 0.9, atol=1e-12)
+    assert_allclose(fit.intervals["parallel_fraction"], 0.9, atol=1e-12)
 
 
 ANALYSES = [

@@ -87,6 +87,8 @@ def test_a_quota_counts_as_cpus_do() -> None:
     machine = environment(8, quota=3.5)
     assert (machine.cores, machine.whole_cores) == (3.5, 3)
     assert measured(machine=machine).oversubscribed == (False, False, True, True, True)
+    machine = environment(8, quota=0.5)
+    assert measured(machine=machine).oversubscribed == (False, True, True, True, True)
 
 
 def test_without_a_point_to_fit_a_sentence_says_so() -> None:

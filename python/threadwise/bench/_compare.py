@@ -126,17 +126,18 @@ def compare(old: Sequence[Entry], new: Sequence[Entry]) -> Comparison:
     ]
     # A row without a time does not say with how many threads there is none.
     untimed = {_case(entry)[:-1]: entry for entry in new if not entry.threads}
-    if not ours:
+    broken = (
+        *(now for _, now in ours if not now.median),
+        *(untimed[_case(entry)[:-1]] for entry in lost if _case(entry)[:-1] in untimed),
+    )
+    if not ours and not broken:
         message = "the records have no case of threadwise in common, expected the same cases"
         raise ValueError(message)
     return Comparison(
         changes=changes,
         drift=drift,
         drift_interval=_interval(others, np.median) if len(others) >= ENOUGH else None,
-        broken=(
-            *(now for _, now in ours if not now.median),
-            *(untimed[_case(entry)[:-1]] for entry in lost if _case(entry)[:-1] in untimed),
-        ),
+        broken=broken,
         missing=tuple(entry for entry in lost if _case(entry)[:-1] not in untimed),
     )
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, isnan
+from math import inf
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from threadwise.scaling.law import Fit, estimate, excess
-from threadwise.scaling.observations import Interval, Observations, interval
+from threadwise.scaling.observations import Observations, interval
 
 __all__ = ["AmdahlFit", "amdahl_analysis", "fit_amdahl"]
 
@@ -21,8 +21,6 @@ class AmdahlFit(Fit):
 
     parallel_fraction: float
     """The part of the work that threads share, from 0 to 1."""
-    parallel_fraction_interval: Interval
-    """Where it is with 95 % confidence; not a number where nothing is left to tell that."""
 
     @property
     def serial_fraction(self) -> float:
@@ -34,19 +32,12 @@ class AmdahlFit(Fit):
         """What no number of threads exceeds, by this law: infinite if threads share everything."""
         return _limit(self.parallel_fraction)
 
-    @property
-    def max_speedup_interval(self) -> Interval:
-        """Where that is with 95 % confidence."""
-        low, high = self.parallel_fraction_interval
-        return (_limit(low), _limit(high))
-
     def speedup(self, threads: float) -> float:
         """Return what the law says for so many threads."""
         return threads / (1 + self.serial_fraction * (threads - 1))
 
     def __str__(self) -> str:
-        low, high = self.parallel_fraction_interval
-        where = f" ({low:.4f} to {high:.4f})" if not isnan(low) else ""
+        where = self._within("parallel_fraction", ".4f")
         most = "no limit" if self.max_speedup == inf else f"at most {self.max_speedup:.3g}x"
         return (
             f"Amdahl: parallel fraction {self.parallel_fraction:.4f}{where}, {most}; off by "
@@ -123,14 +114,16 @@ def fit_amdahl(seen: Observations) -> AmdahlFit:
     found, again = estimate(seen, column, excess(counts), lambda loss: counts / (1 + loss))
     serial = min(float(found[0]), 1.0)
     fitted = counts / (1 + serial * (counts - 1))
+    low, high = interval(None if again is None else 1 - np.minimum(again[:, 0], 1))
     return AmdahlFit(
         threads=tuple(int(count) for count in counts),
         speedups=tuple(seen.speedups.tolist()),
         residuals=tuple((seen.speedups - fitted).tolist()),
         parallel_fraction=1 - serial,
-        parallel_fraction_interval=interval(
-            None if again is None else 1 - np.minimum(again[:, 0], 1)
-        ),
+        intervals={
+            "parallel_fraction": (low, high),
+            "max_speedup": (_limit(low), _limit(high)),
+        },
     )
 
 

@@ -51,13 +51,16 @@ class Environment:
 
     @property
     def cores(self) -> float:
-        """How many threads can run at a time: CPUs in the affinity mask, or the quota if less."""
-        return min(float(self.affinity), self.quota or float(self.affinity))
+        """How many threads can run at a time: CPUs in the affinity mask, or the quota if less.
+
+        At least 1: to one thread, there is no other number to compare it with.
+        """
+        return max(1.0, min(float(self.affinity), self.quota or float(self.affinity)))
 
     @property
     def whole_cores(self) -> int:
-        """The most threads that have a CPU each, at least 1."""
-        return max(1, floor(self.cores))
+        """The most threads that have a CPU each."""
+        return floor(self.cores)
 
     @classmethod
     def now(cls) -> Environment:

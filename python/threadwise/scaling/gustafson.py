@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import isnan
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from threadwise.scaling.law import EXACT, Fit, estimate
-from threadwise.scaling.observations import Interval, Observations, interval
+from threadwise.scaling.observations import Observations, interval
 
 __all__ = ["GustafsonFit", "fit_gustafson", "gustafson_analysis"]
 
@@ -21,8 +20,6 @@ class GustafsonFit(Fit):
 
     parallel_fraction: float
     """The part of the time in which all threads have work, from 0 to 1."""
-    parallel_fraction_interval: Interval
-    """Where it is with 95 % confidence; not a number where nothing is left to tell that."""
 
     @property
     def serial_fraction(self) -> float:
@@ -34,8 +31,7 @@ class GustafsonFit(Fit):
         return threads - self.serial_fraction * (threads - 1)
 
     def __str__(self) -> str:
-        low, high = self.parallel_fraction_interval
-        where = f" ({low:.4f} to {high:.4f})" if not isnan(low) else ""
+        where = self._within("parallel_fraction", ".4f")
         return (
             f"Gustafson: parallel fraction {self.parallel_fraction:.4f}{where}, each further "
             f"thread adds {self.parallel_fraction:.3g} of one; off by {self.error:.1%}"
@@ -112,7 +108,7 @@ def fit_gustafson(seen: Observations) -> GustafsonFit:
         speedups=tuple(seen.speedups.tolist()),
         residuals=tuple((seen.speedups - fitted).tolist()),
         parallel_fraction=1 - serial,
-        parallel_fraction_interval=interval(
-            None if again is None else 1 - np.minimum(again[:, 0], 1)
-        ),
+        intervals={
+            "parallel_fraction": interval(None if again is None else 1 - np.minimum(again[:, 0], 1))
+        },
     )

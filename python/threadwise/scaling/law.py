@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from math import sqrt
+from math import isnan, sqrt
 
 import numpy as np
 from numpy.typing import NDArray
 
-from threadwise.scaling.observations import Observations
+from threadwise.scaling.observations import Interval, Observations
 
 __all__ = ["Fit", "estimate"]
 
@@ -29,6 +29,9 @@ class Fit:
     """Measured there, against one thread."""
     residuals: tuple[float, ...]
     """Measured less fitted speedup, for each."""
+    intervals: dict[str, Interval]
+    """Where each coefficient and what follows from them is with 95 % confidence, by its name; not a
+    number where nothing is left to tell that."""
 
     @property
     def error(self) -> float:
@@ -37,6 +40,11 @@ class Fit:
             (off / speedup) ** 2 for off, speedup in zip(self.residuals, self.speedups, strict=True)
         ]
         return sqrt(sum(squares) / len(squares))
+
+    def _within(self, name: str, digits: str) -> str:
+        """Return the interval of that name in brackets, or nothing if it is unknown."""
+        low, high = self.intervals[name]
+        return "" if isnan(low) else f" ({low:{digits}} to {high:{digits}})"
 
 
 def estimate(
@@ -85,14 +93,15 @@ def _nonnegative(columns: Floats, values: Floats) -> Floats:
     squares, products = columns.T @ columns, values @ columns
     alone = np.maximum(products / np.diag(squares), 0.0)
     if columns.shape[1] == 1:
-        return np.asarray(alone)
+        return np.asarray(alone + 0.0)
     free = np.linalg.solve(squares, products.T).T
     # Where one of two would be negative, the best has one of them at 0: the sum of squares is
     # convex. Without the other, a coefficient c explains c²·Σx² of Σy².
     explains = alone**2 * np.diag(squares)
     first = explains[:, :1] >= explains[:, 1:]
     bound = np.where(np.concatenate([first, ~first], axis=1), alone, 0.0)
-    return np.where(np.all(free >= 0, axis=1, keepdims=True), free, bound)
+    best = np.where(np.all(free >= 0, axis=1, keepdims=True), free, bound)
+    return np.asarray(best + 0.0)  # no -0.0, by which nobody could divide
 
 
 def excess(threads: Floats) -> Callable[[Floats], Floats]:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import inf, isnan, sqrt
+from math import inf
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from threadwise.errors import DomainError
 from threadwise.scaling.law import Fit, estimate, excess
-from threadwise.scaling.observations import Interval, Observations, interval
+from threadwise.scaling.observations import Observations, interval
 
 __all__ = ["USLFit", "fit_usl", "usl_analysis"]
 
@@ -23,20 +23,14 @@ class USLFit(Fit):
     contention: float
     """σ, at least 0: the part of the work for which threads queue. Alone it is Amdahl's serial
     fraction."""
-    contention_interval: Interval
-    """Where it is with 95 % confidence; not a number where nothing is left to tell that."""
     coherency: float
     """κ, at least 0: what each pair of threads costs, as a part of the work. Because of it more
     threads may be slower."""
-    coherency_interval: Interval
-    """Where it is with 95 % confidence."""
 
     @property
     def peak_threads(self) -> float:
         """The number of threads that is fastest, by this law, √((1-σ)/κ); infinite if κ is 0."""
-        if self.contention >= 1:
-            return 1.0
-        return max(1.0, sqrt((1 - self.contention) / self.coherency)) if self.coherency else inf
+        return float(_peak(np.array(self.contention), np.array(self.coherency)))
 
     @property
     def peak_speedup(self) -> float:
@@ -51,16 +45,13 @@ class USLFit(Fit):
         return threads / (1 + self.contention * more + self.coherency * threads * more)
 
     def __str__(self) -> str:
-        ranges = [
-            f" ({low:.2g} to {high:.2g})" if not isnan(low) else ""
-            for low, high in (self.contention_interval, self.coherency_interval)
-        ]
         peak = f"{self.peak_speedup:.3g}x at {self.peak_threads:.3g} threads"
         if self.peak_threads == inf:
             peak = f"no peak, at most {self.peak_speedup:.3g}x"
         return (
-            f"USL: contention {self.contention:.3g}{ranges[0]}, coherency {self.coherency:.3g}"
-            f"{ranges[1]}, {peak}; off by {self.error:.1%}"
+            f"USL: contention {self.contention:.3g}{self._within('contention', '.2g')}, coherency "
+            f"{self.coherency:.3g}{self._within('coherency', '.2g')}, {peak}; off by "
+            f"{self.error:.1%}"
         )
 
 
@@ -136,7 +127,17 @@ def fit_usl(seen: Observations) -> USLFit:
         speedups=tuple(seen.speedups.tolist()),
         residuals=tuple((seen.speedups - fitted).tolist()),
         contention=contention,
-        contention_interval=interval(None if again is None else again[:, 0]),
         coherency=coherency,
-        coherency_interval=interval(None if again is None else again[:, 1]),
+        intervals={
+            "contention": interval(None if again is None else again[:, 0]),
+            "coherency": interval(None if again is None else again[:, 1]),
+            "peak_threads": interval(None if again is None else _peak(*again.T)),
+        },
     )
+
+
+def _peak(contention: NDArray[np.float64], coherency: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the number of threads that is fastest; infinite if more always are faster."""
+    with np.errstate(divide="ignore", invalid="ignore"):
+        peak = np.sqrt(np.maximum(1 - contention, 0) / coherency)
+    return np.where(contention >= 1, 1.0, np.maximum(peak, 1.0))
