@@ -187,8 +187,9 @@ def test_memory_is_that_of_the_call_at_its_highest() -> None:
         print(*(point.peak_bytes for point in result.points))
     """
     one, two = map(int, run(program).split())
-    assert 40e6 <= one < 60e6
-    assert 80e6 <= two < 100e6
+    # The system counts pages for each CPU, and sums them up now and then.
+    assert 30e6 <= one < 60e6
+    assert 70e6 <= two < 100e6
 
 
 def test_progress_hears_of_each_sample_and_may_end_it() -> None:

@@ -44,10 +44,9 @@ def _notes(result: ScalingResult) -> Iterator[str]:
     yield from sorted(sizes)
     uneven = [point for point in result.points if point.spread > SPREAD]
     if uneven:
-        where = ", ".join(str(point.threads) for point in uneven)
+        where = _threads(*(point.threads for point in uneven))
         yield (
-            f"times vary by more than {SPREAD:.0%} at {where} threads: close other programs, or "
-            "repeat more"
+            f"times vary by more than {SPREAD:.0%} at {where}: close other programs, or repeat more"
         )
     over = [p.threads for p, each in zip(result.points, result.oversubscribed, strict=True) if each]
     if over:
@@ -75,5 +74,5 @@ def _notes(result: ScalingResult) -> Iterator[str]:
         )
 
 
-def _threads(count: int) -> str:
-    return "1 thread" if count == 1 else f"{count} threads"
+def _threads(*counts: int) -> str:
+    return f"{', '.join(map(str, counts))} {'thread' if counts == (1,) else 'threads'}"

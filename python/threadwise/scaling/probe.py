@@ -33,7 +33,10 @@ TURNS = 5
 
 @dataclass(frozen=True, kw_only=True)
 class Probe:
-    """How much longer a thread takes for the same while others do as much beside it."""
+    """How much more CPU time a thread needs for the same while others do as much beside it.
+
+    Waiting for memory, or for the other half of a core, is CPU time; waiting for a CPU is none.
+    """
 
     threads: int
     """How many did it at a time."""
@@ -64,43 +67,52 @@ def probe(counts: Sequence[int]) -> tuple[Probe, ...]:
             matmul(left, left, out=results[part], threads=1)
 
     products = 1
-    products = max(1, round(COMPUTE / _seconds(multiply, 1)))
-    times: dict[tuple[str, int], list[float]] = {}
+    products = max(1, round(COMPUTE / _together(multiply, 1).wall))
+    spans: dict[tuple[str, int], list[_Span]] = {}
     for _ in range(TURNS):
         for count in (1, *counts):
-            times.setdefault(("copy", count), []).append(_seconds(copy, count))
-            times.setdefault(("multiply", count), []).append(_seconds(multiply, count))
-    medians = {key: statistics.median(each) for key, each in times.items()}
+            spans.setdefault(("copy", count), []).append(_together(copy, count))
+            spans.setdefault(("multiply", count), []).append(_together(multiply, count))
+    cpu = {key: statistics.median(span.cpu for span in each) for key, each in spans.items()}
     return tuple(
         Probe(
             threads=count,
-            compute=max(1.0, medians["multiply", count] / medians["multiply", 1]),
-            memory=max(1.0, count * medians["copy", count] / medians["copy", 1]),
-            bandwidth=2 * BYTES / medians["copy", count],
+            compute=max(1.0, cpu["multiply", count] / cpu["multiply", 1]),
+            memory=max(1.0, count * cpu["copy", count] / cpu["copy", 1]),
+            bandwidth=2 * BYTES / statistics.median(span.wall for span in spans["copy", count]),
         )
         for count in counts
     )
 
 
-def _seconds(work: Callable[[int, int], None], threads: int) -> float:
-    """Return how long so many threads take, which begin together."""
+@dataclass(frozen=True)
+class _Span:
+    """What a thread took, in the mean of all of them."""
+
+    wall: float
+    cpu: float
+
+
+def _together(work: Callable[[int, int], None], threads: int) -> _Span:
+    """Have so many threads work, which begin together."""
     gate = threading.Barrier(threads)
-    spans: list[tuple[float, float]] = []
+    spans: list[_Span] = []
 
     def run(part: int) -> None:
         _threadwise.swap_context(1)
         gate.wait()
-        begin = time.perf_counter()
+        wall, cpu = time.perf_counter(), time.thread_time()
         work(part, threads)
-        spans.append((begin, time.perf_counter()))
+        spans.append(_Span(time.perf_counter() - wall, time.thread_time() - cpu))
 
     others = [threading.Thread(target=run, args=(part,)) for part in range(threads)]
     for other in others:
         other.start()
     for other in others:
         other.join()
-    # Of the threads that all were at work: the mean, as what one of them took.
-    return statistics.fmean(end - begin for begin, end in spans)
+    return _Span(
+        statistics.fmean(span.wall for span in spans), statistics.fmean(span.cpu for span in spans)
+    )
 
 
 def wake_seconds() -> float:
