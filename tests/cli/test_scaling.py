@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from threadwise.cli.scaling import _say
 from threadwise.scaling import ScalingResult
 
 LESSONS = """
@@ -99,3 +100,13 @@ def test_what_makes_no_sense_is_refused(here: Path, arguments: list[str], senten
     assert done.stderr.startswith("threadwise: ")
     assert sentence in done.stderr
     assert "Traceback" not in done.stderr
+
+
+def test_a_terminal_hears_how_far_it_is_until_it_is_done(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for done in (1, 2, 3):
+        _say(done, 3)
+    lines = capsys.readouterr().err.split("\r")
+    assert lines[1:3] == ["sample 1 of 3", "sample 2 of 3"]
+    assert "".join(lines[3:]).strip() == ""
