@@ -109,12 +109,23 @@ def test_a_case_that_is_gone_is_named_and_no_loss(
     assert "not in the new record: float32 2 x 2 x 2" in capsys.readouterr().out
 
 
+def test_a_record_of_a_busy_machine_is_called_so(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name, cpus in (("old.csv", 1.3), ("new.csv", 0.1)):
+        _record.write(outcomes(), tmp_path / name, busy_cpus=cpus)
+    assert main(["compare", str(tmp_path / "old.csv"), str(tmp_path / "new.csv")]) == 0
+    said = capsys.readouterr().out
+    assert "CAUTION: other processes kept 1.3 CPUs busy when the old record was begun" in said
+    assert said.count("CAUTION") == 1
+
+
 def test_linear_and_matmul_of_a_shape_are_two_cases() -> None:
     entries = [
         _record.Entry(
             date="2026-01-02", machine="A", cores="2", library="threadwise", version="1",
             threads="2", operation=operation, dtype="float32", group="squares", name="4 x 4 x 4",
-            median=1e-6, low=9e-7, high=1.1e-6, note="",
+            low=9e-7, median=1e-6, high=1.1e-6, busy_cpus=0.0, note="",
         )
         for operation in ("matmul", "linear")
     ]  # fmt: skip

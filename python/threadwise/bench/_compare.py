@@ -10,6 +10,7 @@ from statistics import fmean, median
 import numpy as np
 
 from threadwise.bench import _record
+from threadwise.bench._load import caution
 from threadwise.bench._record import Entry
 from threadwise.bench._table import duration
 
@@ -67,6 +68,8 @@ class Comparison:
     """Cases that were timed in the old record and in the new are wrong, or too slow to be timed."""
     missing: tuple[Entry, ...]
     """Cases of the old record that the new one has not."""
+    busy: tuple[float, float]
+    """CPUs that other processes kept busy when each was begun; 0 where that is unknown."""
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -139,7 +142,12 @@ def compare(old: Sequence[Entry], new: Sequence[Entry]) -> Comparison:
         drift_interval=_interval(others, np.median) if len(others) >= ENOUGH else None,
         broken=broken,
         missing=tuple(entry for entry in lost if _case(entry)[:-1] not in untimed),
+        busy=(_busy(old), _busy(new)),
     )
+
+
+def _busy(entries: Sequence[Entry]) -> float:
+    return max((entry.busy_cpus or 0.0 for entry in entries), default=0.0)
 
 
 def _case(entry: Entry) -> tuple[str, ...]:
@@ -182,6 +190,12 @@ def _lines(found: Comparison, tolerance: float) -> Iterator[str]:
             yield f"  {_text(change)}"
     for entry in found.broken:
         yield f"no longer timed: {entry.dtype} {entry.name}: {entry.note or 'no time'}"
+    for name, cpus in zip(("old", "new"), found.busy, strict=True):
+        if caution(cpus):
+            yield (
+                f"CAUTION: other processes kept {cpus:.1f} CPUs busy when the {name} record was "
+                "begun, so its times mean little"
+            )
     if found.missing:
         names = ", ".join(f"{entry.dtype} {entry.name}" for entry in found.missing[:5])
         more = f" and {len(found.missing) - 5} more" if len(found.missing) > 5 else ""

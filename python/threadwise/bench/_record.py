@@ -42,6 +42,8 @@ class Entry:
     low: float | None
     high: float | None
     """The quartiles of the same."""
+    busy_cpus: float | None
+    """CPUs that other processes kept busy when the bench began, where that is known."""
     note: str
 
 
@@ -153,6 +155,7 @@ def _entry(row: Mapping[str, str]) -> Entry:
         median=seconds("median_seconds"),
         low=seconds("low"),
         high=seconds("high"),
+        busy_cpus=float(row["busy_cpus"]) if row.get("busy_cpus") else None,
         note=row.get("note") or "",
     )
 
