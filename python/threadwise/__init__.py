@@ -17,7 +17,7 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import parallel, plan, quant, work
+    from threadwise import parallel, plan, quant, scaling, work
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -51,6 +51,7 @@ __all__ = [
     "plan",
     "quant",
     "reset_work_stats",
+    "scaling",
     "set_num_threads",
     "threads",
     "work",
@@ -61,6 +62,7 @@ _LATE: dict[str, tuple[str, ...]] = {
     "parallel": (),
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),
+    "scaling": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
 }
 """What is imported when it is first asked for, so that most programs need not wait for it."""

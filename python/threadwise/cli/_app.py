@@ -11,6 +11,7 @@ from threadwise.cli.doctor import doctor
 from threadwise.cli.explain import explain
 from threadwise.cli.inspect import inspect
 from threadwise.cli.quantize import quantize
+from threadwise.cli.scaling import scaling
 
 __all__ = ["app"]
 
@@ -30,6 +31,7 @@ app.command()(doctor)
 app.command()(explain)
 app.command()(inspect)
 app.command()(quantize)
+app.command()(scaling)
 
 
 def _version(wanted: bool) -> None:
