@@ -20,9 +20,10 @@ mod context;
 mod error;
 pub mod linalg;
 pub mod nn;
+pub mod shard;
 pub mod work;
 
 pub use context::Context;
-pub use error::Error;
+pub use error::{Error, RankError};
 pub use threadwise_kernels::{Activation, Isa, narrow};
 pub use threadwise_runtime::{Interrupt, budget, expect_forks, topology};
