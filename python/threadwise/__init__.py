@@ -17,7 +17,7 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import plan, work
+    from threadwise import plan, shard, work
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -50,6 +50,7 @@ __all__ = [
     "plan",
     "reset_work_stats",
     "set_num_threads",
+    "shard",
     "threads",
     "work",
     "work_stats",
@@ -57,6 +58,7 @@ __all__ = [
 
 _LATE = {
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
+    "shard": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
 }
 """What is imported when it is first asked for, so that most programs need not wait for it."""

@@ -5,7 +5,14 @@ built-in exception that a caller who does not know threadwise would catch. Messa
 sentence: what, what it is, what was expected, and what to do where that is not plain.
 """
 
-__all__ = ["DTypeError", "DomainError", "LayoutError", "ShapeError", "ThreadwiseError"]
+__all__ = [
+    "CommunicationError",
+    "DTypeError",
+    "DomainError",
+    "LayoutError",
+    "ShapeError",
+    "ThreadwiseError",
+]
 
 
 class ThreadwiseError(Exception):
@@ -29,3 +36,11 @@ class DTypeError(ThreadwiseError, TypeError):
 
 class DomainError(ThreadwiseError, ValueError):
     """An argument or a setting of the right type has a value that makes no sense."""
+
+
+class CommunicationError(ThreadwiseError, RuntimeError):
+    """Ranks or stages that work together cannot go on.
+
+    Another one has failed, they call different things where all must call the same, or each waits
+    for another.
+    """

@@ -7,7 +7,14 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/index.md", "docs/plan.md", "docs/threading.md", "docs/work.md"]
+PAGES = [
+    "README.md",
+    "docs/index.md",
+    "docs/plan.md",
+    "docs/shard.md",
+    "docs/threading.md",
+    "docs/work.md",
+]
 LENGTHS = {"README.md": 150, "ARCHITECTURE.md": 120}
 
 

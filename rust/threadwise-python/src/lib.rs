@@ -7,7 +7,9 @@ mod linalg;
 mod memory;
 mod nn;
 mod packed;
+mod pipeline;
 mod plan;
+mod ranks;
 mod seam;
 mod threads;
 mod work;
@@ -25,7 +27,11 @@ mod _threadwise {
     #[pymodule_export]
     use crate::packed::{PackedWeight, pack};
     #[pymodule_export]
+    use crate::pipeline::{Line, PipelineState, pipeline_config, pipeline_micro_batches};
+    #[pymodule_export]
     use crate::plan::{calibrate, explain_linear, explain_matmul};
+    #[pymodule_export]
+    use crate::ranks::{Rank, count, head_plan, local_part, projection_strategy, ranks};
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]

@@ -22,6 +22,7 @@ use pyo3::types::{PyDict, PyTuple};
 use threadwise::linalg::WORTH_DETACHING;
 use threadwise::{Context, Error, Interrupt, Isa, budget, topology};
 
+pyo3::import_exception!(threadwise.errors, CommunicationError);
 pyo3::import_exception!(threadwise.errors, DTypeError);
 pyo3::import_exception!(threadwise.errors, DomainError);
 pyo3::import_exception!(threadwise.errors, LayoutError);
@@ -348,6 +349,7 @@ pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
         | Error::Node(_)
         | Error::Threads(_) => DomainError::new_err(sentence),
         Error::Memory(_) => PyMemoryError::new_err(sentence),
+        Error::Ranks(_) => CommunicationError::new_err(sentence),
         // An interruption comes with the signal handler's exception, which `compute` raises.
         _ => PyRuntimeError::new_err(sentence),
     }

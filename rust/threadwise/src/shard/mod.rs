@@ -6,6 +6,18 @@
 //!
 //! Sums over ranks are added in the order of ranks, whoever comes first: results depend on the number of ranks
 //! by rounding, and from run to run not at all.
+//!
+//! ```
+//! use threadwise::shard::{Communicator, ThreadComm};
+//!
+//! let sums = ThreadComm::run(3, |comm| {
+//!     let mut x = [comm.rank() as f32, 1.0];
+//!     comm.all_reduce_in_place(&mut x)?;
+//!     Ok::<_, threadwise::Error>(x)
+//! })?;
+//! assert_eq!(sums, [[3.0, 3.0]; 3]);
+//! # Ok::<(), threadwise::Error>(())
+//! ```
 
 mod attention;
 mod communicator;

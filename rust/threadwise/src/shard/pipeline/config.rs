@@ -1,5 +1,6 @@
 //! How a pipeline is run.
 
+use super::state::expect_some;
 use crate::Error;
 
 /// How many micro-batches, at the same time or not, and how much of them at once.
@@ -34,12 +35,8 @@ impl PipelineConfig {
         async_execution: bool,
         memory_budget: usize,
     ) -> Result<Self, Error> {
-        let numbers = [("num_micro_batches", num_micro_batches), ("memory_budget", memory_budget)];
-        for (name, actual) in numbers {
-            if actual == 0 {
-                return Err(Error::Count { name, actual, expected: "at least 1".to_owned() });
-            }
-        }
+        expect_some("num_micro_batches", num_micro_batches)?;
+        expect_some("memory_budget", memory_budget)?;
         Ok(Self { num_micro_batches, async_execution, memory_budget })
     }
 

@@ -5,6 +5,7 @@ use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use super::PipelineReport;
+use super::state::{expect_some, expect_stages};
 use crate::error::{Error, RankError};
 
 /// How long a thread waits before it asks whether it should stop.
@@ -46,14 +47,11 @@ impl<I> Line<I> {
     ///
     /// # Errors
     ///
-    /// If a number is 0.
+    /// If there are no stages or too many, or another number is 0.
     pub fn new(stages: usize, depth: usize, memory_budget: usize) -> Result<Self, Error> {
-        let numbers = [("stages", stages), ("depth", depth), ("memory_budget", memory_budget)];
-        for (name, actual) in numbers {
-            if actual == 0 {
-                return Err(Error::Count { name, actual, expected: "at least 1".to_owned() });
-            }
-        }
+        expect_stages(stages)?;
+        expect_some("depth", depth)?;
+        expect_some("memory_budget", memory_budget)?;
         let report = PipelineReport {
             micro_batches: 0,
             elapsed: Duration::ZERO,

@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 
 use crate::Error;
+use crate::shard::MOST_RANKS;
 
 /// The micro-batches between the stages of a pipeline, moved tick by tick.
 ///
@@ -20,13 +21,10 @@ impl<I> PipelineState<I> {
     ///
     /// # Errors
     ///
-    /// If there are no stages, or `depth` is 0.
+    /// If there are no stages or too many, or `depth` is 0.
     pub fn new(stages: usize, depth: usize) -> Result<Self, Error> {
-        for (name, actual) in [("stages", stages), ("depth", depth)] {
-            if actual == 0 {
-                return Err(Error::Count { name, actual, expected: "at least 1".to_owned() });
-            }
-        }
+        expect_stages(stages)?;
+        expect_some("depth", depth)?;
         Ok(Self { queues: (0..=stages).map(|_| VecDeque::new()).collect(), depth })
     }
 
@@ -101,6 +99,23 @@ impl<I> PipelineState<I> {
     }
 }
 
+/// That a number of stages makes sense: each has a thread.
+pub(super) fn expect_stages(actual: usize) -> Result<(), Error> {
+    if (1..=MOST_RANKS).contains(&actual) {
+        return Ok(());
+    }
+    let expected = format!("from 1 to {MOST_RANKS}");
+    Err(Error::Count { name: "stages", actual, expected })
+}
+
+/// That a number is not 0.
+pub(super) fn expect_some(name: &'static str, actual: usize) -> Result<(), Error> {
+    if actual > 0 {
+        return Ok(());
+    }
+    Err(Error::Count { name, actual, expected: "at least 1".to_owned() })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,7 +168,8 @@ mod tests {
     #[test]
     fn no_stages_and_no_room_are_refused() {
         let sentence = |s, d| PipelineState::<()>::new(s, d).unwrap_err().to_string();
-        assert_eq!(sentence(0, 1), "stages is 0, expected at least 1");
+        assert_eq!(sentence(0, 1), "stages is 0, expected from 1 to 1024");
+        assert_eq!(sentence(1025, 1), "stages is 1025, expected from 1 to 1024");
         assert_eq!(sentence(1, 0), "depth is 0, expected at least 1");
     }
 }

@@ -131,7 +131,7 @@ fn an_interruption_ends_it() {
 #[test]
 fn no_stages_are_refused_and_no_batches_are_nothing() {
     let outcome = run::<(), Error>(&mut [], [()], &config(true), |()| 0, &Interrupt::never());
-    assert_eq!(outcome.unwrap_err().to_string(), "stages is 0, expected at least 1");
+    assert_eq!(outcome.unwrap_err().to_string(), "stages is 0, expected from 1 to 1024");
     for is_async in [false, true] {
         let (results, report) = through(&mut sleeping(2), 0, &config(is_async));
         assert_eq!((results.len(), report.micro_batches), (0, 0), "nothing");
