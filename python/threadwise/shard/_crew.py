@@ -42,33 +42,11 @@ def run_together(
     After the first exception, `stop` is called, so that nobody waits for the one who failed; those
     who go on nevertheless are interrupted; and the exception goes on here, within a second.
     """
-    results: list[Any] = [None] * len(works)
-    failures: list[BaseException] = []
-    ended: list[int] = []
-    settled = threading.Event()
-
-    def live(number: int) -> None:
-        try:
-            with threads(budgets[number]):
-                results[number] = works[number]()
-        except _Interrupted:
-            raise
-        except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
-            # Before the others hear of it: what they raise then is a consequence.
-            failures.append(error)
-            stop()
-
-    def begin(number: int) -> None:
-        with contextlib.suppress(_Interrupted):
-            live(number)
-            ended.append(number)
-            if failures or len(ended) == len(works):
-                settled.set()
-
+    crew = _Crew(works, budgets, stop)
     members = [
         threading.Thread(
             target=contextvars.copy_context().run,
-            args=(begin, number),
+            args=(crew.live, number),
             name=f"threadwise-{name}-{number}",
             daemon=True,
         )
@@ -80,18 +58,51 @@ def run_together(
             member.start()
             begun.append(member)
         # Not in `join`, which takes a thread for ended where Ctrl-C interrupts it.
-        while not settled.wait(_LOOK):
+        while not crew.settled.wait(_LOOK):
             pass
     except BaseException:
         stop()
         _send_home(begun)
         raise
-    if failures:
+    if crew.failures:
         _send_home(begun)
-        raise failures[0]
+        raise crew.failures[0]
     for member in begun:
         member.join()
-    return results
+    return crew.results
+
+
+class _Crew:
+    """What the threads of a call have in common."""
+
+    def __init__(
+        self,
+        works: Sequence[Callable[[], Any]],
+        budgets: Sequence[int],
+        stop: Callable[[], None],
+    ) -> None:
+        self._works, self._budgets, self._stop = works, budgets, stop
+        self._ended: list[int] = []
+        self.results: list[Any] = [None] * len(works)
+        self.failures: list[BaseException] = []
+        self.settled = threading.Event()
+        """Set when all have ended, or one has failed."""
+
+    def live(self, number: int) -> None:
+        """Do one's work."""
+        with contextlib.suppress(_Interrupted):
+            try:
+                with threads(self._budgets[number]):
+                    self.results[number] = self._works[number]()
+            except _Interrupted:
+                raise
+            except BaseException as error:  # noqa: BLE001 - raised in the caller's thread
+                # Before the others hear of it: what they raise then is a consequence.
+                self.failures.append(error)
+                self._stop()
+            self._ended.append(number)
+            if self.failures or len(self._ended) == len(self._works):
+                self.settled.set()
 
 
 def _send_home(members: Sequence[threading.Thread]) -> None:
