@@ -173,27 +173,20 @@ def test_no_more_than_the_budget_is_on_its_way(config: PipelineConfig) -> None:
 
 
 def test_queues_are_bounded() -> None:
-    asked, hold = 0, threading.Event()
+    asked = 0
 
     def items() -> Iterator[int]:
         nonlocal asked
-        for number in range(100):
+        for number in range(8):
             asked += 1
             yield number
-            if number == 10:
-                pytest.fail("it should wait")
 
-    def slow(x: int) -> int:
-        if not hold.is_set():
-            time.sleep(0.2)
-            # Two in the stages, two between, one that is asked for ahead.
-            assert asked <= 6
-            hold.set()
-            raise LookupError("enough")
-        return x
+    def look(_: int) -> int:
+        time.sleep(0.2)
+        return asked
 
-    with pytest.raises(LookupError, match="enough"):
-        Pipeline([lambda x: x, slow]).map(items())
+    # One in each stage, one before each, and one that is asked for ahead.
+    assert Pipeline([lambda x: x, look]).map(items())[0] <= 5
 
 
 @BOTH

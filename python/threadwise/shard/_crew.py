@@ -17,7 +17,7 @@ _LOOK = 0.05
 """Seconds between two looks at threads that should have ended."""
 _PATIENCE = 0.15
 """Seconds after a failure until threads that go on are interrupted, where they run Python."""
-_LIMIT = 0.8
+_LIMIT = 0.6
 """Seconds after which one that does not end is left alone: it sleeps, or runs foreign code."""
 
 

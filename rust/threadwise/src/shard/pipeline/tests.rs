@@ -71,14 +71,15 @@ fn in_turns_it_is_one_thread_and_the_same_results() {
 #[test]
 fn no_more_than_the_budget_is_on_its_way() {
     for is_async in [false, true] {
-        // Micro-batches grow from 8 bytes by 8 a stage.
-        let peak = |budget| {
+        let peak = |budget, size: fn(&Visits) -> usize| {
             let config = PipelineConfig::new(4, is_async, budget).unwrap();
-            through(&mut sleeping(3), 5, &config).1.peak_bytes
+            let batches = (0..5).map(|number| vec![number]);
+            let outcome = run(&mut sleeping(3), batches, &config, size, &Interrupt::never());
+            outcome.unwrap().1.peak_bytes
         };
-        assert_eq!(peak(1), 32, "one at a time, whatever its size");
-        assert!(peak(1 << 20) > 40, "several at a time");
-        assert!(peak(40) <= 64, "two of them");
+        assert_eq!(peak(16, |_| 8), 16, "two at a time");
+        assert!(peak(1 << 20, |_| 8) > 16, "several at a time");
+        assert_eq!(peak(1, |visits| 8 * visits.len()), 32, "one, though it grows at each stage");
     }
 }
 
