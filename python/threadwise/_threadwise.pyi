@@ -1,18 +1,23 @@
 # The binary. Private: the public functions, with their documentation, are in Python.
 
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
 from typing import Any, TypedDict, final, type_check_only
 
 import numpy as np
 
-from threadwise._types import FloatArray
+from threadwise._types import ProductArray
 
 __all__ = [
     "Line",
     "PackedWeight",
     "PipelineState",
     "Rank",
+    "attention",
     "calibrate",
     "count",
+    "dequantize",
     "distribution",
     "distribution_chunk",
     "distribution_for_attention",
@@ -23,6 +28,7 @@ __all__ = [
     "get_num_threads",
     "head_plan",
     "linear",
+    "linear_quantized",
     "local_part",
     "matmul",
     "numa_hint",
@@ -30,13 +36,19 @@ __all__ = [
     "pipeline_config",
     "pipeline_micro_batches",
     "projection_strategy",
+    "quantize",
+    "quantize_model",
     "ranks",
     "reset_work_stats",
     "rms_norm",
+    "rope",
     "set_num_threads",
+    "softmax",
     "swap_context",
+    "swiglu",
     "system",
     "version",
+    "weights",
     "work_stats",
 ]
 
@@ -66,9 +78,9 @@ class PackedWeight:
     def dtype(self) -> np.dtype[Any]: ...
     @property
     def nbytes(self) -> int: ...
-    def unpack(self) -> FloatArray: ...
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray: ...
-    def __reduce__(self) -> tuple[Any, tuple[FloatArray]]: ...
+    def unpack(self) -> ProductArray: ...
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> ProductArray: ...
+    def __reduce__(self) -> tuple[Any, tuple[ProductArray]]: ...
     def __eq__(self, other: object, /) -> bool: ...
 
 @final
@@ -128,6 +140,7 @@ def explain_linear(
     weight: object,
     bias: object,
     activation: object,
+    activations: object,
     out: object,
     threads: object,
     distribution: object,
@@ -137,18 +150,96 @@ def calibrate(
     threads: object, /
 ) -> tuple[list[tuple[str, float]], bool, str | None, str | None]: ...
 def pack(weight: object, threads: object, /) -> PackedWeight: ...
-def matmul(a: object, b: object, out: object, threads: object, distribution: object, /) -> Any: ...
+def matmul(a: object, b: object, out: object, threads: object, cut: object, /) -> Any: ...
 def linear(
     x: object,
     weight: object,
     bias: object,
     activation: object,
+    activations: object,
     out: object,
     threads: object,
     distribution: object,
     /,
 ) -> Any: ...
+def linear_quantized(
+    x: object,
+    codes: object,
+    scales: object,
+    zeros: object,
+    shape: object,
+    bits: object,
+    group_size: object,
+    bias: object,
+    activation: object,
+    activations: object,
+    out: object,
+    threads: object,
+    distribution: object,
+    /,
+) -> Any: ...
+def quantize(
+    weight: object,
+    bits: int,
+    group_size: int | None,
+    zero_point: str,
+    method: str,
+    importance: object,
+    threads: object,
+    /,
+) -> tuple[Any, Any, Any]: ...
+def dequantize(
+    codes: object,
+    scales: object,
+    zeros: object,
+    shape: tuple[int, ...],
+    bits: int,
+    group_size: int | None,
+    dtype: str,
+    out: object,
+    threads: object,
+    /,
+) -> Any: ...
 def rms_norm(x: object, weight: object, eps: object, out: object, threads: object, /) -> Any: ...
+def attention(
+    q: object,
+    k: object,
+    v: object,
+    causal: object,
+    window: object,
+    scale: object,
+    out: object,
+    threads: object,
+    /,
+) -> Any: ...
+def rope(
+    x: object,
+    positions: object,
+    theta: object,
+    scaling: tuple[str, list[Any]] | None,
+    out: object,
+    threads: object,
+    /,
+) -> Any: ...
+def swiglu(gate: object, up: object, out: object, threads: object, /) -> Any: ...
+def softmax(x: object, out: object, threads: object, /) -> Any: ...
+def weights(
+    path: str | PathLike[str], /
+) -> list[tuple[Path, int, dict[str, str], list[tuple[str, str, tuple[int, ...], int, int]]]]: ...
+def quantize_model(
+    source: str | PathLike[str],
+    target: str | PathLike[str],
+    wishes: dict[str, tuple[int, int, str, str]],
+    min_cosine: float,
+    fail_fast: bool,
+    threads: object,
+    streaming: bool,
+    max_memory: int | None,
+    overwrite: bool,
+    resume: bool | None,
+    progress: Callable[[dict[str, Any]], object],
+    /,
+) -> dict[str, Any]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: object, /) -> None: ...
 def swap_context(threads: object, /) -> int | None: ...

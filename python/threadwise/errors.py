@@ -9,8 +9,10 @@ __all__ = [
     "CommunicationError",
     "DTypeError",
     "DomainError",
+    "FormatError",
     "LayoutError",
     "ShapeError",
+    "StorageError",
     "ThreadwiseError",
 ]
 
@@ -44,3 +46,11 @@ class CommunicationError(ThreadwiseError, RuntimeError):
     Another one has failed, they call different things where all must call the same, or each waits
     for another.
     """
+
+
+class FormatError(ThreadwiseError, ValueError):
+    """A file is not what it should be: truncated, malformed, or not where an index says it is."""
+
+
+class StorageError(ThreadwiseError, OSError):
+    """The system refuses to read or to write a file: it is missing, or the disk is full."""

@@ -30,7 +30,9 @@ PUBLIC = {
         "matmul",
         "nn",
         "pack",
+        "parallel",
         "plan",
+        "quant",
         "reset_work_stats",
         "set_num_threads",
         "shard",
@@ -39,8 +41,30 @@ PUBLIC = {
         "work_stats",
     },
     tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
-    tw.nn: {"rms_norm"},
+    tw.nn: {"attention", "rms_norm", "rope", "softmax", "swiglu"},
+    tw.parallel: {
+        "Advice",
+        "Checked",
+        "Failure",
+        "ThreadExecutor",
+        "advise",
+        "map",
+        "register_joblib",
+    },
     tw.plan: {"Calibration", "Measured", "Plan", "calibrate", "explain"},
+    tw.quant: {
+        "Progress",
+        "ProgressBar",
+        "QuantConfig",
+        "QuantReport",
+        "QuantizedModel",
+        "QuantizedTensor",
+        "TensorReport",
+        "load_quantized",
+        "quantize",
+        "quantize_model",
+        "validate",
+    },
     tw.work: {
         "NumaHint",
         "WorkDistribution",
@@ -72,8 +96,10 @@ PUBLIC = {
         "CommunicationError",
         "DTypeError",
         "DomainError",
+        "FormatError",
         "LayoutError",
         "ShapeError",
+        "StorageError",
         "ThreadwiseError",
     },
 }
@@ -178,7 +204,8 @@ def test_each_exception_that_an_operation_raises_is_documented_with_it() -> None
     for operation in OPERATIONS:
         raises = _sections(operation)["Raises"]
         assert {name for name in PUBLIC[tw.errors] if name in raises} == (
-            PUBLIC[tw.errors] - {"CommunicationError", "ThreadwiseError"}
+            PUBLIC[tw.errors]
+            - {"CommunicationError", "FormatError", "StorageError", "ThreadwiseError"}
         )
 
 

@@ -76,6 +76,26 @@ def test_linear_computes_or_refuses(
     _computes_or_refuses(tw.linear, *args, activation=activation, out=out, threads=threads)
 
 
+@given(st.tuples(anything, anything, anything), st.tuples(numbers, numbers, numbers), places)
+def test_attention_computes_or_refuses(args: Any, options: Any, out: Any) -> None:
+    window, scale, threads = options
+    more = {"window": window, "scale": scale, "threads": threads}
+    _computes_or_refuses(tw.nn.attention, *args, out=out, **more)
+
+
+@given(anything, anything, numbers, objects, places)
+def test_rope_computes_or_refuses(
+    x: Any, positions: Any, theta: Any, scaling: Any, out: Any
+) -> None:
+    _computes_or_refuses(tw.nn.rope, x, positions, theta=theta, scaling=scaling, out=out)
+
+
+@given(anything, anything, places, numbers)
+def test_swiglu_and_softmax_compute_or_refuse(x: Any, up: Any, out: Any, threads: Any) -> None:
+    _computes_or_refuses(tw.nn.swiglu, x, up, out=out, threads=threads)
+    _computes_or_refuses(tw.nn.softmax, x, out=out, threads=threads)
+
+
 @given(any_floats(), any_floats(), any_floats())
 def test_what_is_refused_leaves_out_untouched(a: Any, b: Any, out: Any) -> None:
     before = out.tobytes()

@@ -1,14 +1,19 @@
 //! `threadwise._threadwise`: private. The public functions and their documentation are in Python.
 #![forbid(unsafe_code)]
 
+mod dequantize;
 mod dtype;
 mod info;
 mod linalg;
 mod memory;
+mod model;
 mod nn;
 mod packed;
 mod pipeline;
+mod plain;
 mod plan;
+mod quant;
+mod quantized;
 mod ranks;
 mod seam;
 mod threads;
@@ -19,17 +24,25 @@ use pyo3::pymodule;
 #[pymodule]
 mod _threadwise {
     #[pymodule_export]
+    use crate::dequantize::dequantize;
+    #[pymodule_export]
     use crate::info::system;
     #[pymodule_export]
     use crate::linalg::{linear, matmul};
     #[pymodule_export]
-    use crate::nn::rms_norm;
+    use crate::model::{quantize_model, weights};
+    #[pymodule_export]
+    use crate::nn::{attention, rms_norm, rope, softmax, swiglu};
     #[pymodule_export]
     use crate::packed::{PackedWeight, pack};
     #[pymodule_export]
     use crate::pipeline::{Line, PipelineState, pipeline_config, pipeline_micro_batches};
     #[pymodule_export]
     use crate::plan::{calibrate, explain_linear, explain_matmul};
+    #[pymodule_export]
+    use crate::quant::quantize;
+    #[pymodule_export]
+    use crate::quantized::linear_quantized;
     #[pymodule_export]
     use crate::ranks::{Rank, count, head_plan, local_part, projection_strategy, ranks};
     #[pymodule_export]

@@ -11,8 +11,8 @@ use crate::dtype::{Factor, Kind, Number, factor, refused};
 use crate::memory::{extent, repeats_elements, steps_are_whole};
 use numpy::ndarray::ArrayViewD;
 use numpy::{
-    PyArrayDescr, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
-    PyUntypedArray, PyUntypedArrayMethods,
+    Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
+    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::intern;
@@ -20,13 +20,16 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use threadwise::linalg::WORTH_DETACHING;
+use threadwise::store::StoreError;
 use threadwise::{Context, Error, Interrupt, Isa, budget, topology};
 
 pyo3::import_exception!(threadwise.errors, CommunicationError);
 pyo3::import_exception!(threadwise.errors, DTypeError);
 pyo3::import_exception!(threadwise.errors, DomainError);
+pyo3::import_exception!(threadwise.errors, FormatError);
 pyo3::import_exception!(threadwise.errors, LayoutError);
 pyo3::import_exception!(threadwise.errors, ShapeError);
+pyo3::import_exception!(threadwise.errors, StorageError);
 
 /// Axes of the arrays that can be borrowed (NumPy itself had this limit before version 2).
 const MOST_AXES: usize = 32;
@@ -57,11 +60,57 @@ impl<'py> Operand<'py, Factor> {
         })
     }
 
+    /// As [`Operand::new`], for a weight to be packed.
+    pub(crate) fn packable(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match factor(dtype) {
+            Some(factor) if factor != Factor::U8 => Ok(factor),
+            _ => Err(refused(name, dtype, "float32, float64, float16, bfloat16 or int8")?),
+        })
+    }
+
     /// As [`Operand::new`], for the arguments of layers: any floating-point numbers.
     pub(crate) fn floating(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
         Self::of(name, object, |dtype| match factor(dtype) {
             Some(factor) if !matches!(factor, Factor::I8 | Factor::U8) => Ok(factor),
             _ => Err(refused(name, dtype, "float32, float64, float16 or bfloat16")?),
+        })
+    }
+}
+
+impl<'py> Operand<'py, ()> {
+    /// As [`Operand::new`], for numbers of single precision.
+    pub(crate) fn single(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match factor(dtype) {
+            Some(Factor::Real(Kind::F32)) => Ok(()),
+            _ => Err(refused(name, dtype, "float32")?),
+        })
+    }
+
+    /// As [`Operand::new`], for whole numbers of any size.
+    pub(crate) fn whole(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match dtype.kind() {
+            b'i' | b'u' => Ok(()),
+            _ => Err(refused(name, dtype, "whole numbers")?),
+        })
+    }
+
+    /// As [`Operand::new`], for codes in words.
+    pub(crate) fn words(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| {
+            let is_word = dtype.is_equiv_to(&u32::get_dtype(dtype.py()));
+            if is_word { Ok(()) } else { Err(refused(name, dtype, u32::NAME)?) }
+        })
+    }
+}
+
+impl<'py> Operand<'py, Factor> {
+    /// As [`Operand::new`], for weights that are quantized, and for their scales.
+    pub(crate) fn weight(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match factor(dtype) {
+            Some(Factor::Real(Kind::F64) | Factor::I8 | Factor::U8) | None => {
+                Err(refused(name, dtype, "float32, float16 or bfloat16")?)
+            }
+            Some(factor) => Ok(factor),
         })
     }
 }
@@ -337,19 +386,24 @@ pub(crate) fn compute<T: Send>(
 pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
     let error = error.into();
     let sentence = error.to_string();
-    match error {
+    match error.innermost() {
         Error::Axes { .. }
         | Error::Extents(_)
         | Error::Broadcast { .. }
         | Error::Out { .. }
+        | Error::Part { .. }
         | Error::TooLarge(_) => ShapeError::new_err(sentence),
         Error::Domain { .. }
         | Error::Count { .. }
+        | Error::NotFinite { .. }
+        | Error::Cosine(_)
         | Error::Isa(_)
         | Error::Node(_)
         | Error::Threads(_) => DomainError::new_err(sentence),
         Error::Memory(_) => PyMemoryError::new_err(sentence),
         Error::Ranks(_) => CommunicationError::new_err(sentence),
+        Error::Store(StoreError::Io { .. }) => StorageError::new_err(sentence),
+        Error::Store(_) => FormatError::new_err(sentence),
         // An interruption comes with the signal handler's exception, which `compute` raises.
         _ => PyRuntimeError::new_err(sentence),
     }

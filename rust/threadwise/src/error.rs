@@ -1,11 +1,15 @@
 //! What can go wrong, as data; the sentences are made here and nowhere else.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use threadwise_kernels::UnknownIsa;
 use threadwise_runtime::Interrupted;
 use threadwise_runtime::budget::BadVariable;
 use threadwise_runtime::nodes::NoCpus;
+
+use crate::quant::model::Refusal;
+use crate::store::{Quoted, StoreError};
 
 /// Why an operation did nothing, or did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -51,6 +55,28 @@ pub enum Error {
         expected: Shape,
     },
 
+    /// A part of something has another shape than belongs to it.
+    #[error("{name} has shape {actual}, expected {expected}")]
+    Part {
+        /// The part, as the caller calls it.
+        name: &'static str,
+        /// Its shape.
+        actual: Shape,
+        /// What belongs there.
+        expected: Shape,
+    },
+
+    /// An array has an element that is infinite or no number.
+    #[error("{name}[{}] is {actual}, expected finite numbers", .index.listed())]
+    NotFinite {
+        /// The array, as the caller calls it.
+        name: &'static str,
+        /// Where the first such element is.
+        index: Shape,
+        /// What it is.
+        actual: f64,
+    },
+
     /// A number lies outside of what makes sense.
     #[error("{name} is {actual:?}, expected {expected}")]
     Domain {
@@ -92,6 +118,25 @@ pub enum Error {
     /// A hint names a memory node that this process has no CPU on.
     #[error(transparent)]
     Node(#[from] NoCpus),
+
+    /// A file of weights is not what it should be, or cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+
+    /// Something is wrong with a tensor of a file.
+    #[error("{}: tensor {}: {error}", .file.display(), Quoted(.name))]
+    Tensor {
+        /// The file.
+        file: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong.
+        error: Box<Error>,
+    },
+
+    /// A quantized weight is too far from what it was.
+    #[error("{0}")]
+    Cosine(Refusal),
 
     /// The caller asked to stop; the result is incomplete.
     #[error(transparent)]
@@ -141,6 +186,14 @@ pub enum RankError {
     },
 }
 
+impl Error {
+    /// What is wrong, wherever it is.
+    #[must_use]
+    pub fn innermost(&self) -> &Self {
+        if let Self::Tensor { error, .. } = self { error.innermost() } else { self }
+    }
+}
+
 /// An extent of an operand.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Extent {
@@ -170,14 +223,19 @@ impl From<&[usize]> for Shape {
     }
 }
 
+impl Shape {
+    /// The numbers with commas between.
+    fn listed(&self) -> String {
+        let words: Vec<String> = self.0.iter().map(usize::to_string).collect();
+        words.join(", ")
+    }
+}
+
 impl fmt::Display for Shape {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.0.as_slice() {
             [only] => write!(f, "({only},)"),
-            extents => {
-                let words: Vec<String> = extents.iter().map(usize::to_string).collect();
-                write!(f, "({})", words.join(", "))
-            }
+            _ => write!(f, "({})", self.listed()),
         }
     }
 }
