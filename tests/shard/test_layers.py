@@ -159,38 +159,51 @@ OPTIONS: list[dict[str, Any]] = [
     {},
     {"is_causal": False},
     {"window": 2},
-    {"is_causal": False, "window": 1},
     {"rotate": _rotate},
 ]
 
 
 @pytest.mark.parametrize("options", OPTIONS, ids=lambda options: "-".join(options) or "causal")
 @pytest.mark.parametrize(("heads", "kv_heads"), [(4, 4), (6, 3), (6, 2), (5, 1)])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_shared_attention_computes_what_the_whole_does(
-    heads: int, kv_heads: int, options: dict[str, Any]
+    dtype: Any, heads: int, kv_heads: int, options: dict[str, Any]
 ) -> None:
     width, positions = 4, 5
-    x = normal((2, positions, 12), np.float64)
-    q, o = normal((heads * width, 12), np.float64), normal((12, heads * width), np.float64)
-    k, v = (normal((kv_heads * width, 12), np.float64, seed) for seed in (1, 2))
+    x = normal((2, positions, 12), dtype)
+    q, o = normal((heads * width, 12), dtype), normal((12, heads * width), dtype)
+    k, v = (normal((kv_heads * width, 12), dtype, seed) for seed in (1, 2))
     back = np.arange(positions)[:, None] - np.arange(positions)
     seen = (back >= 0) | (not options.get("is_causal", True))
     seen &= back < options.get("window", positions)
-    whole = _attention(x, q, k, v, o, heads=heads, seen=seen, rotate=options.get("rotate"))
+    exact = [each.astype(np.float64) for each in (x, q, k, v, o)]
+    whole = _attention(*exact, heads=heads, seen=seen, rotate=options.get("rotate"))
+    tolerance = 1000 * float(np.finfo(dtype).eps)
 
     def work(comm: ThreadComm) -> Array:
         plan = HeadPlan(heads, kv_heads, _config(comm))
         rows, shared = plan.query_slice(width), plan.kv_slice(width)
         parts = [part.copy() for part in (q[rows], k[shared], v[shared], o[:, rows])]
         held = 2 * len(plan.query) + 2 * len(plan.kv)
-        assert sum(part.nbytes for part in parts) == held * width * 12 * 8
+        assert sum(part.nbytes for part in parts) == held * width * 12 * x.itemsize
         return attention_parallel(x, *parts, plan=plan, comm=comm, **options)
 
     for world in WORLDS:
         results = ThreadComm.run(world, work)
         for y in results:
-            assert_allclose(y, whole, rtol=1e-11, atol=1e-11)
+            assert y.dtype == dtype or "rotate" in options
+            assert_allclose(y, whole, rtol=tolerance, atol=tolerance * np.abs(whole).max())
             assert y.tobytes() == results[0].tobytes()
+
+
+def test_heads_of_float32_are_those_of_the_kernel() -> None:
+    x = normal((9, 12))
+    q, k, v, o = (normal(shape, seed=1) for shape in [(16, 12), (8, 12), (8, 12), (12, 16)])
+    heads = [tw.linear(x, weight).reshape(9, -1, 4).swapaxes(0, 1) for weight in (q, k, v)]
+    mixed = tw.nn.attention(*heads, window=3).swapaxes(0, 1).reshape(9, 16)
+    plan = HeadPlan(4, 2, TensorParallelConfig(1))
+    y = attention_parallel(x, q, k, v, o, plan=plan, comm=SelfComm(), window=3)
+    assert_array_equal(y, tw.linear(mixed, o))
 
 
 def test_attention_refuses_what_does_not_fit_its_plan() -> None:
@@ -200,6 +213,8 @@ def test_attention_refuses_what_does_not_fit_its_plan() -> None:
     assert attention_parallel(X, *arguments, **options).shape == X.shape
     with pytest.raises(DomainError, match=r"^window is 0, expected at least 1 or None"):
         attention_parallel(X, *arguments, window=0, **options)
+    with pytest.raises(DomainError, match=r"^window is 2, expected None without is_causal=True"):
+        attention_parallel(X, *arguments, window=2, is_causal=False, **options)
     with pytest.raises(ShapeError, match=r"^x has shape \(12,\), expected at least two axes"):
         attention_parallel(X[0, 0], *arguments, **options)
     with pytest.raises(

@@ -7,7 +7,8 @@ use ndarray::{
 use super::communicator::{Communicator, Term};
 use super::{HeadPlan, row_parallel_linear};
 use crate::linalg::{self, Real};
-use crate::{Context, Error};
+use crate::nn::attention::View;
+use crate::{Context, Error, nn};
 
 /// The rank's part of an attention block: rows of the first three weights, columns of the last.
 #[derive(Clone, Copy, Debug)]
@@ -22,18 +23,71 @@ pub struct AttentionShard<'a, T> {
     pub output: ArrayView2<'a, T>,
 }
 
-/// What a position looks at.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub struct Mask {
-    /// Not at later positions.
-    pub is_causal: bool,
-    /// Only at those fewer than so many positions before it.
-    pub window: Option<usize>,
+/// Numbers of which heads attend.
+pub trait Head: Real + Term {
+    /// softmax(q kᵀ · scale) v for query heads (t, h, e) that share keys and values (t, e), of which `view` says
+    /// which are seen.
+    ///
+    /// # Errors
+    ///
+    /// As [`nn::attention::attention`].
+    fn attend(
+        query: ArrayView3<'_, Self>,
+        key: ArrayView2<'_, Self>,
+        value: ArrayView2<'_, Self>,
+        view: View,
+        out: ArrayViewMut3<'_, Self>,
+        context: &Context<'_>,
+    ) -> Result<(), Error>;
 }
 
-impl Mask {
-    fn admits(self, query: usize, key: usize) -> bool {
-        !(self.is_causal && key > query || self.window.is_some_and(|window| key + window <= query))
+/// By the kernel.
+impl Head for f32 {
+    fn attend(
+        query: ArrayView3<'_, Self>,
+        key: ArrayView2<'_, Self>,
+        value: ArrayView2<'_, Self>,
+        view: View,
+        out: ArrayViewMut3<'_, Self>,
+        context: &Context<'_>,
+    ) -> Result<(), Error> {
+        // (t, h, e) to (h, t, e), and one head of keys
+        let query = query.permuted_axes([1, 0, 2]).into_dyn();
+        let [key, value] = [key, value].map(|x| x.insert_axis(Axis(0)).into_dyn());
+        let out = out.permuted_axes([1, 0, 2]).into_dyn();
+        nn::attention::attention(query, key, value, view, out, context)
+    }
+}
+
+/// By the definition, with a table of all pairs of positions.
+impl Head for f64 {
+    fn attend(
+        query: ArrayView3<'_, Self>,
+        key: ArrayView2<'_, Self>,
+        value: ArrayView2<'_, Self>,
+        view: View,
+        mut out: ArrayViewMut3<'_, Self>,
+        context: &Context<'_>,
+    ) -> Result<(), Error> {
+        let scale = view.scale.unwrap_or((key.ncols() as f64).sqrt().recip());
+        let is_seen = |i: usize, j: usize| {
+            !(view.is_causal && j > i || view.window.is_some_and(|window| j + window <= i))
+        };
+        let mut weights = Array2::zeros((query.dim().0, key.nrows()));
+        for (query, out) in query.axis_iter(Axis(1)).zip(out.axis_iter_mut(Axis(1))) {
+            linalg::multiply(query, key.t(), weights.view_mut(), context)?;
+            for (i, mut row) in weights.outer_iter_mut().enumerate() {
+                for (j, score) in row.iter_mut().enumerate() {
+                    *score = if is_seen(i, j) { *score * scale } else { f64::NEG_INFINITY };
+                }
+                let largest = row.fold(f64::NEG_INFINITY, |m, &s| m.max(s));
+                row.mapv_inplace(|score| (score - largest).exp());
+                let sum = row.sum();
+                row.mapv_inplace(|weight| weight / sum);
+            }
+            linalg::multiply(weights.view(), value, out, context)?;
+        }
+        Ok(())
     }
 }
 
@@ -45,11 +99,11 @@ impl Mask {
 ///
 /// If shapes do not fit `plan`; as [`row_parallel_linear`].
 #[expect(clippy::too_many_arguments, reason = "an operation has as many arguments as it has")]
-pub fn attention_parallel<T: Real + Term>(
+pub fn attention_parallel<T: Head>(
     x: ArrayView2<'_, T>,
     shard: &AttentionShard<'_, T>,
     plan: &HeadPlan,
-    mask: Mask,
+    view: View,
     rotate: impl Fn(ArrayViewMut3<'_, T>),
     out: ArrayViewMut2<'_, T>,
     comm: &impl Communicator,
@@ -84,39 +138,10 @@ pub fn attention_parallel<T: Real + Term>(
         let heads = Slice::from(segment.query);
         let (query, mixed) =
             (query.slice_axis(Axis(1), heads), mixed.slice_axis_mut(Axis(1), heads));
-        attend(query, key, value, mask, mixed, context)?;
+        T::attend(query, key, value, view, mixed, context)?;
     }
     let (rows, features) = (x.nrows(), shard.query.nrows());
     let mixed = ArrayD::from_shape_vec(vec![rows, features], mixed.into_raw_vec_and_offset().0)
         .unwrap_or_default();
     row_parallel_linear(mixed.view(), shard.output, None, out.into_dyn(), comm, context)
-}
-
-/// softmax(q kᵀ / √e) v for query heads (t, h, e) that share keys and values (t, e): the definition.
-fn attend<T: Real>(
-    query: ArrayView3<'_, T>,
-    key: ArrayView2<'_, T>,
-    value: ArrayView2<'_, T>,
-    mask: Mask,
-    mut out: ArrayViewMut3<'_, T>,
-    context: &Context<'_>,
-) -> Result<(), Error> {
-    let scale = (key.ncols() as f64).sqrt().recip();
-    let mut weights = Array2::from_elem((query.dim().0, key.nrows()), T::default());
-    for (query, out) in query.axis_iter(Axis(1)).zip(out.axis_iter_mut(Axis(1))) {
-        linalg::multiply(query, key.t(), weights.view_mut(), context)?;
-        for (i, mut row) in weights.outer_iter_mut().enumerate() {
-            let score = |(j, &s): (usize, &T)| {
-                if mask.admits(i, j) { s.to_f64() * scale } else { f64::NEG_INFINITY }
-            };
-            let scores: Vec<f64> = row.iter().enumerate().map(score).collect();
-            let largest = scores.iter().copied().fold(f64::NEG_INFINITY, f64::max);
-            let sum: f64 = scores.iter().map(|s| (s - largest).exp()).sum();
-            for (weight, score) in row.iter_mut().zip(scores) {
-                *weight = T::from_f64((score - largest).exp() / sum);
-            }
-        }
-        linalg::multiply(weights.view(), value, out, context)?;
-    }
-    Ok(())
 }

@@ -31,7 +31,7 @@ mod split;
 mod tests;
 mod thread_comm;
 
-pub use attention::{AttentionShard, Mask, attention_parallel};
+pub use attention::{AttentionShard, Head, attention_parallel};
 pub use communicator::{Communicator, Datum, SelfComm, Term};
 pub use heads::{HeadPlan, Segment};
 pub use layers::{

@@ -7,6 +7,7 @@ use ndarray::{Array1, Array2, ArrayD, ArrayView2, Axis, Slice};
 use super::*;
 use crate::error::{Error, RankError};
 use crate::linalg::{self, Real};
+use crate::nn::attention::View;
 use crate::{Activation, Context};
 use threadwise_kernels::Element as _;
 
@@ -225,10 +226,15 @@ fn a_rank_alone_talks_to_itself() {
 
 /// Each element within the rounding of the dense result, for sums of so many terms of such size.
 fn assert_near(actual: &ArrayD<f64>, expected: &ArrayD<f64>, what: &str) {
+    assert_within(actual, expected, 1e-11, what);
+}
+
+/// Each element within a part of the largest.
+fn assert_within(actual: &ArrayD<f64>, expected: &ArrayD<f64>, part: f64, what: &str) {
     assert_eq!(actual.shape(), expected.shape(), "{what}");
     let largest = expected.iter().fold(1.0, |m: f64, x| m.max(x.abs()));
     for (x, y) in actual.iter().zip(expected) {
-        assert!((x - y).abs() <= 1e-11 * largest, "{what}: {x}, not {y}");
+        assert!((x - y).abs() <= part * largest, "{what}: {x}, not {y}");
     }
 }
 
@@ -288,54 +294,57 @@ fn a_bias_is_added_once_and_any_layout_is_summed() {
 const WIDTH: usize = 4;
 
 /// The part of a weight that belongs to some heads.
-fn heads_of(
-    weight: &Array2<f64>,
-    axis: Axis,
-    heads: std::ops::Range<usize>,
-) -> ArrayView2<'_, f64> {
+fn heads_of<T>(weight: &Array2<T>, axis: Axis, heads: std::ops::Range<usize>) -> ArrayView2<'_, T> {
     weight.slice_axis(axis, Slice::from(heads.start * WIDTH..heads.end * WIDTH))
+}
+
+/// What each rank of a world gets of attention with so many heads, in double precision.
+fn attention_of<T: Head>(
+    world: usize,
+    (heads, kv_heads): (usize, usize),
+    view: View,
+) -> Vec<ArrayD<f64>> {
+    let (t, d, e) = (5, 6, WIDTH);
+    let x = matrix::<T>(t, d, 1);
+    let query = matrix::<T>(heads * e, d, 2);
+    let (key, value) = (matrix::<T>(kv_heads * e, d, 3), matrix::<T>(kv_heads * e, d, 4));
+    let output = matrix::<T>(d, heads * e, 5);
+    each(world, |comm| {
+        let config = TensorParallelConfig::new(comm.size(), comm.rank())?;
+        let plan = HeadPlan::new(heads, kv_heads, &config)?;
+        let shard = AttentionShard {
+            query: heads_of(&query, Axis(0), plan.query()),
+            key: heads_of(&key, Axis(0), plan.kv()),
+            value: heads_of(&value, Axis(0), plan.kv()),
+            output: heads_of(&output, Axis(1), plan.query()),
+        };
+        let mut y = Array2::from_elem((t, d), T::from_f64(f64::NAN));
+        let grow = |mut heads: ndarray::ArrayViewMut3<'_, T>| {
+            heads.axis_iter_mut(Axis(0)).enumerate().for_each(|(position, mut row)| {
+                row.mapv_inplace(|x| T::from_f64(x.to_f64() * (1.0 + position as f64 / 8.0)));
+            });
+        };
+        let (x, out, context) = (x.view(), y.view_mut(), Context::new()?);
+        attention_parallel(x, &shard, &plan, view, grow, out, comm, &context)?;
+        Ok(y.mapv(T::to_f64).into_dyn())
+    })
 }
 
 #[test]
 fn shared_attention_computes_what_the_whole_does() {
-    let (t, d, e) = (5, 6, WIDTH);
-    for (heads, kv_heads) in [(4, 4), (6, 3), (6, 2), (5, 1)] {
-        for mask in [
-            Mask::default(),
-            Mask { is_causal: true, window: None },
-            Mask { is_causal: true, window: Some(2) },
-        ] {
-            let x = matrix::<f64>(t, d, 1);
-            let query = matrix::<f64>(heads * e, d, 2);
-            let (key, value) =
-                (matrix::<f64>(kv_heads * e, d, 3), matrix::<f64>(kv_heads * e, d, 4));
-            let output = matrix::<f64>(d, heads * e, 5);
-            let compute = |comm: &ThreadComm| {
-                let config = TensorParallelConfig::new(comm.size(), comm.rank())?;
-                let plan = HeadPlan::new(heads, kv_heads, &config)?;
-                let shard = AttentionShard {
-                    query: heads_of(&query, Axis(0), plan.query()),
-                    key: heads_of(&key, Axis(0), plan.kv()),
-                    value: heads_of(&value, Axis(0), plan.kv()),
-                    output: heads_of(&output, Axis(1), plan.query()),
-                };
-                let mut y = Array2::from_elem((t, d), f64::NAN);
-                let double = |mut heads: ndarray::ArrayViewMut3<'_, f64>| {
-                    heads.axis_iter_mut(Axis(0)).enumerate().for_each(|(position, mut row)| {
-                        row.mapv_inplace(|x| x * (1.0 + position as f64 / 8.0));
-                    });
-                };
-                let (x, out, context) = (x.view(), y.view_mut(), Context::new()?);
-                attention_parallel(x, &shard, &plan, mask, double, out, comm, &context)?;
-                Ok(y.into_dyn())
-            };
-            let dense = each(1, compute).remove(0);
-            let causal = dense.index_axis(Axis(0), 0).to_owned();
-            assert!(causal.iter().all(|y| y.is_finite()), "the first row looks at itself");
+    for sizes in [(4, 4), (6, 3), (6, 2), (5, 1)] {
+        for (is_causal, window) in [(false, None), (true, None), (true, Some(2))] {
+            let view = View { is_causal, window, scale: None };
+            let dense = attention_of::<f64>(1, sizes, view).remove(0);
+            let first = dense.index_axis(Axis(0), 0).to_owned();
+            assert!(first.iter().all(|y| y.is_finite()), "the first row looks at itself");
             for world in WORLDS {
-                for y in each(world, compute) {
-                    let what = format!("{heads}:{kv_heads} heads on {world}, {mask:?}");
+                let what = format!("{sizes:?} heads on {world}, {view:?}");
+                for y in attention_of::<f64>(world, sizes, view) {
                     assert_near(&y, &dense, &what);
+                }
+                for y in attention_of::<f32>(world, sizes, view) {
+                    assert_within(&y, &dense, 1e-4, &what);
                 }
             }
         }
