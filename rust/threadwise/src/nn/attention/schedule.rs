@@ -114,6 +114,9 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// More queries than this attend in blocks, each by itself, whatever their number.
+    pub const FEW: usize = ROWS;
+
     /// For these sequences, each named once, in a cache with pages of so many tokens.
     #[must_use]
     pub fn new(heads: Heads, spans: Vec<Span>, page: usize) -> Self {
