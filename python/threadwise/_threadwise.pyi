@@ -28,6 +28,7 @@ __all__ = [
     "distribution_ranges",
     "explain_linear",
     "explain_matmul",
+    "forward_spread",
     "get_num_threads",
     "head_plan",
     "linear",
@@ -117,6 +118,16 @@ class CausalModel:
         threads: object,
         /,
     ) -> NDArray[np.float32]: ...
+
+def forward_spread(
+    parts: list[list[list[tuple[CausalModel, KvCache]]]],
+    ids: list[NDArray[np.int64]],
+    slots: list[int],
+    rows: str,
+    config: tuple[int, bool, int],
+    threads: object,
+    /,
+) -> tuple[NDArray[np.float32], tuple[int, float, list[float], int, float, float]]: ...
 
 @final
 class KvCache:

@@ -18,6 +18,7 @@ mod quant;
 mod quantized;
 mod ranks;
 mod seam;
+mod spread;
 mod threads;
 mod work;
 
@@ -49,6 +50,8 @@ mod _threadwise {
     use crate::quantized::linear_quantized;
     #[pymodule_export]
     use crate::ranks::{Rank, count, head_plan, local_part, projection_strategy, ranks};
+    #[pymodule_export]
+    use crate::spread::forward_spread;
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]

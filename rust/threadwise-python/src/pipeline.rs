@@ -1,9 +1,10 @@
 //! Documented in `threadwise.shard`: pipelines.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
 
 use pyo3::prelude::*;
-use threadwise::shard::pipeline::{self, PipelineConfig};
+use threadwise::shard::pipeline::{self, PipelineConfig, PipelineReport};
 
 use crate::seam::{DomainError, raise};
 use crate::work::whole;
@@ -11,7 +12,7 @@ use crate::work::whole;
 type Object<'py> = Bound<'py, PyAny>;
 
 /// Micro-batches, elapsed seconds, seconds of work of each stage, most bytes at once, the bubble, the ideal one.
-type Report = (usize, f64, Vec<f64>, usize, f64, f64);
+pub(crate) type Report = (usize, f64, Vec<f64>, usize, f64, f64);
 
 /// Checks the numbers of a configuration.
 #[pyfunction]
@@ -171,10 +172,13 @@ impl Line {
     }
 
     fn report(&self) -> Report {
-        let report = self.0.report();
-        let busy = report.busy.iter().map(std::time::Duration::as_secs_f64).collect();
-        let (bubble, ideal) = (report.bubble(), report.ideal_bubble());
-        let elapsed = report.elapsed.as_secs_f64();
-        (report.micro_batches, elapsed, busy, report.peak_bytes, bubble, ideal)
+        report(&self.0.report())
     }
+}
+
+pub(crate) fn report(took: &PipelineReport) -> Report {
+    let busy = took.busy.iter().map(Duration::as_secs_f64).collect();
+    let (bubble, ideal) = (took.bubble(), took.ideal_bubble());
+    let elapsed = took.elapsed.as_secs_f64();
+    (took.micro_batches, elapsed, busy, took.peak_bytes, bubble, ideal)
 }
