@@ -1,16 +1,41 @@
 """A decoder in NumPy, in double precision: the definition that models answer to."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any, Literal
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from threadwise.models import KvCache, ModelConfig
+from checkpoints import save
+from threadwise.models import ModelConfig
 
-__all__ = ["Decoder", "Rereading", "draw_weights", "shapes"]
+__all__ = ["SMALL", "Decoder", "draw_weights", "shapes", "write"]
 
 Array = NDArray[np.float64]
+
+SMALL: dict[str, Any] = {
+    "model_type": "llama",
+    "vocab_size": 83,
+    "hidden_size": 48,
+    "intermediate_size": 56,
+    "num_hidden_layers": 3,
+    "num_attention_heads": 6,
+    "num_key_value_heads": 2,
+    "head_dim": 8,
+    "max_position_embeddings": 200,
+    "sliding_window": None,
+}
+"""Settings of a model that is quickly computed."""
+
+
+def write(folder: Path, settings: dict[str, Any], weights: dict[str, NDArray[Any]]) -> Path:
+    """Write a model, and return its directory."""
+    folder.mkdir(exist_ok=True)
+    (folder / "config.json").write_text(json.dumps(settings))
+    save(folder / "model.safetensors", weights)
+    return folder
 
 
 def shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
@@ -130,57 +155,3 @@ class Decoder:
         turns = scaling["original_max_position_embeddings"] * frequencies / (2 * np.pi)
         part = np.clip((turns - low) / (high - low), 0, 1)
         return np.asarray((1 - part) * slow + part * frequencies)
-
-
-class _Ids:
-    """A cache of tokens."""
-
-    def __init__(self, sequences: int, max_context: int, dtype: str) -> None:
-        self.sequences, self.max_context, self.dtype = sequences, max_context, dtype
-        self.ids: list[list[int]] = [[] for _ in range(sequences)]
-
-    @property
-    def nbytes(self) -> int:
-        return sum(map(len, self.ids))
-
-    def length(self, slot: int) -> int:
-        return len(self.ids[slot])
-
-    def truncate(self, slot: int, length: int) -> None:
-        del self.ids[slot][length:]
-
-    def free(self, slot: int) -> None:
-        self.ids[slot].clear()
-
-
-class Rereading:
-    """An engine whose cache holds tokens: it asks a function for the logits after all of them."""
-
-    nbytes = 0
-
-    def __init__(self, logits: Any) -> None:
-        self._logits = logits
-        self.calls: list[list[int]] = []
-        """How many tokens of each sequence calls had."""
-
-    def cache(self, sequences: int, max_context: int, dtype: str) -> KvCache:
-        """Return a cache of tokens."""
-        return KvCache([_Ids(sequences, max_context, dtype)])
-
-    def forward(
-        self,
-        ids: Sequence[NDArray[np.int64]],
-        slots: Sequence[int],
-        cache: KvCache,
-        rows: Literal["all", "last"],
-        threads: int | None,  # noqa: ARG002 - of the protocol
-    ) -> NDArray[np.float32]:
-        """Read tokens, those before them again."""
-        self.calls.append([len(each) for each in ids])
-        found = []
-        for each, slot in zip(ids, slots, strict=True):
-            known = cache.parts[0].ids[slot]
-            known.extend(each.tolist())
-            count = len(each) if rows == "all" else 1
-            found.append(self._logits(np.array(known))[-count:])
-        return np.concatenate(found).astype(np.float32)

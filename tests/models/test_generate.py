@@ -9,7 +9,7 @@ import pytest
 import tokenizers
 
 import threadwise as tw
-from decoder import Rereading
+from engines import Rereading
 from mistral import MODELS, SAMPLE
 from threadwise.errors import DomainError, DTypeError, FormatError, ShapeError
 from threadwise.models import CausalLM, Generation, ModelConfig, Piece

@@ -4,7 +4,7 @@ Whoever wants them computed otherwise, on several ranks or in stages that overla
 another `Engine` to make; `CausalLM` knows nothing but this protocol.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -165,7 +165,7 @@ def _shape(config: ModelConfig, window: int | None) -> dict[str, Any]:
     }
 
 
-def _packed(path: str | Path) -> Mapping[str, tuple[int, int, str]]:
+def _packed(path: str | Path) -> dict[str, tuple[int, int, str]]:
     """Return bits, group size and kind of zero point of each weight that is quantized."""
     model = QuantizedModel(path)
     found = ((name, model.packing(name)) for name in model)
