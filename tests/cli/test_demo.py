@@ -17,9 +17,8 @@ def test_tells_of_a_model_from_its_files_to_its_words(capsys: pytest.CaptureFixt
     printed = capsys.readouterr().out
     lines = printed.splitlines()
     assert max(map(len, lines)) <= 100
-    table = {
-        line[:10].strip(): line[10:].split() for line in lines if re.match(r"\w+ bits|bf", line)
-    }
+    rows = [line for line in lines if re.match(r"\d bits|bf", line)]
+    table = {row[:10].strip(): row[10:].split() for row in rows}
     assert list(table) == ["bfloat16", "8 bits", "4 bits", "2 bits"]
     perplexities = [float(row[-2]) for row in table.values()]
     assert perplexities == sorted(perplexities)

@@ -84,7 +84,8 @@ def test_several_prompts_are_written_together() -> None:
     for index, result in enumerate(results):
         mine = [piece for piece in pieces if piece["index"] == index]
         assert "".join(piece["piece"] for piece in mine) == result["text"]
-        assert sum((piece["token_ids"] for piece in mine), []) == result["token_ids"]
+        tokens = [token for piece in mine for token in piece["token_ids"]]
+        assert tokens == result["token_ids"]
     told = threadwise("generate", SAMPLE, *prompts, "--max-new-tokens", 8, "--stream")
     assert len(told.stdout.splitlines()) == len(pieces)
 
