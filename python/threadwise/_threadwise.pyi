@@ -6,10 +6,13 @@ from pathlib import Path
 from typing import Any, TypedDict, final, type_check_only
 
 import numpy as np
+from numpy.typing import NDArray
 
 from threadwise._types import ProductArray
 
 __all__ = [
+    "CausalModel",
+    "KvCache",
     "PackedWeight",
     "attention",
     "calibrate",
@@ -72,6 +75,52 @@ class PackedWeight:
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> ProductArray: ...
     def __reduce__(self) -> tuple[Any, tuple[ProductArray]]: ...
     def __eq__(self, other: object, /) -> bool: ...
+
+@final
+class CausalModel:
+    def __new__(
+        cls,
+        path: str | PathLike[str],
+        shape: dict[str, Any],
+        quantization: dict[str, tuple[int, int, str]],
+        layers: tuple[int, int] | None,
+        shard: tuple[int, int],
+        activations: str,
+        threads: object,
+        /,
+    ) -> CausalModel: ...
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def is_first(self) -> bool: ...
+    @property
+    def is_last(self) -> bool: ...
+    def cache(self, sequences: int, max_context: int, dtype: str, /) -> KvCache: ...
+    def forward(
+        self,
+        inputs: list[NDArray[np.int64]] | NDArray[np.float32],
+        counts: list[int] | None,
+        slots: list[int],
+        cache: KvCache,
+        rows: str,
+        reduce: Callable[[NDArray[np.float32]], object] | None,
+        threads: object,
+        /,
+    ) -> NDArray[np.float32]: ...
+
+@final
+class KvCache:
+    @property
+    def nbytes(self) -> int: ...
+    @property
+    def sequences(self) -> int: ...
+    @property
+    def max_context(self) -> int: ...
+    @property
+    def dtype(self) -> str: ...
+    def length(self, slot: int, /) -> int: ...
+    def truncate(self, slot: int, length: int, /) -> None: ...
+    def free(self, slot: int, /) -> None: ...
 
 def explain_matmul(
     a: object, b: object, out: object, threads: object, distribution: object, /

@@ -1,6 +1,7 @@
 //! `threadwise._threadwise`: private. The public functions and their documentation are in Python.
 #![forbid(unsafe_code)]
 
+mod causal;
 mod dequantize;
 mod dtype;
 mod info;
@@ -21,6 +22,8 @@ use pyo3::pymodule;
 
 #[pymodule]
 mod _threadwise {
+    #[pymodule_export]
+    use crate::causal::{CausalModel, KvCache};
     #[pymodule_export]
     use crate::dequantize::dequantize;
     #[pymodule_export]

@@ -138,6 +138,10 @@ pub enum Error {
     #[error("{0}")]
     Cosine(Refusal),
 
+    /// Ranks that share a layer have no sum of what each computed.
+    #[error("the sum over ranks failed: {0}")]
+    Sum(String),
+
     /// The caller asked to stop; the result is incomplete.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),

@@ -16,6 +16,7 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod causal;
 mod context;
 mod error;
 pub mod linalg;

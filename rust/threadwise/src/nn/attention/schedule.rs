@@ -178,6 +178,12 @@ impl Schedule {
         self.stores.len()
     }
 
+    /// Those of them that are of one head of keys.
+    pub fn stores_of(&self, head: usize) -> impl Iterator<Item = usize> {
+        let stores = self.stores.iter().enumerate();
+        stores.filter(move |(_, store)| store.head == head).map(|(number, _)| number)
+    }
+
     /// Items that attend, in a phase after those that store.
     #[must_use]
     pub fn works(&self) -> usize {
