@@ -32,6 +32,4 @@ def test_prints_json_for_programs(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_a_model_that_is_not_there_is_one_sentence(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["model", "nowhere"]) == 2
-    assert capsys.readouterr().err.startswith(
-        "python -m threadwise.bench: nowhere has no config.js"
-    )
+    assert "threadwise.bench: nowhere is not there, expected" in capsys.readouterr().err

@@ -25,7 +25,11 @@ CASES: dict[str, dict[str, Any]] = {
     "multi-head attention": {"num_key_value_heads": 6},
     "heads of 10": {"head_dim": 10},
     "heads of 2": {"head_dim": 2},
-    "heads of 34, three to a key": {"head_dim": 34, "num_attention_heads": 3},
+    "heads of 34, three to a key": {
+        "head_dim": 34,
+        "num_attention_heads": 3,
+        "num_key_value_heads": 1,
+    },
     "heads of 128": {"head_dim": 128, "num_attention_heads": 2},
     "a window of 1": {"model_type": "mistral", "sliding_window": 1},
     "a window of 5": {"model_type": "mistral", "sliding_window": 5},

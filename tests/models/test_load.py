@@ -81,8 +81,10 @@ def test_a_directory_without_weights_is_refused(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text(json.dumps(SETTINGS))
     with pytest.raises((FormatError, StorageError), match=str(tmp_path)):
         tw.models.load(tmp_path)
-    with pytest.raises(FormatError, match=r"has no config\.json"):
+    with pytest.raises(StorageError, match=r"nowhere is not there, expected the directory of a"):
         tw.models.load(tmp_path / "nowhere")
+    with pytest.raises(StorageError, match=r"nowhere is not there, expected the directory of a"):
+        ModelConfig.load(tmp_path / "nowhere")
 
 
 def test_sequences_end_where_the_context_does(tmp_path: Path) -> None:

@@ -74,14 +74,20 @@ def test_eight_bits_of_activations_and_of_the_cache_lose_little(held_out: Any) -
 
 
 @pytest.mark.parametrize("name", PLAIN)
-@pytest.mark.parametrize("kv_dtype", ["float32", "float16", "int8"])
-def test_a_text_means_the_same_in_one_piece_and_in_many(name: str, kv_dtype: str) -> None:
+@pytest.mark.parametrize(
+    # What is rounded to fewer bits may be rounded to a neighbor, a unit apart.
+    ("kv_dtype", "apart"),
+    [("float32", 1e-4), ("float16", 4e-3), ("int8", 8e-2)],
+)
+def test_a_text_means_the_same_in_one_piece_and_in_many(
+    name: str, kv_dtype: str, apart: float
+) -> None:
     model, ids = load(name, kv_dtype=kv_dtype), reference(name)["input_ids"]
     whole = model.forward(ids)
     for cuts in ([1, 3, 40, 41, 90], range(1, len(ids))):
         cache = model.cache()
         parts = [model.forward(part, cache=cache) for part in np.split(ids, cuts)]
-        assert np.abs(np.concatenate(parts) - whole).max() <= 1e-4
+        assert np.abs(np.concatenate(parts) - whole).max() <= apart
         assert cache.length() == len(ids)
 
 

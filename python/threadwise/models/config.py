@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from threadwise._attention import SCALINGS
-from threadwise.errors import FormatError
+from threadwise.errors import FormatError, StorageError
 from threadwise.models._settings import Settings
 
 __all__ = ["ARCHITECTURES", "ModelConfig"]
@@ -104,10 +104,14 @@ class ModelConfig:
         FormatError
             If there is no configuration, it is not JSON, its architecture is not known, or a
             setting has no or an unknown value.
+        StorageError
+            If there is no such directory.
         OSError
             If a file cannot be read.
         """
         folder = Path(path)
+        if not folder.exists():
+            raise StorageError(f"{folder} is not there, expected the directory of a model")
         if not (folder / "config.json").is_file():
             raise FormatError(f"{folder} has no config.json, expected the directory of a model")
         generation = folder / "generation_config.json"

@@ -5,7 +5,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from threadwise.errors import DTypeError
+from threadwise.errors import DTypeError, StorageError
 from threadwise.models._arguments import whole, word
 from threadwise.models._engine import Engine, build
 from threadwise.models.causal import CausalLM
@@ -89,6 +89,8 @@ def load(
     >>> print(model.generate("def main(", max_new_tokens=4).text)
     self):
     """
+    if not Path(path).exists():
+        raise StorageError(f"{path} is not there, expected the directory of a model")
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
     settings = _config(config, folder)
     if threads is not None:
