@@ -17,7 +17,7 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import parallel, plan, quant, shard, work
+    from threadwise import models, parallel, plan, quant, samples, shard, work
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -45,12 +45,14 @@ __all__ = [
     "linalg",
     "linear",
     "matmul",
+    "models",
     "nn",
     "pack",
     "parallel",
     "plan",
     "quant",
     "reset_work_stats",
+    "samples",
     "set_num_threads",
     "shard",
     "threads",
@@ -59,9 +61,11 @@ __all__ = [
 ]
 
 _LATE: dict[str, tuple[str, ...]] = {
+    "models": (),
     "parallel": (),
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),
+    "samples": (),
     "shard": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
 }
