@@ -7,7 +7,7 @@ use crate::causal::forward::{Piece, chunks};
 use crate::nn::attention::Schedule;
 
 /// Tokens that a part of a prompt has at least.
-const LEAST: usize = 64;
+pub(super) const LEAST: usize = 64;
 
 // Fewer queries would attend in another way than those of the whole prompt.
 const _: () = assert!(LEAST > Schedule::FEW, "parts attend otherwise");

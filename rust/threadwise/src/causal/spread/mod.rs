@@ -69,7 +69,13 @@ pub fn forward(
         return Err(Error::Out { actual, expected });
     }
     let lengths = expect_alike(stages, slots)?;
-    let wish = if stages.len() > 1 { config.num_micro_batches() } else { 1 };
+    let wish = match stages.len() {
+        1 => 1,
+        // Who reads all weights for few tokens reads them often.
+        count => {
+            config.num_micro_batches().min(count.max(counts.iter().sum::<usize>() / batches::LEAST))
+        }
+    };
     let batches = batches::cut(ids, slots, wanted, wish);
     let outcome = if config.async_execution && stages.len() > 1 && batches.len() > 1 {
         at_once(stages, batches, wanted, config, context)
