@@ -49,7 +49,7 @@ class ModelConfig:
     >>> config.architecture, config.num_hidden_layers, config.sliding_windows[0]
     ('mistral', 6, 256)
     >>> config.parameters
-    2757312
+    2755008
     """
 
     architecture: str
