@@ -133,6 +133,18 @@ CALLABLE: dict[str, Callable[..., object]] = {
     "work_stats": tw.work_stats,
 }
 
+MODELS: dict[str, Callable[..., object]] = {
+    "models.load": tw.models.load,
+    "CausalLM.cache": tw.models.CausalLM.cache,
+    "CausalLM.forward": tw.models.CausalLM.forward,
+    "CausalLM.generate": tw.models.CausalLM.generate,
+    "CausalLM.perplexity": tw.models.CausalLM.perplexity,
+    "ModelConfig.load": tw.models.ModelConfig.load,
+    "ModelConfig.of": tw.models.ModelConfig.of,
+    "samples.path": tw.samples.path,
+}
+"""What language models are used through."""
+
 FOUND = {"Calibration", "Info", "Measured", "PackedWeight", "Plan", "WorkStats"}
 """What functions answer with, which nobody else makes."""
 
@@ -198,12 +210,18 @@ def test_what_ranks_and_stages_take_is_documented_in_order(name: str) -> None:
         assert ", ".join(documented).split(", ") == list(signature.parameters)
 
 
-@pytest.mark.parametrize("name", CALLABLE)
+@pytest.mark.parametrize("name", [*CALLABLE, *MODELS])
 def test_each_parameter_is_documented_in_order(name: str) -> None:
-    function = CALLABLE[name]
+    function = (CALLABLE | MODELS)[name]
     section = _sections(function).get("Parameters", "")
     documented = re.findall(r"^\**(\w+)(?: : .*)?$", section, re.MULTILINE)
-    assert documented == list(inspect.signature(function).parameters)
+    parameters = list(inspect.signature(function).parameters)
+    assert documented == [parameter for parameter in parameters if parameter != "self"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_way_to_use_a_model_says_what_can_go_wrong(name: str) -> None:
+    assert {"Parameters", "Raises"} <= set(_sections(MODELS[name]))
 
 
 @pytest.mark.parametrize("error", sorted(PUBLIC[tw.errors]))

@@ -183,6 +183,13 @@ def test_the_settings_of_generation_say_what_ends_a_text() -> None:
         ({"eos_token_id": "</s>"}, "config: eos_token_id is '</s>', expected a token, a list of"),
         ({"rope_scaling": "yarn"}, "config: rope_scaling is 'yarn', expected an object of JSON"),
         (
+            {"rope_parameters": {"full_attention": {"rope_theta": 5.0}}},
+            (
+                "config: rope_parameters is {'full_attention': {'rope_theta': 5.0}}, expected "
+                "numbers for all layers"
+            ),
+        ),
+        (
             {"rope_parameters": {"rope_type": "yarn", "factor": 4.0}},
             "config, rope_parameters: rope_type is 'yarn', expected one of default, linear, llama3",
         ),

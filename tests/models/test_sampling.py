@@ -121,6 +121,11 @@ def test_at_temperature_0_the_first_of_the_likeliest_is_taken() -> None:
     assert Sampling(repetition_penalty=2).choose(logits, seen, 0, 0) == 2
 
 
+def test_next_to_no_temperature_is_like_none() -> None:
+    p = probabilities(np.array([1, 3, 2], np.float32), Sampling(temperature=1e-310))
+    assert p.tolist() == [0, 1, 0]
+
+
 @pytest.mark.parametrize("broken", [np.nan, np.inf])
 def test_logits_that_are_not_finite_are_refused(broken: float) -> None:
     logits = np.array([0, broken, 1], np.float32)

@@ -97,7 +97,8 @@ def probabilities(logits: NDArray[np.float32], sampling: Sampling) -> NDArray[np
     """
     x = logits.astype(np.float64)
     x -= x.max()
-    x /= sampling.temperature
+    with np.errstate(over="ignore"):  # what is infinitely unlikely may be
+        x /= sampling.temperature
     if sampling.top_k is not None and sampling.top_k < len(x):
         x[x < np.partition(x, -sampling.top_k)[-sampling.top_k]] = -np.inf
     p: NDArray[np.float64] = np.exp(x)

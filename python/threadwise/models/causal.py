@@ -232,8 +232,9 @@ class CausalLM:
         --------
         >>> import threadwise as tw
         >>> model = tw.models.load(tw.samples.path("stdlib-mistral-2.8m"))
-        >>> model.generate([0, 4, 788, 671], max_new_tokens=4).token_ids
-        [318, 828, 348, 326]
+        >>> found = model.generate("for line in", stop=":")
+        >>> found.text, found.finish_reason
+        (' self.input_line', 'stop')
         """
         limit = whole("max_new_tokens", max_new_tokens, 1)
         sampling = Sampling(
@@ -285,7 +286,7 @@ class CausalLM:
         >>> folder = tw.samples.path("stdlib-mistral-2.8m")
         >>> tokens = np.load(folder / "heldout_tokens.npy")
         >>> round(tw.models.load(folder).perplexity(tokens[:2048]), 2)
-        9.46
+        9.22
         """
         losses = window_losses(
             self._engine,

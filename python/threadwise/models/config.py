@@ -49,7 +49,7 @@ class ModelConfig:
     >>> config.architecture, config.num_hidden_layers, config.sliding_windows[0]
     ('mistral', 6, 256)
     >>> config.parameters
-    2757312
+    2755008
     """
 
     architecture: str
@@ -246,6 +246,8 @@ def _rope(read: Settings) -> tuple[float, Mapping[str, Any] | None]:
     found = read.get(name) or {}
     if not isinstance(found, Mapping):
         raise read.refusal(name, "an object of JSON or null")
+    if any(isinstance(each, Mapping) for each in found.values()):
+        raise read.refusal(name, "numbers for all layers, not for some")
     rope = Settings(f"{read.where}, {name}", {"rope_theta": read.get("rope_theta"), **found})
     theta = rope.positive("rope_theta", 10000.0)
     if rope.positive("partial_rotary_factor", read.get("partial_rotary_factor") or 1.0) != 1:

@@ -42,8 +42,10 @@ def load(
     threads : int, optional
         How many take part in each call, from 1 to 1024. By default what
         `threadwise.get_num_threads` says at each call.
-    tensor_parallel, pipeline_stages : int, default 1
-        In how many ranks and stages it is computed.
+    tensor_parallel : int, default 1
+        How many ranks share each layer.
+    pipeline_stages : int, default 1
+        In how many stages the layers are computed.
     kv_dtype : {"float16", "float32", "int8"}
         In what numbers keys and values are kept.
     max_context : int, optional

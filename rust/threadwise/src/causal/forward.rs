@@ -5,10 +5,11 @@ use std::ops::Range;
 use ndarray::{Array2, ArrayViewMut2, Axis};
 use threadwise_runtime::with_scratch;
 
+use super::CausalLm;
 use super::cache::{Cache, Pages, each};
+use super::inputs::{Coding, Inputs, Memory, Width};
 use super::program::{Begin, Blocks, Chunk, TOGETHER};
 use super::rows::{Cuts, Room, Rows};
-use super::{CausalLm, ModelShape};
 use crate::error::Shape;
 use crate::nn::attention::{Heads, KvCache, Schedule, Span};
 use crate::phased::Region;
@@ -240,47 +241,60 @@ impl CausalLm {
         let schedule = Schedule::new(heads, spans, pages.page());
         let sizes = Sizes::new(self, tokens, picked.len(), schedule.partials());
         let threads = self.threads(tokens, picked.len(), context);
-        with_scratch(sizes.all(), |memory: &mut [f32]| {
-            let mut room = Room::new(memory);
-            let region = Region::new();
-            let blocks = Blocks::new(&self.shape, self, tokens, picked.len());
-            let mut buffer =
-                |dim, columns| Rows::new(&region, room.take(dim), Cuts { rows: TOGETHER, columns });
-            let x = buffer(sizes.x, sizes.x.1);
-            let delta = buffer(sizes.x, blocks.hidden);
-            let normed = buffer(sizes.x, sizes.x.1);
-            let q = buffer(sizes.q, blocks.heads * self.shape.head_dim);
-            let gated = buffer(sizes.gated, blocks.ffn);
-            let last = buffer(sizes.last, sizes.x.1);
-            let mut attended = region.share(room.take(sizes.q));
-            let places_of = attended.cut(1, (self.heads.group * self.shape.head_dim).max(1));
-            let mut partials = region.share(room.take(sizes.partials));
-            let partial = partials.cut(1, sizes.partials.1.max(1));
-            let out = Rows::new(&region, out, Cuts { rows: TOGETHER, columns: blocks.vocabulary });
-            let chunk = Chunk {
-                model: self,
-                isa: context.isa,
-                begin,
-                angles: &angles,
-                schedule,
-                lent: pages.lend(&region),
-                spans: &places,
-                blocks,
-                x,
-                delta,
-                normed,
-                q,
-                attended,
-                places: places_of,
-                partials,
-                partial,
-                gated,
-                picked,
-                last,
-                out,
-                reduce,
-            };
-            context.run(region, threads, &chunk)
+        let (floats, words) = sizes.all();
+        with_scratch(floats, |floats: &mut [f32]| {
+            with_scratch(words, |words: &mut [u32]| {
+                let mut memory = Memory { floats: Room::new(floats), words: Room::new(words) };
+                let region = Region::new();
+                let blocks = Blocks::new(self, tokens, picked.len());
+                let mut buffer = |dim, columns| {
+                    Rows::new(&region, memory.floats.take(dim), Cuts { rows: TOGETHER, columns })
+                };
+                let x = buffer(sizes.x, sizes.x.1);
+                let delta = buffer(sizes.x, blocks.hidden);
+                let q = buffer(sizes.q, blocks.heads * self.shape.head_dim);
+                let mut inputs = |rows, width: Width, columns| {
+                    let cuts = Cuts { rows: TOGETHER, columns };
+                    Inputs::new(&region, &mut memory, rows, width, cuts, (self.coding, context.isa))
+                };
+                let normed = inputs(tokens, sizes.normed, sizes.normed.all);
+                let ready =
+                    self.coding.map(|_| inputs(tokens, sizes.ready, sizes.ready.all.max(1)));
+                let gated = inputs(tokens, sizes.gated, blocks.ffn);
+                let last = inputs(picked.len(), sizes.normed, sizes.normed.all);
+                let mut room = memory.floats;
+                let mut attended = region.share(room.take(sizes.q));
+                let places_of = attended.cut(1, (self.heads.group * self.shape.head_dim).max(1));
+                let mut partials = region.share(room.take(sizes.partials));
+                let partial = partials.cut(1, sizes.partials.1.max(1));
+                let out =
+                    Rows::new(&region, out, Cuts { rows: TOGETHER, columns: blocks.vocabulary });
+                let chunk = Chunk {
+                    model: self,
+                    isa: context.isa,
+                    begin,
+                    angles: &angles,
+                    schedule,
+                    lent: pages.lend(&region),
+                    spans: &places,
+                    blocks,
+                    x,
+                    delta,
+                    normed,
+                    q,
+                    attended,
+                    places: places_of,
+                    partials,
+                    partial,
+                    ready,
+                    gated,
+                    picked,
+                    last,
+                    out,
+                    reduce,
+                };
+                context.run(region, threads, &chunk)
+            })?
         })??;
         for piece in pieces {
             pages.advance(piece.slot, piece.tokens.len());
@@ -343,38 +357,56 @@ pub(super) fn chunks(counts: &[usize], slots: &[usize]) -> Vec<Vec<Piece>> {
 
 /// Rows and columns of the buffers of a chunk.
 struct Sizes {
+    tokens: usize,
+    picked: usize,
+    coding: Option<Coding>,
     x: (usize, usize),
     q: (usize, usize),
-    gated: (usize, usize),
-    last: (usize, usize),
+    normed: Width,
+    ready: Width,
+    gated: Width,
     partials: (usize, usize),
 }
 
 impl Sizes {
     fn new(model: &CausalLm, tokens: usize, picked: usize, partials: (usize, usize)) -> Self {
+        let (d, e, coding) = (model.shape.hidden_size, model.shape.head_dim, model.coding);
+        let heads = &model.heads.heads;
         Self {
-            x: (tokens, model.shape.hidden_size),
-            q: (tokens, model.heads.heads.len() * model.shape.head_dim),
-            gated: (tokens, model.ffn.len()),
-            last: (picked, model.shape.hidden_size),
+            tokens,
+            picked,
+            coding,
+            x: (tokens, d),
+            q: (tokens, heads.len() * e),
+            normed: Width::new(0, d, coding),
+            ready: Width::new(heads.start * e, heads.len() * e, coding),
+            gated: Width::new(model.ffn.start, model.ffn.len(), coding),
             partials,
         }
     }
 
-    fn all(&self) -> usize {
-        let Self { x, q, gated, last, partials } = *self;
-        let all = [x, x, x, q, q, gated, last, partials];
-        all.iter().map(|(rows, columns)| rows * columns).sum()
+    /// Numbers and words.
+    fn all(&self) -> (usize, usize) {
+        let Self { tokens, picked, coding, x, q, normed, ready, gated, partials } = *self;
+        let plain = [x, x, q, q, partials].iter().map(|(rows, columns)| rows * columns).sum();
+        let ready = (if coding.is_some() { tokens } else { 0 }, ready);
+        [(tokens, normed), ready, (tokens, gated), (picked, normed)]
+            .into_iter()
+            .map(|(rows, width)| Inputs::size(rows, width, coding))
+            .fold((plain, 0), |all, size| (all.0 + size.0, all.1 + size.1))
     }
 }
 
 impl Blocks {
-    fn new(shape: &ModelShape, model: &CausalLm, tokens: usize, picked: usize) -> Self {
+    fn new(model: &CausalLm, tokens: usize, picked: usize) -> Self {
+        let shape = &model.shape;
         let heads = block(shape.hidden_size, tokens) / shape.head_dim;
+        let ffn = block(2 * shape.hidden_size, tokens);
         Self {
             heads: heads.clamp(1, model.heads.heads.len().max(1)),
             hidden: block(model.ffn.len().max(model.heads.heads.len() * shape.head_dim), tokens),
-            ffn: block(2 * shape.hidden_size, tokens),
+            // Whole runs are one item's.
+            ffn: model.coding.map_or(ffn, |coding| ffn.next_multiple_of(coding.run)),
             vocabulary: block(shape.hidden_size, picked),
         }
     }

@@ -3,10 +3,12 @@
 use std::ops::Range;
 use std::sync::Arc;
 
+use super::inputs::{Coding, Width};
 use super::matrix::{FLOATS, Matrix};
+use super::panels::Cut;
 use super::shape::{HeadShare, ModelShape, Part};
 use super::source::Source;
-use crate::Error;
+use crate::{Context, Error};
 
 /// A matrix, and what is added to its products.
 #[derive(Debug)]
@@ -36,6 +38,8 @@ pub(super) struct Loader<'a> {
     pub(super) part: &'a Part,
     pub(super) heads: &'a HeadShare,
     pub(super) ffn: Range<usize>,
+    pub(super) coding: Option<Coding>,
+    pub(super) context: &'a Context<'a>,
 }
 
 impl Loader<'_> {
@@ -71,7 +75,7 @@ impl Loader<'_> {
     /// A matrix that all have, with a row for each token.
     pub(super) fn vocabulary(&self, name: &str) -> Result<Arc<Matrix>, Error> {
         let shape = [self.shape.vocab_size, self.shape.hidden_size];
-        Ok(Arc::new(Matrix::load(self.source, name, shape, 0..shape[0], 0..shape[1])?))
+        self.matrix(name, shape, 0..shape[0], 0..shape[1])
     }
 
     /// Some outputs of a layer.
@@ -83,9 +87,8 @@ impl Loader<'_> {
         is_biased: bool,
     ) -> Result<Linear, Error> {
         let bias = self.bias(name, shape[0], is_biased)?.map(|bias| bias[rows.clone()].to_vec());
-        let weight = format!("{name}.weight");
-        let weight = Matrix::load(self.source, &weight, shape, rows, 0..shape[1])?;
-        Ok(Linear { weight: Arc::new(weight), bias })
+        let weight = self.matrix(&format!("{name}.weight"), shape, rows, 0..shape[1])?;
+        Ok(Linear { weight, bias })
     }
 
     /// A layer's sums over some inputs. Its bias is added once, by the first rank.
@@ -97,9 +100,21 @@ impl Loader<'_> {
         is_biased: bool,
     ) -> Result<Linear, Error> {
         let bias = self.bias(name, shape[0], is_biased)?.filter(|_| self.part.rank == 0);
-        let weight = format!("{name}.weight");
-        let weight = Matrix::load(self.source, &weight, shape, 0..shape[0], columns)?;
-        Ok(Linear { weight: Arc::new(weight), bias })
+        let weight = self.matrix(&format!("{name}.weight"), shape, 0..shape[0], columns)?;
+        Ok(Linear { weight, bias })
+    }
+
+    fn matrix(
+        &self,
+        name: &str,
+        shape: [usize; 2],
+        rows: Range<usize>,
+        columns: Range<usize>,
+    ) -> Result<Arc<Matrix>, Error> {
+        let width = Width::new(columns.start, columns.len(), self.coding);
+        let run = self.coding.map_or(0, |coding| coding.run);
+        let cut = Cut { shape, rows, columns, lead: width.lead, run };
+        Ok(Arc::new(Matrix::load(self.source, name, &cut, self.context)?))
     }
 
     fn bias(&self, name: &str, length: usize, is_biased: bool) -> Result<Option<Vec<f32>>, Error> {

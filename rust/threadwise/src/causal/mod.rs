@@ -13,8 +13,11 @@
 
 mod cache;
 mod forward;
+mod inputs;
 mod layer;
 mod matrix;
+mod panels;
+mod plain;
 mod program;
 mod rows;
 mod shape;
@@ -30,8 +33,10 @@ use std::sync::Arc;
 
 pub use cache::{Cache, CacheType};
 pub use forward::{Input, Reduce, Wanted};
+use inputs::Coding;
 use layer::{Layer, Loader};
 use matrix::Matrix;
+use shape::gcd;
 pub use shape::{HeadShare, ModelShape, Part};
 use source::Source;
 pub use source::{Packing, ZeroKind};
@@ -48,6 +53,7 @@ pub struct CausalLm {
     part: Part,
     heads: HeadShare,
     ffn: Range<usize>,
+    coding: Option<Coding>,
     frequencies: Frequencies,
     embedding: Option<Arc<Matrix>>,
     layers: Vec<Layer>,
@@ -62,8 +68,8 @@ struct Head {
 }
 
 impl CausalLm {
-    /// Loads a part of the model in a directory, or in a file. Weights with a packing are quantized. Numbers that are
-    /// not are read where the files are mapped.
+    /// Loads a part of the model in a directory, or in a file. Weights with a packing are quantized: they are copied
+    /// into panels, and `inputs` says how inputs meet their codes. Others are read where the files are mapped.
     ///
     /// # Errors
     ///
@@ -80,12 +86,19 @@ impl CausalLm {
         shape.check()?;
         part.check(&shape)?;
         let frequencies = Frequencies::new(shape.head_dim, shape.rope_theta, shape.rope_scaling)?;
+        let coding = coding(packings, inputs)?;
         let source = Source::open(path, packings)?;
         source.refuse_others(&shape)?;
         let (heads, ffn) = (part.heads(&shape), part.share(shape.ffn));
-        let (shape_of, part_of, ffn_of) = (&shape, &part, ffn.clone());
-        let loader =
-            Loader { source: &source, shape: shape_of, part: part_of, heads: &heads, ffn: ffn_of };
+        let loader = Loader {
+            source: &source,
+            shape: &shape,
+            part: &part,
+            heads: &heads,
+            ffn: ffn.clone(),
+            coding,
+            context,
+        };
         let tokens = "model.embed_tokens.weight";
         let is_first = part.layers.start == 0;
         let embedding = is_first.then(|| loader.vocabulary(tokens)).transpose()?;
@@ -106,7 +119,7 @@ impl CausalLm {
         } else {
             None
         };
-        Ok(Self { shape, part, heads, ffn, frequencies, embedding, layers, head })
+        Ok(Self { shape, part, heads, ffn, coding, frequencies, embedding, layers, head })
     }
 
     /// What the whole model is made of.
@@ -156,4 +169,25 @@ impl CausalLm {
         });
         layers + embedding + head
     }
+}
+
+/// How inputs meet the codes of weights that are packed so; none, if none are.
+fn coding(packings: &HashMap<String, Packing>, inputs: Inputs) -> Result<Option<Coding>, Error> {
+    /// Inputs that share a scale, if groups are as long.
+    const RUN: usize = 128;
+    let (mut run, mut unit) = (RUN, RUN);
+    for packing in packings.values() {
+        if !matches!(packing.bits, 2 | 3 | 4 | 8) {
+            let expected = "2, 3, 4 or 8".to_owned();
+            return Err(Error::Count { name: "bits", actual: packing.bits as usize, expected });
+        }
+        let Some(group) = packing.group else { continue };
+        if group == 0 || !group.is_multiple_of(16) {
+            let expected = "a multiple of 16, or -1 for whole rows".to_owned();
+            return Err(Error::Count { name: "group_size", actual: group, expected });
+        }
+        run = gcd(run, group);
+        unit = unit / gcd(unit, group) * group;
+    }
+    Ok((!packings.is_empty()).then_some(Coding { run, unit, inputs }))
 }

@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView2, ArrayView3, ArrayViewMut2, Axis, Slice};
+use ndarray::{Array2, ArrayView3, ArrayViewMut2, Axis, Slice};
 use threadwise_kernels::gate::Gate;
 use threadwise_kernels::norm::AddRmsNorm;
 use threadwise_kernels::rope::Rope;
@@ -10,7 +10,9 @@ use threadwise_runtime::with_scratch;
 
 use super::CausalLm;
 use super::forward::Reduce;
+use super::inputs::{Inputs, Width};
 use super::layer::{Layer, Linear};
+use super::matrix::X;
 use super::rows::Rows;
 use crate::nn::attention::{Lent, Schedule};
 use crate::phased::{Cut, Item, Phased, Shared};
@@ -52,6 +54,8 @@ enum Step {
     Attend,
     /// What they got of several chunks of keys is united.
     Unite,
+    /// Where weights are quantized, that becomes what meets codes.
+    Ready,
     /// Products over heads.
     Out,
     /// They are summed over ranks.
@@ -66,11 +70,12 @@ enum Step {
     DownSum,
 }
 
-const STEPS: [Step; 10] = [
+const STEPS: [Step; 11] = [
     Step::Begin,
     Step::Heads,
     Step::Attend,
     Step::Unite,
+    Step::Ready,
     Step::Out,
     Step::OutSum,
     Step::Middle,
@@ -95,17 +100,19 @@ pub(super) struct Chunk<'a, S> {
     pub(super) x: Rows<'a, f32>,
     /// What is to be added to it.
     pub(super) delta: Rows<'a, f32>,
-    pub(super) normed: Rows<'a, f32>,
+    pub(super) normed: Inputs<'a>,
     pub(super) q: Rows<'a, f32>,
     pub(super) attended: Shared<'a, f32>,
     /// A token's heads of queries that share one of keys.
     pub(super) places: Cut,
     pub(super) partials: Shared<'a, f32>,
     pub(super) partial: Cut,
-    pub(super) gated: Rows<'a, f32>,
+    /// The same, where weights are quantized.
+    pub(super) ready: Option<Inputs<'a>>,
+    pub(super) gated: Inputs<'a>,
     /// Of which tokens logits are wanted.
     pub(super) picked: &'a [usize],
-    pub(super) last: Rows<'a, f32>,
+    pub(super) last: Inputs<'a>,
     pub(super) out: Rows<'a, f32>,
     pub(super) reduce: Option<&'a dyn Reduce>,
 }
@@ -131,12 +138,13 @@ impl<S: Stored> Phased for Chunk<'_, S> {
         };
         match step {
             Step::Begin | Step::Middle => tokens.div_ceil(TOGETHER),
+            Step::Ready => self.ready.as_ref().map_or(0, |_| tokens.div_ceil(TOGETHER)),
             Step::Heads => heads.kv.len() + heads.heads.len().div_ceil(self.blocks.heads),
             Step::Attend => self.schedule.works(),
             Step::Unite => self.schedule.unions(),
             Step::Out | Step::Down => shape.hidden_size.div_ceil(self.blocks.hidden),
             Step::OutSum | Step::DownSum => sums,
-            Step::Gate => self.model.ffn.len().div_ceil(self.blocks.ffn),
+            Step::Gate => self.gated.width().all.div_ceil(self.blocks.ffn),
         }
     }
 
@@ -164,7 +172,12 @@ impl<S: Stored> Phased for Chunk<'_, S> {
                 let place = |span, query, head| self.place(item, span, query, head);
                 self.schedule.unite(item, number, &self.partials, place)
             }
-            Step::Out => self.multiply(item, &weights.o, self.attended.read(item)),
+            Step::Ready => self.make_ready(item),
+            Step::Out => {
+                let plain = || X { floats: self.attended.read(item), lead: 0, coded: None };
+                let x = self.ready.as_ref().map_or_else(plain, |ready| ready.read(item));
+                self.multiply(item, &weights.o, x)
+            }
             Step::OutSum | Step::DownSum => self.sum(item),
             Step::Middle => self.normalize(item, false, &weights.mlp_norm),
             Step::Gate => self.gate(item, weights),
@@ -189,9 +202,13 @@ impl<S: Stored> Chunk<'_, S> {
         let first = item.number() * TOGETHER;
         let mut x = self.x.rows(item, item.number());
         let mut normed = self.normed.rows(item, item.number());
+        let d = self.model.shape.hidden_size;
         let nothing = vec![0.0; if is_begin { weight.len() } else { 0 }];
-        for (i, (mut x, mut y)) in x.rows_mut().into_iter().zip(normed.rows_mut()).enumerate() {
+        let rows = x.rows_mut().into_iter().zip(normed.floats.rows_mut());
+        for (i, (mut x, mut y)) in rows.enumerate() {
             let (Some(x), Some(y)) = (x.as_slice_mut(), y.as_slice_mut()) else { continue };
+            let (y, rest) = y.split_at_mut(d);
+            rest.fill(0.0);
             let token = first + i;
             if !is_begin {
                 let delta = self.delta.read(item);
@@ -208,6 +225,24 @@ impl<S: Stored> Chunk<'_, S> {
             }
             norm.row(x, &nothing, weight, eps, y);
         }
+        normed.code();
+        Ok(())
+    }
+
+    /// What queries got, as quantized weights need it.
+    fn make_ready(&self, item: &Item<'_>) -> Result<(), Error> {
+        let Some(ready) = &self.ready else { return Ok(()) };
+        let Width { lead, columns, .. } = ready.width();
+        let from = self.attended.read(item);
+        let mut to = ready.rows(item, item.number());
+        for (i, mut row) in to.floats.rows_mut().into_iter().enumerate() {
+            let from = from.row(item.number() * TOGETHER + i);
+            let row = row.as_slice_mut().unwrap_or_default();
+            row[..lead].fill(0.0);
+            row[lead..lead + columns].copy_from_slice(from.to_slice().unwrap_or_default());
+            row[lead + columns..].fill(0.0);
+        }
+        to.code();
         Ok(())
     }
 
@@ -287,12 +322,7 @@ impl<S: Stored> Chunk<'_, S> {
     }
 
     /// Some columns of what is to be added.
-    fn multiply(
-        &self,
-        item: &Item<'_>,
-        linear: &Linear,
-        x: ArrayView2<'_, f32>,
-    ) -> Result<(), Error> {
+    fn multiply(&self, item: &Item<'_>, linear: &Linear, x: X<'_>) -> Result<(), Error> {
         let delta = self.delta.columns(item, item.number());
         let first = item.number() * self.blocks.hidden;
         let rows = first..first + delta.ncols();
@@ -310,22 +340,30 @@ impl<S: Stored> Chunk<'_, S> {
     /// Some columns of the feed-forward layer.
     fn gate(&self, item: &Item<'_>, weights: &Layer) -> Result<(), Error> {
         let mut gated = self.gated.columns(item, item.number());
-        let (tokens, columns) = gated.dim();
+        let (tokens, wide) = gated.floats.dim();
+        let Width { lead, columns, .. } = self.gated.width();
+        // Columns of the buffer, and those of them that are not filled up.
         let first = item.number() * self.blocks.ffn;
-        let rows = first..first + columns;
+        let rows = first.max(lead) - lead..(first + wide).min(lead + columns).max(lead) - lead;
+        let (count, before) = (rows.len(), lead.saturating_sub(first).min(wide));
         let x = self.normed.read(item);
-        with_scratch(2 * tokens * columns, |room: &mut [f32]| {
-            let (gates, ups) = room.split_at_mut(tokens * columns);
+        with_scratch(2 * tokens * count, |room: &mut [f32]| {
+            let (gates, ups) = room.split_at_mut(tokens * count);
             for (linear, to) in [(&weights.gate, &mut *gates), (&weights.up, &mut *ups)] {
-                self.linear(linear, x, rows.clone(), matrix(tokens, columns, to))?;
+                self.linear(linear, x, rows.clone(), matrix(tokens, count, to))?;
             }
             let kernel = Gate::new(self.isa);
-            let pairs = gates.chunks_exact(columns).zip(ups.chunks_exact(columns));
-            for (mut y, (gate, up)) in gated.rows_mut().into_iter().zip(pairs) {
-                kernel.swiglu(gate, up, y.as_slice_mut().unwrap_or_default());
+            for (i, mut y) in gated.floats.rows_mut().into_iter().enumerate() {
+                let y = y.as_slice_mut().unwrap_or_default();
+                let place = i * count..(i + 1) * count;
+                y[..before].fill(0.0);
+                kernel.swiglu(&gates[place.clone()], &ups[place], &mut y[before..before + count]);
+                y[before + count..].fill(0.0);
             }
-            Ok(())
-        })?
+            Ok::<_, Error>(())
+        })??;
+        gated.code();
+        Ok(())
     }
 
     /// Rows whose logits are wanted, normalized.
@@ -336,12 +374,15 @@ impl<S: Stored> Chunk<'_, S> {
         let mut rows = self.last.rows(item, item.number());
         let picked = &self.picked[item.number() * TOGETHER..];
         with_scratch(x.ncols(), |sum: &mut [f32]| {
-            for (mut y, &token) in rows.rows_mut().into_iter().zip(picked) {
+            for (mut y, &token) in rows.floats.rows_mut().into_iter().zip(picked) {
                 sum.copy_from_slice(x.row(token).to_slice().unwrap_or_default());
                 let delta = delta.row(token).to_slice().unwrap_or_default();
-                norm.row(sum, delta, &head.norm, eps, y.as_slice_mut().unwrap_or_default());
+                let (y, rest) = y.as_slice_mut().unwrap_or_default().split_at_mut(sum.len());
+                rest.fill(0.0);
+                norm.row(sum, delta, &head.norm, eps, y);
             }
         })?;
+        rows.code();
         Ok(())
     }
 
@@ -367,7 +408,7 @@ impl<S: Stored> Chunk<'_, S> {
     fn linear(
         &self,
         linear: &Linear,
-        x: ArrayView2<'_, f32>,
+        x: X<'_>,
         rows: Range<usize>,
         mut y: ArrayViewMut2<'_, f32>,
     ) -> Result<(), Error> {

@@ -154,7 +154,8 @@ pub struct HeadShare {
     pub group: usize,
 }
 
-fn gcd(a: usize, b: usize) -> usize {
+/// The largest number that divides both.
+pub(super) fn gcd(a: usize, b: usize) -> usize {
     if b == 0 { a } else { gcd(b, a % b) }
 }
 
