@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
-from tests.mistral import MODELS
 
+from mistral import MODELS, SAMPLE
 from threadwise._threadwise import CausalModel
 
 NAMES = ["stdlib-mistral-2.8m", "mistral-window16-tied", "llama-theta1e6-mha"]
@@ -37,9 +37,14 @@ def shape(folder: Path) -> dict[str, Any]:
     }
 
 
+def directory(name: str) -> Path:
+    """Return where a model is."""
+    return SAMPLE if name == SAMPLE.name else MODELS / name
+
+
 def load(name: str, layers: tuple[int, int] | None = None) -> CausalModel:
     """Return a model of `tests/models`, or some of its layers."""
-    folder = MODELS / name
+    folder = directory(name)
     return CausalModel(folder, shape(folder), {}, layers, (1, 0), "float", None)
 
 
@@ -71,7 +76,7 @@ def test_logits_and_greedy_tokens_are_those_of_transformers(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_bits_depend_neither_on_threads_nor_on_stages(name: str) -> None:
     whole, ids = load(name), reference(name)["input_ids"]
-    layers = shape(MODELS / name)["layers"]
+    layers = shape(directory(name))["layers"]
     expected = whole.forward([ids], None, [0], whole.cache(1, 512, "float16"), "all", None, 1)
     for threads in (2, 3, 4):
         cache = whole.cache(1, 512, "float16")
