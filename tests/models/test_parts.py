@@ -147,7 +147,7 @@ def test_layers_that_see_differently_may_be_of_one_stage(tmp_path: Path) -> None
     folder = write(tmp_path / "model", settings, draw_weights(config))
     ids = np.arange(40) % config.vocab_size
 
-    def logits(**options: int) -> Any:
+    def logits(**options: Any) -> Any:
         return tw.models.load(folder, kv_dtype="float32", **options).forward(ids)
 
     expected = logits()

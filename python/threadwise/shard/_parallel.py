@@ -147,8 +147,11 @@ class ParallelConfig:
         >>> chosen.threads, chosen.ranks
         (1, 1)
         """
-        with budget(threads):
-            most, plans = get_num_threads(), _plans(config)
+        most = get_num_threads()
+        if threads is not None:
+            with budget(threads):
+                most = get_num_threads()
+        plans = _plans(config, most)
         layers, hidden = config.num_hidden_layers, config.hidden_size
         share = max(plan.dispatch_seconds for plan in plans)
         alone = layers * sum(plan.serial_seconds for plan in plans)
@@ -226,7 +229,7 @@ class ParallelConfig:
         return TensorParallelConfig(self.ranks, rank).rank
 
 
-def _plans(config: Sizes) -> list[Plan]:
+def _plans(config: Sizes, threads: int) -> list[Plan]:
     """Plan the products of a layer for one token."""
     for name in [name for name in vars(Sizes) if not name.startswith("_")]:
         if not isinstance(getattr(config, name, None), int):
@@ -237,10 +240,9 @@ def _plans(config: Sizes) -> list[Plan]:
     shapes = [(queries, d), (keys, d), (keys, d), (d, queries), (f, d), (f, d), (d, f)]
     # Memory that nobody touches is no memory.
     weights = [np.empty(shape, np.float32) for shape in shapes]
-    most = get_num_threads()
     rows = [np.zeros((1, weight.shape[1]), np.float32) for weight in weights]
     return [
-        explain(linear, row, weight, threads=most)
+        explain(linear, row, weight, threads=threads)
         for row, weight in zip(rows, weights, strict=True)
     ]
 
