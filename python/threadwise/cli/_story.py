@@ -18,7 +18,7 @@ SPREADS: tuple[dict[str, Any], ...] = ({"threads": 1}, {"threads": 2})
 """Ways to compute that give one text."""
 
 
-def tell(*, windows: int = 20, new_tokens: int = 80, rounds: int = 5) -> bool:
+def tell(*, windows: int = 60, new_tokens: int = 80, rounds: int = 5) -> bool:
     """Quantize the sample, and measure and run what comes of it.
 
     Parameters
