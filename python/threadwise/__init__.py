@@ -17,7 +17,7 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import models, parallel, plan, quant, samples, work
+    from threadwise import models, parallel, plan, quant, samples, shard, work
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -54,6 +54,7 @@ __all__ = [
     "reset_work_stats",
     "samples",
     "set_num_threads",
+    "shard",
     "threads",
     "work",
     "work_stats",
@@ -65,6 +66,7 @@ _LATE: dict[str, tuple[str, ...]] = {
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),
     "samples": (),
+    "shard": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
 }
 """What is imported when it is first asked for, so that most programs need not wait for it."""

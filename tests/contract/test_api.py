@@ -37,6 +37,7 @@ PUBLIC = {
         "reset_work_stats",
         "samples",
         "set_num_threads",
+        "shard",
         "threads",
         "work",
         "work_stats",
@@ -85,7 +86,27 @@ PUBLIC = {
         "reset_work_stats",
         "work_stats",
     },
+    tw.shard: {
+        "Communicator",
+        "HeadPlan",
+        "ParallelConfig",
+        "Pipeline",
+        "PipelineConfig",
+        "PipelineReport",
+        "PipelineState",
+        "SelfComm",
+        "TensorParallelConfig",
+        "TensorParallelStrategy",
+        "ThreadComm",
+        "all_reduce_sum",
+        "all_reduce_sum_inplace",
+        "attention_parallel",
+        "column_parallel_linear",
+        "mlp_tensor_parallel",
+        "row_parallel_linear",
+    },
     tw.errors: {
+        "CommunicationError",
         "DTypeError",
         "DomainError",
         "FormatError",
@@ -177,6 +198,18 @@ def test_each_has_the_sections_that_it_needs(name: str) -> None:
     assert first_line.endswith(".")
 
 
+@pytest.mark.parametrize("name", sorted(PUBLIC[tw.shard] - {"Communicator", "PipelineReport"}))
+def test_what_ranks_and_stages_take_is_documented_in_order(name: str) -> None:
+    found = getattr(tw.shard, name)
+    sections, signature = _sections(found), inspect.signature(found)
+    if name in {"SelfComm", "TensorParallelStrategy", "ThreadComm"}:
+        assert sections[""]
+    else:
+        assert {"Parameters", "Raises"} <= set(sections)
+        documented = re.findall(r"^(\w+(?:, \w+)*) : .*$", sections["Parameters"], re.MULTILINE)
+        assert ", ".join(documented).split(", ") == list(signature.parameters)
+
+
 @pytest.mark.parametrize("name", [*CALLABLE, *MODELS])
 def test_each_parameter_is_documented_in_order(name: str) -> None:
     function = (CALLABLE | MODELS)[name]
@@ -202,7 +235,8 @@ def test_each_exception_that_an_operation_raises_is_documented_with_it() -> None
     for operation in OPERATIONS:
         raises = _sections(operation)["Raises"]
         assert {name for name in PUBLIC[tw.errors] if name in raises} == (
-            PUBLIC[tw.errors] - {"FormatError", "StorageError", "ThreadwiseError"}
+            PUBLIC[tw.errors]
+            - {"CommunicationError", "FormatError", "StorageError", "ThreadwiseError"}
         )
 
 

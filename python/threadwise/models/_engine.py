@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from threadwise import _threadwise
 from threadwise._attention import SCALINGS
-from threadwise.errors import DomainError
 from threadwise.models._arguments import whole
+from threadwise.models._parts import Parts, Span, cut
 from threadwise.models.cache import KvCache
 from threadwise.models.config import ModelConfig
 from threadwise.quant.loading import QuantizedModel
@@ -85,17 +85,23 @@ def build(
     StorageError
         If a file cannot be read.
     """
-    for name, parts in (("tensor_parallel", tensor_parallel), ("pipeline_stages", pipeline_stages)):
-        if whole(name, parts, 1) != 1:
-            raise DomainError(f"{name} is {parts}, expected 1: models are computed in one piece")
+    ranks = whole("tensor_parallel", tensor_parallel, 1, 1024)
+    stages = whole("pipeline_stages", pipeline_stages, 1, 1024)
     packed = _packed(path)
-    spans = [
-        _threadwise.CausalModel(
-            path, _shape(config, window), packed, span, (1, 0), activations, threads
-        )
-        for span, window in _spans(config)
+
+    def load(span: Span, rank: int) -> Any:
+        layers, window = span
+        shape, shard = _shape(config, window), (ranks, rank)
+        return _threadwise.CausalModel(path, shape, packed, layers, shard, activations, threads)
+
+    spans = _spans(config)
+    if ranks == stages == 1:
+        return _Spans([load(span, 0) for span in spans])
+    parts = [
+        [[load(span, rank) for rank in range(ranks)] for span in stage]
+        for stage in cut(spans, config, stages)
     ]
-    return _Spans(spans)
+    return Parts(parts, config)
 
 
 class _Spans:
@@ -131,12 +137,10 @@ class _Spans:
         return logits
 
 
-def _spans(config: ModelConfig) -> list[tuple[tuple[int, int] | None, int | None]]:
+def _spans(config: ModelConfig) -> list[Span]:
     """Return layers that see equally much, from where to where, and how much they see."""
     windows, layers = config.sliding_windows, config.num_hidden_layers
     starts = [layer for layer in range(1, layers) if windows[layer] != windows[layer - 1]]
-    if not starts:
-        return [(None, windows[0])]
     return [(span, windows[span[0]]) for span in pairwise([0, *starts, layers])]
 
 

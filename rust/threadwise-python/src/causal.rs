@@ -20,7 +20,7 @@ type Object<'py> = Bound<'py, PyAny>;
 
 /// A part of a model; see `threadwise._threadwise.pyi`.
 #[pyclass(frozen, module = "threadwise._threadwise")]
-pub(crate) struct CausalModel(CausalLm);
+pub(crate) struct CausalModel(pub(crate) CausalLm);
 
 /// Keys and values of sequences.
 #[pyclass(frozen, module = "threadwise._threadwise")]
@@ -110,14 +110,7 @@ impl CausalModel {
         reduce: Option<Py<PyAny>>,
         threads: Option<&Object<'py>>,
     ) -> PyResult<Object<'py>> {
-        let wanted = match rows {
-            "all" => Wanted::All,
-            "last" => Wanted::Last,
-            other => {
-                let expected = "expected 'all' or 'last'";
-                return Err(DomainError::new_err(format!("rows is '{other}', {expected}")));
-            }
-        };
+        let wanted = wanted(rows)?;
         let given = Given::new(inputs, counts)?;
         let counts = given.counts();
         let shape = [self.0.rows(&counts, wanted), self.0.outputs()];
@@ -185,7 +178,7 @@ impl KvCache {
 
 impl KvCache {
     /// The cache, if no other call has it.
-    fn held(&self) -> PyResult<MutexGuard<'_, Cache>> {
+    pub(crate) fn held(&self) -> PyResult<MutexGuard<'_, Cache>> {
         match self.cache.try_lock() {
             Ok(held) => Ok(held),
             Err(TryLockError::Poisoned(held)) => Ok(held.into_inner()),
@@ -206,9 +199,7 @@ enum Given<'py> {
 impl<'py> Given<'py> {
     fn new(inputs: &Object<'py>, counts: Option<Vec<usize>>) -> PyResult<Self> {
         let Some(counts) = counts else {
-            let inputs = inputs.cast::<PyList>()?;
-            let ids: PyResult<Vec<_>> = inputs.iter().map(|ids| tokens(&ids)).collect();
-            return ids.map(Self::Ids);
+            return tokens_of(inputs).map(Self::Ids);
         };
         let hidden = Operand::single("hidden", inputs)?;
         if hidden.shape().len() != 2 {
@@ -241,6 +232,23 @@ impl<'py> Given<'py> {
             }
         })
     }
+}
+
+/// Of which tokens logits are wanted.
+pub(crate) fn wanted(rows: &str) -> PyResult<Wanted> {
+    match rows {
+        "all" => Ok(Wanted::All),
+        "last" => Ok(Wanted::Last),
+        other => {
+            let expected = "expected 'all' or 'last'";
+            Err(DomainError::new_err(format!("rows is '{other}', {expected}")))
+        }
+    }
+}
+
+/// The tokens of each of some sequences.
+pub(crate) fn tokens_of(ids: &Object<'_>) -> PyResult<Vec<Vec<usize>>> {
+    ids.cast::<PyList>()?.iter().map(|ids| tokens(&ids)).collect()
 }
 
 /// The tokens of a sequence.

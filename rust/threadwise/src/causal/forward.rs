@@ -59,12 +59,13 @@ impl Input<'_> {
 }
 
 /// Tokens of one sequence in a chunk.
-struct Piece {
-    slot: usize,
-    sequence: usize,
+pub(super) struct Piece {
+    pub(super) slot: usize,
+    pub(super) sequence: usize,
     /// Which tokens of the sequence, of those that come.
-    tokens: Range<usize>,
-    is_end: bool,
+    pub(super) tokens: Range<usize>,
+    /// Whether no more come.
+    pub(super) is_end: bool,
 }
 
 impl CausalLm {
@@ -131,7 +132,8 @@ impl CausalLm {
         Ok(())
     }
 
-    fn check(
+    /// Refuses what does not fit the model or the cache.
+    pub(super) fn check(
         &self,
         input: Input<'_>,
         counts: &[usize],
@@ -332,7 +334,7 @@ fn picked(chunk: &[Piece], wanted: Wanted) -> Vec<usize> {
 }
 
 /// The tokens of all sequences, one after the other, in chunks.
-fn chunks(counts: &[usize], slots: &[usize]) -> Vec<Vec<Piece>> {
+pub(super) fn chunks(counts: &[usize], slots: &[usize]) -> Vec<Vec<Piece>> {
     let (mut chunks, mut chunk, mut room) = (Vec::new(), Vec::new(), CHUNK);
     for (sequence, (&count, &slot)) in counts.iter().zip(slots).enumerate() {
         let mut first = 0;

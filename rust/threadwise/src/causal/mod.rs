@@ -9,6 +9,7 @@
 //!
 //! `shape` says what a model is made of, and which part of it somebody holds; `source` finds its tensors, `matrix` is
 //! a weight of any type, `layer` has those of one; `cache` the keys and values; `forward` cuts what comes into chunks.
+//! `spread` is a model in parts, which ranks and stages hold.
 
 mod cache;
 mod forward;
@@ -21,6 +22,7 @@ mod program;
 mod rows;
 mod shape;
 mod source;
+pub mod spread;
 #[cfg(test)]
 mod tests;
 

@@ -40,9 +40,9 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// Heads of queries that share a head of keys.
+    /// Heads of queries that share a head of keys; none, if there are no heads.
     fn group(&self) -> usize {
-        self.heads / self.kv_heads
+        self.heads.checked_div(self.kv_heads).unwrap_or(0)
     }
 }
 
@@ -115,6 +115,9 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// More queries than this attend in blocks, each by itself, whatever their number.
+    pub const FEW: usize = ROWS;
+
     /// For these sequences, each named once, in a cache with pages of so many tokens.
     #[must_use]
     pub fn new(heads: Heads, spans: Vec<Span>, page: usize) -> Self {
