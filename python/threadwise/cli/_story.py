@@ -14,7 +14,12 @@ __all__ = ["SPREADS", "tell"]
 SAMPLE = "stdlib-mistral-2.8m"
 BITS = (8, 4, 2)
 PROMPT = "class Queue:\n    def __init__(self"
-SPREADS: tuple[dict[str, Any], ...] = ({"threads": 1}, {"threads": 2})
+SPREADS: tuple[dict[str, Any], ...] = (
+    {"threads": 1},
+    {"threads": 2},
+    {"tensor_parallel": 2},
+    {"pipeline_stages": 2},
+)
 """Ways to compute that give one text."""
 
 
