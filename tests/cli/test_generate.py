@@ -71,6 +71,16 @@ def test_options_are_those_of_the_function() -> None:
     assert found["timings"]["seconds"] > found["timings"]["time_to_first_token"] > 0
 
 
+def test_ranks_and_stages_write_the_same_text() -> None:
+    wishes = ["--prompt", PROMPT, "--max-new-tokens", 8]
+    for spread in (["--tensor-parallel", 2], ["--pipeline-stages", 3]):
+        done = threadwise("generate", SAMPLE, *wishes, *spread)
+        assert (done.returncode, done.stdout) == (0, expected().text + "\n"), done.stderr
+    refused = threadwise("generate", SAMPLE, *wishes, "--pipeline-stages", 7)
+    assert refused.returncode == 2
+    assert "pipeline_stages is 7, expected at most 6, the number of layers" in refused.stderr
+
+
 def test_several_prompts_are_written_together() -> None:
     prompts = ["--prompt", PROMPT, "--prompt", "class A"]
     done = threadwise("generate", SAMPLE, *prompts, "--max-new-tokens", 8)

@@ -14,11 +14,16 @@ __all__ = ["SPREADS", "tell"]
 SAMPLE = "stdlib-mistral-2.8m"
 BITS = (8, 4, 2)
 PROMPT = "class Queue:\n    def __init__(self"
-SPREADS: tuple[dict[str, Any], ...] = ({"threads": 1}, {"threads": 2})
+SPREADS: tuple[dict[str, Any], ...] = (
+    {"threads": 1},
+    {"threads": 2},
+    {"tensor_parallel": 2},
+    {"pipeline_stages": 2},
+)
 """Ways to compute that give one text."""
 
 
-def tell(*, windows: int = 20, new_tokens: int = 80, rounds: int = 5) -> bool:
+def tell(*, windows: int = 60, new_tokens: int = 80, rounds: int = 5) -> bool:
     """Quantize the sample, and measure and run what comes of it.
 
     Parameters
