@@ -30,6 +30,7 @@ pub mod dots;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod number;
+pub mod panels;
 #[cfg(target_arch = "x86_64")]
 mod ranges;
 #[cfg(target_arch = "x86_64")]
