@@ -22,6 +22,7 @@ pub mod quant;
 pub mod rope;
 mod simd;
 pub mod softmax;
+pub mod train;
 
 pub use activation::Activation;
 pub use element::Element;
