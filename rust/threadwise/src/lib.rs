@@ -23,6 +23,7 @@ pub mod nn;
 pub mod phased;
 pub mod quant;
 pub mod store;
+pub mod train;
 pub mod work;
 
 pub use context::Context;
