@@ -8,6 +8,7 @@ mod linalg;
 mod memory;
 mod model;
 mod nn;
+mod operand;
 mod packed;
 mod plain;
 mod plan;
