@@ -53,6 +53,7 @@ __all__ = [
     "reset_work_stats",
     "set_num_threads",
     "threads",
+    "train",
     "work",
     "work_stats",
 ]
@@ -61,6 +62,7 @@ _LATE: dict[str, tuple[str, ...]] = {
     "parallel": (),
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),
+    "train": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
 }
 """What is imported when it is first asked for, so that most programs need not wait for it."""

@@ -16,6 +16,7 @@ mod quant;
 mod quantized;
 mod seam;
 mod threads;
+mod train;
 mod work;
 
 use pyo3::pymodule;
@@ -42,6 +43,11 @@ mod _threadwise {
     use crate::quantized::linear_quantized;
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
+    #[pymodule_export]
+    use crate::train::{
+        aggregate, global_norm, network_each_gradient, network_forward, network_gradients,
+        network_monte_carlo, network_train, optimizer_step,
+    };
     #[pymodule_export]
     use crate::work::{
         distribution, distribution_chunk, distribution_for_attention, distribution_for_matmul,

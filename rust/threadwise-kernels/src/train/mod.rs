@@ -23,6 +23,7 @@ mod loss;
 mod philox;
 mod reduce;
 mod rules;
+#[cfg(test)]
 mod scalar;
 mod step;
 mod terms;

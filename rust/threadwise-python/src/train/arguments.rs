@@ -69,7 +69,9 @@ pub(super) fn writable<'py, T: Number>(
     };
     if array.shape() != shape {
         let actual = array.shape();
-        return Err(ShapeError::new_err(format!("{name} has shape {actual:?}, expected {shape:?}")));
+        return Err(ShapeError::new_err(format!(
+            "{name} has shape {actual:?}, expected {shape:?}"
+        )));
     }
     if !array.is_c_contiguous() || !array.is_aligned() {
         return Err(LayoutError::new_err(format!("{name} is not contiguous by rows")));
@@ -103,7 +105,11 @@ pub(super) fn matrix_mut<T>(view: ArrayViewMutD<'_, T>) -> PyResult<ArrayViewMut
 }
 
 /// Whole numbers below `end`.
-pub(super) fn numbers(name: &'static str, object: &Object<'_>, end: usize) -> PyResult<Array1<i64>> {
+pub(super) fn numbers(
+    name: &'static str,
+    object: &Object<'_>,
+    end: usize,
+) -> PyResult<Array1<i64>> {
     let operand = Operand::whole(name, object)?;
     let numbers = operand.borrow::<i64>()?;
     let numbers: Array1<i64> = numbers.view().iter().copied().collect();

@@ -57,7 +57,9 @@ fn aggregate_of<'py, S: Number + Summand<Sum: Real>>(
     let lent: Vec<&dyn Lent> = sources.iter().map(|source| -> &dyn Lent { source }).collect();
     let (place, mut y) = place::<S>(py, shape, out, &lent)?;
     if weights.len() != sources.len() || operands.iter().any(|it| it.shape() != shape) {
-        return Err(ShapeError::new_err("gradients differ in shape, or in number from their weights"));
+        return Err(ShapeError::new_err(
+            "gradients differ in shape, or in number from their weights",
+        ));
     }
     let views: Vec<_> = sources.iter().map(Borrowed::view).collect();
     let views: Vec<_> = views.iter().map(|view| view.as_standard_layout()).collect();
@@ -184,7 +186,8 @@ fn step_of<'py, T: Float + Summand<Sum = T>>(
             shards.push(operand.borrow::<T>()?);
         }
         if shards.len() != weights.len() || states.len() != optimizer.states() {
-            let sentence = "there are not as many gradients as weights, or states as the optimizer has";
+            let sentence =
+                "there are not as many gradients as weights, or states as the optimizer has";
             return Err(ShapeError::new_err(sentence));
         }
         borrowed.push(all);

@@ -136,7 +136,9 @@ fn expected<'a, T>(
         return Err(sentence());
     }
     if !place.is_standard_layout() {
-        return Err(ShapeError::new_err("out is not contiguous by rows: pass an array from numpy.empty"));
+        return Err(ShapeError::new_err(
+            "out is not contiguous by rows: pass an array from numpy.empty",
+        ));
     }
     place.into_dimensionality().map_err(|_| sentence())
 }
@@ -187,7 +189,8 @@ fn goal<'a, T: Float>(
         }
     };
     if actual != shape || shape[0] == 0 {
-        let sentence = format!("y has shape {actual:?} and x {} rows, expected {shape:?}", shape[0]);
+        let sentence =
+            format!("y has shape {actual:?} and x {} rows, expected {shape:?}", shape[0]);
         return Err(ShapeError::new_err(sentence));
     }
     if matches!(target, Target::Labels(_)) && loss != train::Loss::CrossEntropy {
@@ -320,8 +323,8 @@ fn train_of<'py, T: Float>(
     let x = rows("x", x.view())?;
     let goal = goal(&targets, loss, [x.nrows(), outputs(network)])?;
     let order = order.map(|order| numbers("rows", &order, x.nrows())).transpose()?;
-    let order: Option<Vec<usize>> =
-        order.map(|rows| rows.into_iter().map(|row| usize::try_from(row).unwrap_or_default()).collect());
+    let order: Option<Vec<usize>> = order
+        .map(|rows| rows.into_iter().map(|row| usize::try_from(row).unwrap_or_default()).collect());
     let count = order.as_ref().map_or(x.nrows(), Vec::len);
     let is_alone = order.is_some() || count <= batch;
     if batch == 0 || count == 0 || rates.len() != count.div_ceil(batch) || !is_alone {
@@ -332,11 +335,13 @@ fn train_of<'py, T: Float>(
     }
     let shapes = shapes(network);
     if parameters.len() != shapes.len() || states.len() != optimizer.states() {
-        return Err(ShapeError::new_err("there are not as many parameters or states as belong here"));
+        return Err(ShapeError::new_err(
+            "there are not as many parameters or states as belong here",
+        ));
     }
     let mut lent = Vec::new();
-    for (name, arrays) in
-        std::iter::once(("parameters", parameters)).chain(states.iter().map(|it| ("states", &it[..])))
+    for (name, arrays) in std::iter::once(("parameters", parameters))
+        .chain(states.iter().map(|it| ("states", &it[..])))
     {
         let arrays = arrays.iter().zip(&shapes);
         let lent_now: PyResult<Vec<_>> =

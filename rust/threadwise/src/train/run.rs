@@ -266,7 +266,7 @@ fn compute<T: Real>(
     mut parameters: Vec<Parameters<'_, T>>,
     task: Task<'_, T>,
     mut out: Option<ArrayViewMut2<'_, T>>,
-    gradients: Vec<WeightsMut<'_, T>>,
+    mut gradients: Vec<WeightsMut<'_, T>>,
     (sizes, values): (&Sizes, &mut [T]),
     context: &Context<'_>,
 ) -> Result<Vec<f64>, Error> {
@@ -285,7 +285,7 @@ fn compute<T: Real>(
     };
     let (count, given_layers) = (network.layers(), parameters.len());
     let mut layers = Vec::with_capacity(given_layers);
-    let mut gradients = gradients.into_iter();
+    let mut gradients = gradients.iter_mut().map(WeightsMut::lend);
     for (l, parameters) in parameters.into_iter().enumerate() {
         let [inputs, outputs] = network.extents(l);
         let is_hidden = l + 1 < count;

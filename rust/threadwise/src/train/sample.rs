@@ -63,8 +63,8 @@ pub fn monte_carlo<T: Real>(
             .collect();
         let threads = threads::<T>(network, masked, total, context);
         context.share(&mut items, threads, |(number, out, outcome), _| {
-            let tail =
-                Tail { network, masked, rest, packed: &packed, known, seed, first_row, kernels };
+            let (known, packed) = (known.view(), &packed[..]);
+            let tail = Tail { network, masked, rest, packed, known, seed, first_row, kernels };
             *outcome = tail.run(&kernel, *number * ROWS, out);
         })?;
         items.into_iter().try_for_each(|item| item.2)
@@ -86,10 +86,10 @@ fn pack<T: Real>(kernel: &Kernel<T>, weight: ArrayView2<'_, T>) -> Packed<T> {
 }
 
 /// The layers behind the first mask.
-struct Tail<'a, T> {
+struct Tail<'a, 'w, T: 'static> {
     network: &'a Network,
     masked: usize,
-    rest: &'a [Weights<'a, T>],
+    rest: &'a [Weights<'w, T>],
     packed: &'a [Packed<T>],
     known: ArrayView2<'a, T>,
     seed: u64,
@@ -97,7 +97,7 @@ struct Tail<'a, T> {
     kernels: Kernels<T>,
 }
 
-impl<T: Real> Tail<'_, T> {
+impl<T: Real> Tail<'_, '_, T> {
     /// The outputs of the rows `first` and so on of all samples.
     fn run(
         &self,
