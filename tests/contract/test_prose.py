@@ -13,6 +13,7 @@ ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
     *("docs/index.md", "docs/plan.md", "docs/quantize.md", "docs/threading.md", "docs/work.md"),
+    "docs/training.md",
 ]
 LENGTHS = {"README.md": 150, "ARCHITECTURE.md": 150}
 

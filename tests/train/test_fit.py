@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
+from safetensors.numpy import load_file
 
 import threadwise as tw
 from threadwise.train import (
@@ -187,9 +188,7 @@ def test_a_share_of_the_rows_is_held_out() -> None:
 
 
 def test_tensors_are_those_of_the_format(tmp_path: Path) -> None:
-    from safetensors.numpy import load_file
-
-    tensors = {
+    tensors: dict[str, Any] = {
         "a": np.arange(6.0).reshape(2, 3).T,
         "b": np.float32(2).reshape(()),
         "c": np.ones((0, 2)),
@@ -216,7 +215,7 @@ def test_tensors_are_those_of_the_format(tmp_path: Path) -> None:
 
 
 def test_refuses_what_is_no_checkpoint(tmp_path: Path) -> None:
-    with pytest.raises(tw.errors.StorageError, match="state.json cannot be read"):
+    with pytest.raises(tw.errors.StorageError, match=r"state.json cannot be read"):
         load_checkpoint(tmp_path)
     (tmp_path / "state.json").write_text("{")
     with pytest.raises(tw.errors.FormatError, match="is not JSON"):

@@ -76,7 +76,7 @@ def test_refuses_shards_that_differ() -> None:
         ([a, np.ones(4)], tw.errors.ShapeError, r"shard 1 of gradients has shape \(4,\)"),
         ([a, a.astype(np.float32)], tw.errors.DTypeError, "shard 1 of gradients has dtype float32"),
         ([[a], [a, a]], tw.errors.ShapeError, "shard 1 of gradients has 2 arrays"),
-        ([{"w": a}, {"v": a}], tw.errors.ShapeError, r"expected the names of shard 0, \['w'\]"),
+        ([{"w": a}, {"v": a}], tw.errors.ShapeError, r"expected the names \['w'\] as in shard 0"),
         ([{"w": a}, {"w": np.ones(4)}], tw.errors.ShapeError, r"shard 1 of gradients\['w'\]"),
         ([np.ones(3, int)], tw.errors.DTypeError, "gradients has dtype int64, expected float32"),
     ]
@@ -94,11 +94,14 @@ def test_refuses_shards_that_differ() -> None:
 
 
 def test_clipping_scales_all_gradients_to_the_norm() -> None:
-    gradients = {"w": shards(1, (300, 400), np.float32)[0], "b": [np.float32([3, 4])]}
+    gradients: dict[str, Any] = {
+        "w": shards(1, (300, 400), np.float32)[0],
+        "b": [np.array([3, 4], np.float32)],
+    }
     exact = np.sqrt(np.sum(gradients["w"].astype(float) ** 2) + 25)
     clipped, norm = clip_by_global_norm(gradients, 1.0)
     assert_allclose(norm, exact, rtol=1e-6)
-    assert_allclose(clipped["b"][0], np.float32([3, 4]) / exact, rtol=1e-6)
+    assert_allclose(clipped["b"][0], np.array([3, 4], np.float32) / exact, rtol=1e-6)
     assert_allclose(clip_by_global_norm(clipped, 1e9)[1], 1, rtol=1e-6)
     same, again = clip_by_global_norm(gradients, 1e9, threads=2)
     assert same is gradients
@@ -106,13 +109,13 @@ def test_clipping_scales_all_gradients_to_the_norm() -> None:
     assert clip_by_global_norm([np.full(4, 1e30, np.float32)], 1.0)[1] == pytest.approx(2e30)
     with pytest.raises(tw.errors.DomainError, match="max_norm is 0, expected a positive number"):
         clip_by_global_norm(gradients, 0)
-    with pytest.raises(tw.errors.DomainError, match=r"norm of the gradients is inf, expected finite"):
+    with pytest.raises(tw.errors.DomainError, match="norm of the gradients is inf"):
         clip_by_global_norm([np.array([np.inf])], 1.0)
 
 
 def test_who_comes_first_does_not_matter_to_the_accumulator() -> None:
     gradients = shards(6, (1000,), np.float32)
-    expected = aggregate_gradients(gradients, weights=range(1, 7))  # type: ignore[arg-type]
+    expected = aggregate_gradients(gradients, weights=range(1, 7))
     for order in (range(6), range(5, -1, -1)):
         accumulator = GradientAccumulator(6)
         threads = [
@@ -128,7 +131,7 @@ def test_who_comes_first_does_not_matter_to_the_accumulator() -> None:
         assert accumulator.missing == ()
         assert_array_equal(accumulator.result(), expected)
         accumulator.reset()
-        assert accumulator.missing == (0, 1, 2, 3, 4, 5)
+        assert len(accumulator.missing) == 6
     accumulator.add(1, gradients[1])
     with pytest.raises(tw.errors.DomainError, match="slot 1 is taken"):
         accumulator.add(1, gradients[1])

@@ -1,4 +1,4 @@
-"""Training on the CPU: networks, optimizers, gradients of shards, with the same bits on any number of threads.
+"""Training on the CPU: networks, optimizers, gradients of shards, bits that threads do not change.
 
 `MLP` is a network with exact gradients, `fit` trains it, with checkpoints from which training goes
 on bit for bit. `SGD`, `Adam` and `AdamW` also step parameters of other programs, and
@@ -10,13 +10,14 @@ threads train the same weights, bit for bit.
 """
 
 from threadwise.train.checkpoint import load_checkpoint, save_checkpoint
-from threadwise.train.fit import EarlyStopping, EpochReport, History, fit
+from threadwise.train.fit import fit
 from threadwise.train.gradients import (
     GradientAccumulator,
     aggregate_gradients,
     clip_by_global_norm,
     parallel_gradients,
 )
+from threadwise.train.history import EarlyStopping, EpochReport, History
 from threadwise.train.losses import Huber
 from threadwise.train.mlp import MLP, Gradients
 from threadwise.train.optimizers import SGD, Adam, AdamW, Optimizer

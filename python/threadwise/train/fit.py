@@ -3,7 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -13,73 +13,15 @@ from numpy.typing import NDArray
 from threadwise.errors import DomainError, DTypeError, ShapeError, StorageError
 from threadwise.quant._file import write
 from threadwise.train.checkpoint import load_checkpoint, save_checkpoint
+from threadwise.train.history import EarlyStopping, EpochReport, History
 from threadwise.train.losses import LossLike, value, wanted
 from threadwise.train.mlp import MLP
 from threadwise.train.optimizers import Optimizer
 
-__all__ = ["EarlyStopping", "EpochReport", "History", "fit"]
+__all__ = ["fit"]
 
 _CALL = 0.2
 """Seconds that a call into the engine should take, between which Python hears of Ctrl-C."""
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """What came of an epoch."""
-
-    epoch: int
-    """Its number, from 0."""
-    steps: int
-    """Steps since the beginning of training."""
-    loss: float
-    """The mean of the losses of its batches, each before its step, weighted by their rows."""
-    validation_loss: float | None
-    """The mean loss of the validation rows after it; None without any."""
-    validation_accuracy: float | None
-    """The share of validation rows whose label is the largest output; None without labels."""
-    lr: float
-    """The learning rate of its last step."""
-    seconds: float
-    """How long it took."""
-
-
-@dataclass(frozen=True)
-class EarlyStopping:
-    """Stop when the loss has not become smaller for a while.
-
-    The loss is that of the validation rows, or without any that of the training rows.
-    """
-
-    patience: int = 5
-    """Epochs without a smaller loss after which training stops."""
-    min_delta: float = 0.0
-    """By how much a loss must be smaller to count."""
-    restore_best: bool = True
-    """Whether the model ends with the parameters of its best epoch."""
-
-    def __post_init__(self) -> None:
-        if self.patience < 1 or not self.min_delta >= 0:
-            raise DomainError(
-                f"patience is {self.patience} and min_delta {self.min_delta}, expected 1 or more, "
-                "and 0 or more"
-            )
-
-
-@dataclass
-class History:
-    """What came of a training."""
-
-    epochs: list[EpochReport] = field(default_factory=list)
-    """A report for each epoch, those before a resumption too."""
-    best_epoch: int | None = None
-    """The epoch with the smallest loss, if early stopping looked for it."""
-    stopped_early: bool = False
-    """Whether early stopping, or a callback, ended it before its last epoch."""
-
-    @property
-    def losses(self) -> list[float]:
-        """The training loss of each epoch."""
-        return [report.loss for report in self.epochs]
 
 
 Callback = Callable[[EpochReport], Any]
@@ -176,27 +118,20 @@ def fit(
     if resume and checkpoint is None:
         raise DomainError("resume is True and checkpoint None, expected the folder of a checkpoint")
     run = _Run(model, optimizer, loss, threads)
-    source, held_out = _source(data, validation, run, batch_size, shuffle, seed)
+    source, held_out = _source(data, validation, _Mix(batch_size, shuffle, seed))
     history, best = History(), _Best(early_stopping)
     if resume and checkpoint is not None:
         _restore(Path(checkpoint), model, optimizer, history, best)
     if log is not None:
         _begin_log(Path(log), history)
+    listeners = _Listeners(callbacks, progress, log, checkpoint)
     for epoch in range(len(history.epochs), epochs):
         if history.stopped_early:
             break
-        report = _epoch(epoch, source, held_out, run)
-        history.epochs.append(report)
-        stop = best.note(report, model)
+        history.epochs.append(_epoch(epoch, source, held_out, run))
+        history.stopped_early = best.note(history.epochs[-1], model)
         history.best_epoch = best.epoch
-        stop = any([bool(callback(report) is True) for callback in callbacks]) or stop
-        if progress is not None:
-            progress(report)
-        history.stopped_early = stop
-        if log is not None:
-            _append(Path(log), report)
-        if checkpoint is not None:
-            save_checkpoint(checkpoint, model, optimizer, _extra(history, best), best.parameters)
+        listeners.hear(history, run, best)
     best.restore(model)
     return history
 
@@ -209,6 +144,37 @@ class _Run:
     optimizer: Optimizer
     loss: LossLike
     threads: int | None
+
+
+@dataclass
+class _Mix:
+    """How rows become batches."""
+
+    batch_size: int
+    shuffle: bool
+    seed: int
+
+
+@dataclass
+class _Listeners:
+    """Who hears of each epoch."""
+
+    callbacks: Sequence[Callback]
+    progress: Callback | None
+    log: str | Path | None
+    checkpoint: str | Path | None
+
+    def hear(self, history: History, run: _Run, best: "_Best") -> None:
+        report = history.epochs[-1]
+        for callback in self.callbacks:
+            history.stopped_early = callback(report) is True or history.stopped_early
+        if self.progress is not None:
+            self.progress(report)
+        if self.log is not None:
+            _append(Path(self.log), report)
+        if self.checkpoint is not None:
+            extra = _extra(history, best)
+            save_checkpoint(self.checkpoint, run.model, run.optimizer, extra, best.parameters)
 
 
 def _epoch(epoch: int, source: "_Source", held_out: Any, run: _Run) -> EpochReport:
@@ -247,16 +213,14 @@ _Source = Callable[[int, _Run], Iterable[tuple[float, int]]]
 """Trains with the batches of an epoch, and gives the loss and the rows of each."""
 
 
-def _source(
-    data: Any, validation: Any, run: _Run, batch_size: int, shuffle: bool, seed: int
-) -> tuple[_Source, Any]:
+def _source(data: Any, validation: Any, mix: _Mix) -> tuple[_Source, Any]:
     """Return what trains an epoch, and the rows that are held out."""
     if not (isinstance(data, tuple) and len(data) == 2):
         if not hasattr(data, "__iter__") or isinstance(data, Iterator):
             kind = type(data).__name__
             raise DTypeError(
-                f"data is a {kind}, expected a tuple (x, y), or batches that can be iterated over again "
-                "in each epoch"
+                f"data is a {kind}, expected a tuple (x, y), or batches that can be iterated over "
+                "again in each epoch"
             )
         if isinstance(validation, float):
             raise DomainError("validation is a share, expected rows (x, y) beside batches")
@@ -264,26 +228,21 @@ def _source(
     x, y = np.asarray(data[0]), np.asarray(data[1])
     rows: NDArray[np.int64] = np.arange(len(x))
     if isinstance(validation, float):
-        if not 0 < validation < 1:
-            raise DomainError(f"validation is {validation}, expected a number between 0 and 1")
-        mixed = _order(seed, 2**64 - 1, rows)
-        cut = round(validation * len(rows))
-        if not 0 < cut < len(rows):
-            raise DomainError(f"validation is {validation}, which leaves no rows of {len(rows)}")
-        held, rows = np.sort(mixed[:cut]), np.sort(mixed[cut:])
+        held, rows = _held_out(validation, rows, mix.seed)
         validation = (x[held], y[held])
-    x, target = run.model._operands(x, y, run.loss)
 
     def native(epoch: int, run: _Run) -> Iterator[tuple[float, int]]:
-        order = _order(seed, epoch, rows) if shuffle else rows
-        steps, at = 1, 0
+        order = _order(mix.seed, epoch, rows) if mix.shuffle else rows
+        steps, at, size = 1, 0, mix.batch_size
         while at < len(order):
-            part = order[at : at + steps * batch_size]
+            part = order[at : at + steps * size]
             begin = time.perf_counter()
-            losses = run.model._train(x, target, run.optimizer, part, batch_size, run.threads)
+            losses = run.model.train_batches(
+                x, y, run.optimizer, run.loss, rows=part, batch_size=size, threads=run.threads
+            )
             seconds = time.perf_counter() - begin
             for i, one in enumerate(losses):
-                yield one, min(batch_size, len(part) - i * batch_size)
+                yield one, min(size, len(part) - i * size)
             at += len(part)
             if seconds < _CALL / 2:
                 steps *= 2
@@ -291,10 +250,23 @@ def _source(
     return native, validation
 
 
+def _held_out(
+    share: float, rows: NDArray[np.int64], seed: int
+) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Return the rows that are held out, and the others."""
+    if not 0 < share < 1:
+        raise DomainError(f"validation is {share}, expected a number between 0 and 1")
+    mixed = _order(seed, 2**64 - 1, rows)
+    cut = round(share * len(rows))
+    if not 0 < cut < len(rows):
+        raise DomainError(f"validation is {share}, which leaves no rows of {len(rows)}")
+    return np.sort(mixed[:cut]), np.sort(mixed[cut:])
+
+
 def _batches(data: Any, run: _Run) -> Iterator[tuple[float, int]]:
     for x, y in data:
-        x = np.asarray(x)
-        yield run.model.train_step(x, y, run.optimizer, run.loss, threads=run.threads), len(x)
+        loss = run.model.train_step(x, y, run.optimizer, run.loss, threads=run.threads)
+        yield loss, len(x)
 
 
 def _order(seed: int, epoch: int, rows: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -351,13 +323,12 @@ def _restore(folder: Path, model: MLP, optimizer: Optimizer, history: History, b
         if different:
             name = different[0]
             raise DomainError(
-                f"{name} is {one[name]}, the checkpoint in {folder} has {other.get(name)}: they must be "
-                "equal to go on from it, or train into another folder"
+                f"{name} is {one[name]}, the checkpoint in {folder} has {other.get(name)}: they "
+                "must be equal to go on from it, or train into another folder"
             )
     for name, array in found.model.parameters.items():
         model.parameters[name][...] = array
-    optimizer.steps = found.optimizer.steps
-    optimizer._state = found.optimizer.state
+    optimizer.restore(found.optimizer)
     extra = found.extra
     history.epochs = [EpochReport(**report) for report in extra.get("epochs", [])]
     history.best_epoch = best.epoch = extra.get("best_epoch")

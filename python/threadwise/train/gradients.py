@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from threading import Lock
 from typing import Any, Literal
 
@@ -87,80 +88,74 @@ def aggregate_gradients(
     shares, factor = _shares(weights, len(shards))
     if method not in ("mean", "sum"):
         raise DomainError(f"method is {method!r}, expected 'mean' or 'sum'")
-    factor = factor if method == "mean" else 1.0
-    return _each(shards, shares, factor, out, threads, "gradients", "out")
+    each = _Sum(shares, factor if method == "mean" else 1.0, threads)
+    return each.of(shards, out, "")
 
 
-def _each(
-    shards: list[Any],
-    shares: list[float],
-    factor: float,
-    out: Any,
-    threads: int | None,
-    name: str,
-    out_name: str,
-) -> Any:
-    """Aggregate what is below one name of all shards."""
-    first = shards[0]
-    if isinstance(first, Mapping):
+@dataclass
+class _Sum:
+    """The sum of what is below one name, or one number, of all shards."""
+
+    shares: list[float]
+    factor: float
+    threads: int | None
+
+    def of(self, shards: list[Any], out: Any, name: str) -> Any:
+        first = shards[0]
+        kind: Any
+        if isinstance(first, Mapping):
+            keys, kind = list[Any](first), Mapping
+        elif isinstance(first, list | tuple):
+            keys, kind = list(range(len(first))), (list, tuple)
+        else:
+            return self._of_arrays(shards, out, name)
         for i, shard in enumerate(shards):
-            if not isinstance(shard, Mapping) or set(shard) != set(first):
-                has = sorted(shard) if isinstance(shard, Mapping) else type(shard).__name__
+            if not isinstance(shard, kind) or _keys(shard) != _keys(first):
                 raise ShapeError(
-                    f"shard {i} of {name} has {has}, expected the names of shard 0, {sorted(first)}"
+                    f"shard {i} of gradients{name} has {_entries(shard)}, expected "
+                    f"{_entries(first)} as in shard 0"
                 )
-        if out is not None and (not isinstance(out, Mapping) or set(out) != set(first)):
-            raise ShapeError(f"{out_name} has not the names of {name}, {sorted(first)}")
+        if out is not None and (not isinstance(out, kind) or _keys(out) != _keys(first)):
+            raise ShapeError(f"out{name} has {_entries(out)}, expected {_entries(first)}")
         made = {
-            key: _each(
+            key: self.of(
                 [shard[key] for shard in shards],
-                shares,
-                factor,
                 None if out is None else out[key],
-                threads,
                 f"{name}[{key!r}]",
-                f"{out_name}[{key!r}]",
             )
-            for key in first
+            for key in keys
         }
-        return made if out is None else out
-    if isinstance(first, list | tuple):
-        for i, shard in enumerate(shards):
-            if not isinstance(shard, list | tuple) or len(shard) != len(first):
-                has = f"{len(shard)} arrays" if hasattr(shard, "__len__") else repr(shard)
+        if out is not None:
+            return out
+        return made if kind is Mapping else list(made.values())
+
+    def _of_arrays(self, shards: list[Any], out: Any, name: str) -> Any:
+        arrays = [np.asarray(shard) for shard in shards]
+        first = arrays[0]
+        for i, array in enumerate(arrays):
+            if array.shape != first.shape:
                 raise ShapeError(
-                    f"shard {i} of {name} has {has}, expected {len(first)} arrays as in shard 0"
+                    f"shard {i} of gradients{name} has shape {array.shape}, shard 0 has "
+                    f"{first.shape}: they must be equal"
                 )
-        if out is not None and len(out) != len(first):
-            raise ShapeError(f"{out_name} has {len(out)} arrays, expected {len(first)}")
-        listed = [
-            _each(
-                [shard[j] for shard in shards],
-                shares,
-                factor,
-                None if out is None else out[j],
-                threads,
-                f"{name}[{j}]",
-                f"{out_name}[{j}]",
-            )
-            for j in range(len(first))
-        ]
-        return listed if out is None else out
-    arrays = [np.asarray(shard) for shard in shards]
-    for i, array in enumerate(arrays):
-        if array.shape != arrays[0].shape:
-            raise ShapeError(
-                f"shard {i} of {name} has shape {array.shape}, shard 0 has {arrays[0].shape}: they "
-                "must be equal"
-            )
-        if array.dtype != arrays[0].dtype:
-            raise DTypeError(
-                f"shard {i} of {name} has dtype {array.dtype}, shard 0 has {arrays[0].dtype}: they "
-                "must be equal, nothing is cast silently"
-            )
-    if out is not None and np.shape(out) != arrays[0].shape:
-        raise ShapeError(f"{out_name} has shape {np.shape(out)}, expected {arrays[0].shape}")
-    return _threadwise.aggregate(arrays, shares, factor, out, threads)
+            if array.dtype != first.dtype:
+                raise DTypeError(
+                    f"shard {i} of gradients{name} has dtype {array.dtype}, shard 0 has "
+                    f"{first.dtype}: they must be equal, nothing is cast silently"
+                )
+        if out is not None and np.shape(out) != first.shape:
+            raise ShapeError(f"out{name} has shape {np.shape(out)}, expected {first.shape}")
+        return _threadwise.aggregate(arrays, self.shares, self.factor, out, self.threads)
+
+
+def _keys(entries: Any) -> set[Any]:
+    return set(entries) if isinstance(entries, Mapping) else set(range(len(entries)))
+
+
+def _entries(shard: Any) -> str:
+    if isinstance(shard, Mapping):
+        return f"the names {sorted(shard)}"
+    return f"{len(shard)} arrays" if isinstance(shard, list | tuple) else type(shard).__name__
 
 
 def clip_by_global_norm(
@@ -209,7 +204,7 @@ def clip_by_global_norm(
         return gradients, norm
     if not math.isfinite(norm):
         raise DomainError(f"the norm of the gradients is {norm}, expected finite gradients")
-    return _each([gradients], [1.0], max_norm / norm, None, threads, "gradients", "out"), norm
+    return _Sum([1.0], max_norm / norm, threads).of([gradients], None, ""), norm
 
 
 def _leaves(gradients: Any) -> list[NDArray[Any]]:

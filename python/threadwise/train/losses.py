@@ -16,9 +16,10 @@ NAMES = ("cross_entropy", "mse", "huber", "bce")
 
 @dataclass(frozen=True)
 class Huber:
-    """The Huber loss: half the square of an error up to `delta`, linear beyond, mean over all outputs.
+    """The Huber loss: half the square of an error up to `delta`, linear beyond.
 
-    ``"huber"`` is the same with 1. P. J. Huber, Ann. Math. Statist. 35, 1964.
+    It is the mean over rows and outputs; ``"huber"`` is the same with 1. P. J. Huber, Ann. Math.
+    Statist. 35, 1964.
     """
 
     delta: float = 1.0
@@ -72,7 +73,7 @@ def wanted(y: ArrayLike, loss: LossLike, outputs: int, dtype: np.dtype[Any]) -> 
 
 
 def value(outputs: NDArray[Any], target: Wanted) -> float:
-    """Return the mean loss of outputs, computed in float64: what `MLP.gradients` says of them, too."""
+    """Return the mean loss of outputs, in float64: what `MLP.gradients` says of them, too."""
     z = outputs.astype(np.float64)
     if target.loss == "cross_entropy":
         shifted = z - z.max(axis=1, keepdims=True)

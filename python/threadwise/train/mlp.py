@@ -1,21 +1,18 @@
 """A network of layers: a product, a bias and a function each."""
 
-from collections.abc import Mapping, Sequence
-from types import MappingProxyType
-from typing import Any, Self
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike, DTypeLike, NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from threadwise import _threadwise
 from threadwise.errors import DomainError, DTypeError, ShapeError
+from threadwise.train.layers import Layers
 from threadwise.train.losses import LossLike, Wanted, wanted
 from threadwise.train.optimizers import Optimizer
 
-__all__ = ["ACTIVATIONS", "MLP", "Gradients"]
-
-ACTIVATIONS = ("relu", "gelu", "gelu_tanh", "silu", "tanh", "logistic", "identity")
-"""The functions of hidden layers."""
+__all__ = ["MLP", "Gradients"]
 
 
 class Gradients(dict[str, NDArray[Any]]):
@@ -31,7 +28,7 @@ class Gradients(dict[str, NDArray[Any]]):
         self.loss, self.rows = loss, rows
 
 
-class MLP:
+class MLP(Layers):
     r"""A multilayer perceptron with exact gradients, computed outside of Python's lock.
 
     Layer l gives :math:`h_l = d_l \odot f(h_{l-1} W_l^T + b_l)`, with dropout masks :math:`d_l` in
@@ -85,85 +82,6 @@ class MLP:
     >>> bool(losses[-1] < 0.1)
     True
     """
-
-    def __init__(
-        self,
-        sizes: Sequence[int],
-        activation: str = "relu",
-        dropout: float | Sequence[float] = 0.0,
-        seed: int = 0,
-        dtype: DTypeLike = np.float32,
-    ) -> None:
-        self._sizes = tuple(int(size) for size in sizes)
-        if len(self._sizes) < 2 or min(self._sizes) < 1:
-            raise DomainError(
-                f"sizes is {list(sizes)}, expected at least two positive numbers: inputs, units of "
-                "hidden layers, outputs"
-            )
-        if activation not in ACTIVATIONS:
-            known = ", ".join(repr(name) for name in ACTIVATIONS)
-            raise DomainError(f"activation is {activation!r}, expected one of {known}")
-        self._activation = activation
-        hidden = len(self._sizes) - 2
-        rates = [dropout] * hidden if isinstance(dropout, float | int) else list(dropout)
-        self._dropout = tuple(float(rate) for rate in rates)
-        within = isinstance(dropout, Sequence) or 0 <= dropout < 1
-        if len(rates) != hidden or not within or not all(0 <= p < 1 for p in self._dropout):
-            raise DomainError(
-                f"dropout is {dropout}, expected a number from 0 to less than 1, or one for each of "
-                f"{hidden} hidden layers"
-            )
-        if not 0 <= seed < 2**64:
-            raise DomainError(f"seed is {seed}, expected 0 to 2**64 - 1")
-        self._seed = int(seed)
-        self._dtype = np.dtype(dtype)
-        if self._dtype not in (np.dtype(np.float32), np.dtype(np.float64)):
-            raise DTypeError(f"dtype is {self._dtype}, expected float32 or float64")
-        self._parameters = self._first()
-
-    def _first(self) -> dict[str, NDArray[Any]]:
-        rng = np.random.Generator(np.random.Philox(key=np.array([self._seed, 0], np.uint64)))
-        kin = self._activation in ("relu", "gelu", "gelu_tanh", "silu")
-        made: dict[str, NDArray[Any]] = {}
-        for i, (inputs, outputs) in enumerate(zip(self._sizes, self._sizes[1:], strict=False)):
-            limit = (6 / (inputs if kin else inputs + outputs)) ** 0.5
-            weight = rng.uniform(-limit, limit, (outputs, inputs))
-            made[f"{i}.weight"] = weight.astype(self._dtype)
-            made[f"{i}.bias"] = np.zeros(outputs, self._dtype)
-        return made
-
-    @property
-    def sizes(self) -> tuple[int, ...]:
-        """Inputs, units of hidden layers, outputs."""
-        return self._sizes
-
-    @property
-    def activation(self) -> str:
-        """The function of hidden layers."""
-        return self._activation
-
-    @property
-    def dropout(self) -> tuple[float, ...]:
-        """The share of each hidden layer that is left out."""
-        return self._dropout
-
-    @property
-    def seed(self) -> int:
-        """What first weights and masks are functions of."""
-        return self._seed
-
-    @property
-    def dtype(self) -> np.dtype[Any]:
-        """Of parameters, inputs and outputs."""
-        return self._dtype
-
-    @property
-    def parameters(self) -> Mapping[str, NDArray[Any]]:
-        """The arrays themselves, by name: "0.weight" of (outputs, inputs), "0.bias" of (outputs,), ...
-
-        To change a parameter, write into its array.
-        """
-        return MappingProxyType(self._parameters)
 
     def predict(
         self, x: ArrayLike, *, out: NDArray[Any] | None = None, threads: int | None = None
@@ -230,7 +148,7 @@ class MLP:
         first_row: int = 0,
         threads: int | None = None,
     ) -> NDArray[Any]:
-        """Return the outputs for each row of `x` of many samples, each with dropout masks of its own.
+        """Return the outputs of many samples, each with dropout masks of its own.
 
         What comes before the first mask is computed once. Without dropout all samples are the same.
 
@@ -267,8 +185,8 @@ class MLP:
         """
         if samples < 0 or first_row < 0 or not 0 <= seed < 2**64:
             raise DomainError(
-                f"samples is {samples}, first_row {first_row} and seed {seed}, expected 0 or more, and "
-                "a seed below 2**64"
+                f"samples is {samples}, first_row {first_row} and seed {seed}, expected 0 or more, "
+                "and a seed below 2**64"
             )
         x = self._inputs(x)
         made: NDArray[Any] = _threadwise.network_monte_carlo(
@@ -311,7 +229,7 @@ class MLP:
         """
         x, target = self._operands(x, y, loss)
         value, arrays = _threadwise.network_gradients(
-            self._description(), self._arrays(), x, tuple(target), threads
+            self._description(), self._arrays(), x, target, threads
         )
         return Gradients(dict(zip(self._parameters, arrays, strict=True)), value, len(x))
 
@@ -325,7 +243,7 @@ class MLP:
         """
         x, target = self._operands(x, y, loss)
         arrays = _threadwise.network_each_gradient(
-            self._description(), self._arrays(), x, tuple(target), threads
+            self._description(), self._arrays(), x, target, threads
         )
         return dict(zip(self._parameters, arrays, strict=True))
 
@@ -365,63 +283,73 @@ class MLP:
         LayoutError
             If another call is training the model.
         """
-        x, target = self._operands(x, y, loss)
-        (value,) = self._train(x, target, optimizer, None, max(len(x), 1), threads)
+        (value,) = self.train_batches(x, y, optimizer, loss, threads=threads)
         return value
 
-    def _train(
+    def train_batches(
         self,
-        x: NDArray[Any],
-        target: Wanted,
+        x: ArrayLike,
+        y: ArrayLike,
         optimizer: Optimizer,
-        rows: NDArray[np.int64] | None,
-        batch: int,
-        threads: int | None,
+        loss: LossLike = None,
+        *,
+        rows: NDArray[np.int64] | None = None,
+        batch_size: int | None = None,
+        threads: int | None = None,
     ) -> list[float]:
-        """Make a step with each `batch` of `rows`, or with all rows; return their losses."""
+        """Make a step with each batch of rows, in one call, and return their losses.
+
+        Parameters but those below, and errors, are those of `train_step`.
+
+        Parameters
+        ----------
+        x, y : ndarray
+            All rows.
+        optimizer : Optimizer
+            As for `train_step`.
+        loss : str or Huber, optional
+            As for `train_step`.
+        rows : ndarray of int, shape (n,), optional
+            The numbers of the rows of the first batch, of the second, and so on. By default all
+            rows of `x` are one batch.
+        batch_size : int, optional
+            How many rows a batch has; the last has those that are left. By default all are one
+            batch.
+        threads : int, optional
+            How many threads may take part; bits do not depend on it.
+
+        Returns
+        -------
+        list of float
+            The mean loss of each batch before its step.
+
+        Raises
+        ------
+        DomainError
+            If there is no such row, or `batch_size` is not positive.
+        """
+        x, target = self._operands(x, y, loss)
+        if rows is None and batch_size is not None:
+            rows = np.arange(len(x))
+        count = len(x) if rows is None else len(rows)
+        batch = count if batch_size is None else batch_size
+        if batch < 1:
+            raise DomainError(f"there are {count} rows in batches of {batch}, expected 1 or more")
         optimizer.remember(self._parameters)
-        steps = 1 if rows is None else -(-len(rows) // batch)
         first = optimizer.steps
-        rates = [optimizer.schedule(first + i) for i in range(steps)]
+        rates = [optimizer.schedule(first + i) for i in range(-(-count // batch))]
         states = list(zip(*(optimizer.state[name] for name in self._parameters), strict=True))
         losses: list[float] = _threadwise.network_train(
             self._description(),
             self._arrays(),
             [list(state) for state in states],
             x,
-            tuple(target),
+            target,
             (rows, batch, optimizer.settings(), rates, optimizer.clip_norm, first),
             threads,
         )
-        optimizer.steps += steps
+        optimizer.steps += len(losses)
         return losses
-
-    def copy(self) -> Self:
-        """Return a model with the same settings and parameters, in memory of its own."""
-        other = type(self)(self._sizes, self._activation, self._dropout, self._seed, self._dtype)
-        for name, array in other._parameters.items():
-            array[...] = self._parameters[name]
-        return other
-
-    def describe(self) -> dict[str, Any]:
-        """Return the arguments that make such a model: what a checkpoint keeps besides parameters."""
-        return {
-            "sizes": list(self._sizes),
-            "activation": self._activation,
-            "dropout": list(self._dropout),
-            "seed": self._seed,
-            "dtype": self._dtype.name,
-        }
-
-    def __repr__(self) -> str:
-        settings = ", ".join(f"{k}={v!r}" for k, v in self.describe().items() if k != "sizes")
-        return f"MLP({list(self._sizes)}, {settings})"
-
-    def _description(self) -> tuple[list[int], str, list[float], int]:
-        return list(self._sizes), self._activation, list(self._dropout), self._seed
-
-    def _arrays(self) -> list[NDArray[Any]]:
-        return list(self._parameters.values())
 
     def _inputs(self, x: ArrayLike) -> NDArray[Any]:
         x = np.asarray(x)
@@ -432,7 +360,7 @@ class MLP:
         if x.dtype.kind == "f" and x.dtype.itemsize > self._dtype.itemsize:
             raise DTypeError(
                 f"x has dtype {x.dtype}, expected {self._dtype} like the model: nothing is cast "
-                f"silently, pass x.astype({self._dtype.name!r}) or make a model with dtype=numpy.float64"
+                f"silently, pass x.astype({self._dtype.name!r}), or make a model of float64"
             )
         return x
 

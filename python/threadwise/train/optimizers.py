@@ -43,7 +43,7 @@ class Optimizer:
 
     @property
     def state(self) -> dict[str, list[NDArray[Any]]]:
-        """What it remembers: for each parameter, arrays of its shape; empty before the first step."""
+        """What it remembers: arrays of each parameter's shape; nothing before the first step."""
         return self._state
 
     def step(
@@ -127,9 +127,14 @@ class Optimizer:
         ours = {name: [a.shape for a in arrays] for name, arrays in self._state.items()}
         if ours != {name: [a.shape] * self._slots for name, a in parameters.items()}:
             raise ShapeError(
-                "the optimizer has stepped parameters of other names or shapes, expected those that it "
-                "stepped first: make a new one for each model"
+                "the optimizer has stepped parameters of other names or shapes, expected those "
+                "that it stepped first: make a new one for each model"
             )
+
+    def restore(self, other: "Optimizer") -> None:
+        """Take over the count of steps and the memory of another optimizer of the same settings."""
+        self.steps = other.steps
+        self._state = other.state
 
     def settings(self) -> tuple[str, list[float], bool, int]:
         """Return the settings of the next step, as the engine takes them."""
@@ -283,7 +288,7 @@ class AdamW(Adam):
 def optimizer(description: Mapping[str, Any]) -> Optimizer:
     """Return the optimizer that `Optimizer.describe` said this of, with nothing in its memory."""
     settings = dict(description)
-    kinds: dict[str, type[SGD] | type[Adam]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
+    kinds: dict[str, type[SGD | Adam]] = {"SGD": SGD, "Adam": Adam, "AdamW": AdamW}
     kind, steps = kinds[settings.pop("kind")], settings.pop("steps")
     made = kind(schedule(settings.pop("lr")), **settings)
     made.steps = steps

@@ -45,7 +45,8 @@ class ConstantRate(Schedule):
         if not (self.lr >= 0 and math.isfinite(self.lr)):
             raise DomainError(f"lr is {self.lr}, expected a finite number, 0 or more")
 
-    def __call__(self, step: int) -> float:
+    def __call__(self, step: int) -> float:  # noqa: ARG002, the same at every step
+        """Return the rate."""
         return self.lr
 
 
@@ -61,6 +62,7 @@ class StepRate(Schedule):
         _positive(lr=self.lr, every=self.every, factor=self.factor)
 
     def __call__(self, step: int) -> float:
+        """Return the rate of step `step`, the first being 0."""
         return float(self.lr * self.factor ** (step // self.every))
 
 
@@ -80,6 +82,7 @@ class CosineRate(Schedule):
         _positive(lr=self.lr, steps=self.steps)
 
     def __call__(self, step: int) -> float:
+        """Return the rate of step `step`, the first being 0."""
         share = min(step / self.steps, 1.0)
         return self.final + (self.lr - self.final) * (1 + math.cos(math.pi * share)) / 2
 
@@ -99,6 +102,7 @@ class WarmupRate(Schedule):
         _positive(steps=self.steps)
 
     def __call__(self, step: int) -> float:
+        """Return the rate of step `step`, the first being 0."""
         if step < self.steps:
             return self.after(0) * (step + 1) / self.steps
         return self.after(step - self.steps)
@@ -127,6 +131,7 @@ class OneCycleRate(Schedule):
             raise DomainError(f"rise is {self.rise}, expected a number between 0 and 1")
 
     def __call__(self, step: int) -> float:
+        """Return the rate of step `step`, the first being 0."""
         top = self.rise * self.steps
         if step < top:
             low, high, share = self.lr / self.start, self.lr, step / top

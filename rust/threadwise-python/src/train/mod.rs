@@ -1,7 +1,9 @@
 //! Documented in `threadwise.train`: gradients of shards here, networks in `network`.
 
 mod arguments;
+mod held;
 mod network;
+mod outputs;
 
 use half::{bf16, f16};
 use pyo3::prelude::*;
@@ -11,9 +13,8 @@ use threadwise::train::{self, ELEMENT, Merge, Parameter, State, Summand, Terms};
 use crate::dtype::{Factor, Float, Kind, Number};
 use crate::seam::{Borrowed, Lent, Operand, ShapeError, compute, place};
 
-pub(crate) use network::{
-    network_each_gradient, network_forward, network_gradients, network_monte_carlo, network_train,
-};
+pub(crate) use network::{network_each_gradient, network_gradients, network_train};
+pub(crate) use outputs::{network_forward, network_monte_carlo};
 
 use arguments::{Settings, optimizer, writable};
 

@@ -1,147 +1,22 @@
-//! Networks of layers: outputs, gradients, steps, samples.
+//! Gradients of networks, and steps.
 
-use numpy::ndarray::ArrayViewMut2;
 use numpy::{PyArrayMethods, PyReadwriteArrayDyn};
 use pyo3::prelude::*;
 use pyo3::types::PyList;
-use threadwise::train::{
-    self, Course, Goal, Network, Sample, Target, Trained, Weights, WeightsMut,
-};
+use threadwise::train::{self, Course, Goal, Network, Target, Trained, WeightsMut};
 
 use super::arguments::{
-    Description, Settings, Targets, loss, matrix, matrix_mut, network, numbers, optimizer, rows,
-    targets, writable,
+    Description, Settings, Targets, loss, matrix_mut, network, numbers, optimizer, rows, targets,
+    writable,
 };
+use super::held::{Held, inputs, kind, outputs, shapes};
 use crate::dtype::{Float, Kind};
-use crate::seam::{Borrowed, DomainError, Operand, ShapeError, compute, place, result};
+use crate::seam::{Borrowed, DomainError, ShapeError, compute, result};
 
 type Object<'py> = Bound<'py, PyAny>;
 
 /// The target, whether it is labels, and the loss with its number.
 type Wanted<'py> = (Object<'py>, bool, String, f64);
-
-/// Weights and biases in turn, borrowed.
-struct Held<'py, T: Float>(Vec<Borrowed<'py, T>>);
-
-impl<'py, T: Float> Held<'py, T> {
-    fn new(network: &Network, parameters: &[Object<'py>]) -> PyResult<Self> {
-        let mut held = Vec::with_capacity(parameters.len());
-        for (parameter, shape) in parameters.iter().zip(shapes(network)) {
-            let operand = Operand::new("parameters", parameter)?;
-            if operand.shape() != shape {
-                let actual = operand.shape();
-                let sentence = format!("a parameter has shape {actual:?}, expected {shape:?}");
-                return Err(ShapeError::new_err(sentence));
-            }
-            held.push(operand.borrow::<T>()?);
-        }
-        if held.len() != 2 * network.layers() {
-            return Err(ShapeError::new_err("a layer has a weight and a bias"));
-        }
-        Ok(Self(held))
-    }
-
-    fn weights(&self) -> PyResult<Vec<Weights<'_, T>>> {
-        self.0
-            .chunks_exact(2)
-            .map(|pair| {
-                let (weight, bias) = (matrix(pair[0].view())?, matrix(pair[1].view())?);
-                Ok(Weights { weight, bias })
-            })
-            .collect()
-    }
-}
-
-/// The shapes of weights and biases in turn.
-fn shapes(network: &Network) -> Vec<Vec<usize>> {
-    let pair = |pair: &[usize]| [vec![pair[1], pair[0]], vec![pair[1]]];
-    network.sizes.windows(2).flat_map(pair).collect()
-}
-
-fn kind(parameters: &[Object<'_>]) -> PyResult<Kind> {
-    match parameters.first() {
-        Some(first) => Ok(Operand::new("parameters", first)?.kind),
-        None => Err(ShapeError::new_err("a network has parameters")),
-    }
-}
-
-/// The inputs, of as many columns as the network takes.
-fn inputs<'py, T: Float>(network: &Network, x: &Object<'py>) -> PyResult<Borrowed<'py, T>> {
-    let operand = Operand::new("x", x)?;
-    let (shape, columns) = (operand.shape(), network.sizes[0]);
-    if shape.len() != 2 || shape[1] != columns {
-        let sentence = format!("x has shape {shape:?}, expected (rows, {columns})");
-        return Err(ShapeError::new_err(sentence));
-    }
-    operand.borrow::<T>()
-}
-
-/// Outputs, without masks or with those of a sample: seed, number, first row.
-#[pyfunction]
-#[pyo3(signature = (description, parameters, x, sample, out, threads, /))]
-pub(crate) fn network_forward<'py>(
-    py: Python<'py>,
-    description: Description,
-    parameters: Vec<Object<'py>>,
-    x: &Object<'py>,
-    sample: Option<(u64, u64, usize)>,
-    out: Option<&Object<'py>>,
-    threads: Option<&Object<'py>>,
-) -> PyResult<Object<'py>> {
-    let network = network(description)?;
-    match kind(&parameters)? {
-        Kind::F32 => forward_of::<f32>(py, &network, &parameters, x, sample, out, threads),
-        Kind::F64 => forward_of::<f64>(py, &network, &parameters, x, sample, out, threads),
-    }
-}
-
-fn forward_of<'py, T: Float>(
-    py: Python<'py>,
-    network: &Network,
-    parameters: &[Object<'py>],
-    x: &Object<'py>,
-    sample: Option<(u64, u64, usize)>,
-    out: Option<&Object<'py>>,
-    threads: Option<&Object<'py>>,
-) -> PyResult<Object<'py>> {
-    let held = Held::<T>::new(network, parameters)?;
-    let (weights, x) = (held.weights()?, inputs::<T>(network, x)?);
-    let view = rows("x", x.view())?;
-    let shape = [view.nrows(), outputs(network)];
-    let (place, mut y) = place::<T>(py, &shape, out, &[&x])?;
-    let y = expected(y.as_array_mut(), &shape)?;
-    let sample = sample.map(|(seed, number, first_row)| Sample { seed, number, first_row });
-    if view.nrows() == 0 {
-        return Ok(place);
-    }
-    let work = network.multiply_adds().saturating_mul(view.nrows());
-    compute(py, threads, work, move |context| {
-        train::forward(network, weights, view, sample, y, context)
-    })?;
-    Ok(place)
-}
-
-fn outputs(network: &Network) -> usize {
-    network.sizes[network.layers()]
-}
-
-/// A place for a result, if it has this shape.
-fn expected<'a, T>(
-    place: numpy::ndarray::ArrayViewMutD<'a, T>,
-    shape: &[usize],
-) -> PyResult<ArrayViewMut2<'a, T>> {
-    let actual = place.shape().to_vec();
-    let sentence = || ShapeError::new_err(format!("out has shape {actual:?}, expected {shape:?}"));
-    if place.shape() != shape {
-        return Err(sentence());
-    }
-    if !place.is_standard_layout() {
-        return Err(ShapeError::new_err(
-            "out is not contiguous by rows: pass an array from numpy.empty",
-        ));
-    }
-    place.into_dimensionality().map_err(|_| sentence())
-}
 
 /// What the passes backwards have in common.
 struct Backward<'py, T: Float> {
@@ -372,49 +247,4 @@ fn train_of<'py, T: Float>(
         let course = Course { optimizer, rates: &rates, clip, time };
         train::train(network, trained, x, order.as_deref(), batch, goal, course, context)
     })
-}
-
-/// Outputs of samples, each with masks of its own, one below the other.
-#[pyfunction]
-#[pyo3(signature = (description, parameters, x, samples, seed, first_row, threads, /))]
-#[expect(clippy::too_many_arguments, reason = "those of the Python function")]
-pub(crate) fn network_monte_carlo<'py>(
-    py: Python<'py>,
-    description: Description,
-    parameters: Vec<Object<'py>>,
-    x: &Object<'py>,
-    samples: usize,
-    seed: u64,
-    first_row: usize,
-    threads: Option<&Object<'py>>,
-) -> PyResult<Object<'py>> {
-    let network = network(description)?;
-    let draw = (samples, seed, first_row);
-    match kind(&parameters)? {
-        Kind::F32 => monte_carlo_of::<f32>(py, &network, &parameters, x, draw, threads),
-        Kind::F64 => monte_carlo_of::<f64>(py, &network, &parameters, x, draw, threads),
-    }
-}
-
-fn monte_carlo_of<'py, T: Float>(
-    py: Python<'py>,
-    network: &Network,
-    parameters: &[Object<'py>],
-    x: &Object<'py>,
-    (samples, seed, first_row): (usize, u64, usize),
-    threads: Option<&Object<'py>>,
-) -> PyResult<Object<'py>> {
-    let held = Held::<T>::new(network, parameters)?;
-    let (weights, x) = (held.weights()?, inputs::<T>(network, x)?);
-    let view = rows("x", x.view())?;
-    let shape = [samples.saturating_mul(view.nrows()), outputs(network)];
-    let made = result::<T>(py, &shape)?;
-    let mut lent = made.readwrite();
-    let y = expected(lent.as_array_mut(), &shape)?;
-    let work = network.multiply_adds().saturating_mul(shape[0]);
-    compute(py, threads, work, move |context| {
-        train::monte_carlo(network, weights, view, (seed, first_row), y, context)
-    })?;
-    drop(lent);
-    Ok(made.into_any())
 }

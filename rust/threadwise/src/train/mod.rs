@@ -6,6 +6,7 @@
 
 mod aggregate;
 mod backward;
+mod buffers;
 mod cuts;
 mod forward;
 mod network;
