@@ -195,7 +195,7 @@ def test_samples_are_whole_passes_bit_for_bit(dropout: Any, activation: str) -> 
     parts = [model.monte_carlo(x[:5], 25, seed=4), model.monte_carlo(x[5:], 25, 4, first_row=5)]
     assert_array_equal(np.concatenate(parts, axis=1), samples)
     is_random = np.any(np.asarray(dropout) > 0)
-    assert (samples.std(axis=0).max() > 0) == is_random
+    assert (np.ptp(samples, axis=0).max() > 0) == is_random
     if is_random:
         assert not np.array_equal(model.monte_carlo(x, 25, seed=5), samples)
 
@@ -209,7 +209,7 @@ def test_threads_are_as_many_as_were_asked_for() -> None:
         for _ in range(5):
             model.train_step(x, labels, optimizer, threads=threads)
         busy = [w for w in tw.work_stats().workers if w.tasks_home + w.tasks_stolen]
-        assert 1 <= len(busy) <= threads
+        assert len(busy) <= (threads if threads > 1 else 0), "one thread is the plain loop"
 
 
 @pytest.mark.parametrize(
@@ -233,6 +233,7 @@ def test_refuses_settings_that_make_no_network(arguments: Any, match: str) -> No
 def test_refuses_rows_that_do_not_fit() -> None:
     model = MLP([4, 3])
     x, labels, values = rows(5, model)
+    labels[0] = 2
     before = {name: array.copy() for name, array in model.parameters.items()}
     optimizer = SGD(1.0)
     cases: list[tuple[Any, Any, Any, Any, str]] = [
@@ -258,7 +259,7 @@ def test_refuses_rows_that_do_not_fit() -> None:
             labels + 1,
             None,
             tw.errors.DomainError,
-            r"y\[\d\] is 3, expected whole numbers from 0 to 2",
+            r"y\[0\] is 3, expected whole numbers from 0 to 2",
         ),
         (
             x,
