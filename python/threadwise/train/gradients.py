@@ -143,8 +143,8 @@ class _Sum:
                     f"shard {i} of gradients{name} has dtype {array.dtype}, shard 0 has "
                     f"{first.dtype}: they must be equal, nothing is cast silently"
                 )
-        if out is not None and np.shape(out) != first.shape:
-            raise ShapeError(f"out{name} has shape {np.shape(out)}, expected {first.shape}")
+        if isinstance(out, np.ndarray) and out.shape != first.shape:
+            raise ShapeError(f"out{name} has shape {out.shape}, expected {first.shape}")
         return _threadwise.aggregate(arrays, self.shares, self.factor, out, self.threads)
 
 
