@@ -35,6 +35,7 @@ class Optimizer:
         self.clip_norm = clip_norm
         self.steps = 0
         self._state: dict[str, list[NDArray[Any]]] = {}
+        self._stepped: Arrays | None = None
 
     @property
     def lr(self) -> float:
@@ -119,6 +120,8 @@ class Optimizer:
         ShapeError
             If the optimizer belongs to parameters of other names or shapes.
         """
+        if parameters is self._stepped:
+            return
         if not self._state:
             self._state = {
                 name: [np.zeros_like(array, order="C") for _ in range(self._slots)]
@@ -130,11 +133,13 @@ class Optimizer:
                 "the optimizer has stepped parameters of other names or shapes, expected those "
                 "that it stepped first: make a new one for each model"
             )
+        self._stepped = parameters
 
     def restore(self, other: "Optimizer") -> None:
         """Take over the count of steps and the memory of another optimizer of the same settings."""
         self.steps = other.steps
         self._state = other.state
+        self._stepped = None
 
     def settings(self) -> tuple[str, list[float], bool, int]:
         """Return the settings of the next step, as the engine takes them."""
@@ -142,7 +147,7 @@ class Optimizer:
 
     def describe(self) -> dict[str, Any]:
         """Return all but `state`, with the name under "kind": what a checkpoint keeps of it."""
-        own = {k: v for k, v in vars(self).items() if k not in {"_state", "schedule"}}
+        own = {k: v for k, v in vars(self).items() if k[0] != "_" and k != "schedule"}
         return {"kind": type(self).__name__, "lr": self.schedule.describe(), **own}
 
     def __repr__(self) -> str:
