@@ -106,6 +106,8 @@ pub(crate) trait Arithmetic: Lanes {
     fn mul(self, other: Self) -> Self;
     /// `self / other`.
     fn div(self, other: Self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
     /// The larger of both; `other` where either is NaN.
     fn max(self, other: Self) -> Self;
     /// The smaller of both; `other` where either is NaN.
