@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PAGES = ["README.md", "docs/index.md", "docs/plan.md", "docs/threading.md", "docs/work.md"]
+DOCS = ("index", "plan", "quantization", "threading", "work")
+PAGES = ["README.md", *(f"docs/{name}.md" for name in DOCS)]
 LENGTHS = {"README.md": 150, "ARCHITECTURE.md": 120}
 
 

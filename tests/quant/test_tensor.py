@@ -72,7 +72,8 @@ def test_borrows_read_only_memory_maps_of_any_sign(tmp_path: Path) -> None:
     assert_array_equal(np.asarray(mapped), np.asarray(q))
     moved = np.zeros(codes.nbytes + 1, np.uint8)[1:].view(np.uint32).reshape(codes.shape)
     moved[...] = q.codes
-    assert q == QuantizedTensor(moved, q.scales, q.zero_points, shape=q.shape, bits=4, group_size=16)
+    parts = moved, q.scales, q.zero_points
+    assert q == QuantizedTensor(*parts, shape=q.shape, bits=4, group_size=16)
 
 
 def test_says_what_it_is() -> None:
@@ -116,8 +117,14 @@ def test_equal_contents_are_equal() -> None:
     ("change", "sentence"),
     [
         ({"codes": np.zeros((3, 2), np.uint32)}, r"^codes has shape \(3, 2\), expected \(3, 1\)$"),
-        ({"scales": np.zeros((3, 1), np.float16)}, r"^scales has shape \(3, 1\), expected \(3, 0\)"),
-        ({"zero_points": np.zeros((3, 1), np.uint32)}, r"^zero_points has shape \(3, 1\), expected"),
+        (
+            {"scales": np.zeros((3, 1), np.float16)},
+            r"^scales has shape \(3, 1\), expected \(3, 0\)",
+        ),
+        (
+            {"zero_points": np.zeros((3, 1), np.uint32)},
+            r"^zero_points has shape \(3, 1\), expected",
+        ),
         ({"zero_points": np.zeros((1, 1), np.float16)}, r"^zero_points has shape \(1, 1\), expect"),
         ({"shape": ()}, r"^shape is \(\), expected at least one extent, none negative$"),
         ({"shape": (3, -1)}, r"^shape is \(3, -1\), expected at least one extent"),
@@ -162,20 +169,21 @@ def test_refuses_other_types(change: dict[str, Any], sentence: str) -> None:
 
 def test_refuses_places_that_do_not_fit() -> None:
     q = tw.quant.quantize(normal((3, 40)))
-    with pytest.raises(tw.errors.ShapeError, match=r"^out has shape \(40, 3\), expected \(3, 40\)$"):
+    with pytest.raises(
+        tw.errors.ShapeError, match=r"^out has shape \(40, 3\), expected \(3, 40\)$"
+    ):
         q.dequantize(np.empty((40, 3), np.float32))
     with pytest.raises(tw.errors.DTypeError, match=r"^out has dtype <f8, expected float32"):
         q.dequantize(np.empty((3, 40)))
     with pytest.raises(tw.errors.DTypeError, match=r"^dtype is float64, expected float32, float16"):
         q.dequantize(dtype=np.float64)
+    large = tw.quant.quantize(normal((3, 40)) * np.float32(1e6))
+    memory = np.zeros((3, 40), np.float32)
+    memory[:, :2] = large.scales
+    parts = large.codes, memory[:, :2], large.zero_points
+    sharing = QuantizedTensor(*parts, shape=(3, 40), bits=4, group_size=32)
     with pytest.raises(tw.errors.LayoutError, match=r"^out overlaps scales in memory"):
-        q32 = tw.quant.quantize(normal((3, 40)) * np.float32(1e6))
-        memory = np.zeros((3, 40), np.float32)
-        scales = memory[:, :2]
-        scales[...] = q32.scales
-        QuantizedTensor(
-            q32.codes, scales, q32.zero_points, shape=(3, 40), bits=4, group_size=32
-        ).dequantize(memory)
+        sharing.dequantize(memory)
     with pytest.raises(ValueError, match=r"^a quantized tensor has no array to share, expected"):
         np.asarray(q, copy=False)
     with pytest.raises(tw.errors.DomainError, match=r"^threads is 0, expected"):

@@ -1,29 +1,22 @@
-"""Arrays of weights in few bits, and how they are made."""
+"""Weights in few bits, as arrays."""
 
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
 from threadwise._threadwise import dequantize as _dequantize
-from threadwise._threadwise import quantize as _quantize
 from threadwise.errors import DTypeError, ShapeError
-from threadwise.quant._arguments import METHODS, ZERO_POINTS, bits_of, group_of, word_of
+from threadwise.quant._arguments import bits_of, group_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["Method", "QuantizedTensor", "ZeroPoint", "quantize"]
-
-Method: TypeAlias = Literal["minmax", "mse"]
-"""The names of the ways to find scales."""
-
-ZeroPoint: TypeAlias = Literal["float", "integer"]
-"""The names of the kinds of zero points."""
+__all__ = ["QuantizedTensor"]
 
 _DTYPES = ("float32", "float16", "bfloat16")
 
@@ -31,8 +24,8 @@ _DTYPES = ("float32", "float16", "bfloat16")
 class QuantizedTensor:
     """A weight whose numbers are codes of a few bits, in groups that share a scale.
 
-    `threadwise.quant.quantize` makes it of a weight; the constructor makes it of arrays, for example
-    of memory maps of a file. It never changes the arrays, and copies none that is aligned.
+    `threadwise.quant.quantize` makes it of a weight; the constructor makes it of arrays, such as
+    memory maps of a file. It never changes the arrays, and copies none that is aligned.
 
     Parameters
     ----------
@@ -70,8 +63,8 @@ class QuantizedTensor:
 
     Notes
     -----
-    Values are computed in float32, with one rounding: a minimum is added in the same step. Then they
-    are rounded to the dtype that is wanted.
+    Values are computed in float32, with one rounding: a minimum is added in the same step. Then
+    they are rounded to the dtype that is wanted.
 
     Examples
     --------
@@ -111,7 +104,9 @@ class QuantizedTensor:
         if given.dtype.kind in "iu":
             self._zero_points = _words("zero_points", given)
             rows = leading.pop() if leading else 1
-            _expect("zero_points", self._zero_points, (*leading, -(-rows * self._bits // 32), groups))
+            _expect(
+                "zero_points", self._zero_points, (*leading, -(-rows * self._bits // 32), groups)
+            )
         else:
             self._zero_points = _numbers("zero_points", given)
             _expect("zero_points", self._zero_points, (*leading, groups))
@@ -226,9 +221,7 @@ class QuantizedTensor:
             name = given.name if given is not None and given.name in _DTYPES else "float32"
         group = None if self._group_size == -1 else self._group_size
         parts = (self._codes, self._scales, self._zero_points)
-        made: NDArray[Any] = _dequantize(
-            *parts, self._shape, self._bits, group, name, out, threads
-        )
+        made: NDArray[Any] = _dequantize(*parts, self._shape, self._bits, group, name, out, threads)
         return made
 
     def __array__(self, dtype: DTypeLike | None = None, copy: bool | None = None) -> NDArray[Any]:
@@ -241,7 +234,7 @@ class QuantizedTensor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         parts = (self._codes, self._scales, self._zero_points)
-        return _rebuilt, (*parts, self._shape, self._bits, self._group_size)
+        return _rebuilt, (parts, (self._shape, self._bits, self._group_size))
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, QuantizedTensor):
@@ -273,9 +266,10 @@ class QuantizedTensor:
 
 
 def _rebuilt(
-    codes: Any, scales: Any, zeros: Any, shape: tuple[int, ...], bits: int, group_size: int
+    parts: tuple[Any, Any, Any], what: tuple[tuple[int, ...], int, int]
 ) -> QuantizedTensor:
-    return QuantizedTensor(codes, scales, zeros, shape=shape, bits=bits, group_size=group_size)
+    shape, bits, group_size = what
+    return QuantizedTensor(*parts, shape=shape, bits=bits, group_size=group_size)
 
 
 def _same_bits(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
@@ -334,25 +328,3 @@ def _name(dtype: DTypeLike) -> str:
     if name not in _DTYPES:
         raise DTypeError(f"dtype is {name}, expected float32, float16 or bfloat16")
     return name
-
-
-def quantize(
-    weight: ArrayLike,
-    bits: int = 4,
-    *,
-    group_size: int = 32,
-    symmetric: bool = False,
-    zero_point: ZeroPoint = "float",
-    method: Method = "mse",
-    importance: ArrayLike | None = None,
-    threads: int | None = None,
-) -> QuantizedTensor:
-    """Represent a weight by codes of a few bits, in groups that share a scale."""
-    group = group_of(group_size)
-    word_of("zero_point", zero_point, ZERO_POINTS)
-    kind = "symmetric" if symmetric else zero_point
-    words = kind, word_of("method", method, METHODS)
-    size = None if group == -1 else group
-    weight = weight if isinstance(weight, np.ndarray) else np.asarray(weight)
-    parts = _quantize(weight, bits_of(bits), size, *words, importance, threads)
-    return QuantizedTensor(*parts, shape=weight.shape, bits=bits, group_size=group_size)

@@ -3,20 +3,12 @@
 //! Twin of `scalar`: the same operations in the same order. The numbers of as many groups as there are lanes lie in a
 //! *tile*, transposed: number j of all groups, then number j + 1 of all.
 
+use super::range::{Range, inverse, load, min_max, store, whole, write};
 use super::{
     CHUNK, CUT, FINE_CUTS, LEVELS, MAGIC, Method, NEIGHBORS, REFINEMENTS, SYMMETRIC_CUTS, Task,
     ZeroPoint,
 };
-use crate::simd::{Half, Lanes};
-
-/// A range of numbers in equal steps.
-#[derive(Clone, Copy)]
-struct Plain<V> {
-    least: V,
-    step: V,
-    /// The minimum, or the code of zero.
-    zero: V,
-}
+use crate::simd::Half;
 
 /// The best trial so far.
 #[derive(Clone, Copy)]
@@ -66,7 +58,7 @@ pub(super) fn fit<V: Half, const W: bool, const K: usize>(
         search.judge(sums[0], offset);
     }
     let best = search.best;
-    let found = Plain {
+    let found = Range {
         least: plain.least,
         step: plain.step.mul(best.scale),
         zero: if is_float { plain.step.mul_add(best.zero, plain.least) } else { best.zero },
@@ -74,64 +66,6 @@ pub(super) fn fit<V: Half, const W: bool, const K: usize>(
     let found = store(proof, task, found);
     let [worse, better] = errors::<V, W>(proof, task, x, w, inverse, [stored, found]);
     [better.select_less(worse, found[0], stored[0]), better.select_less(worse, found[1], stored[1])]
-}
-
-/// The scale and the zero point as they are stored.
-#[inline(always)]
-fn store<V: Half>(proof: V::Proof, task: Task, plain: Plain<V>) -> [V; 2] {
-    if !task.is_half {
-        return [plain.step, plain.zero];
-    }
-    let most = V::splat(proof, half::f16::MAX.to_f32_const());
-    let least = V::splat(proof, -half::f16::MAX.to_f32_const());
-    let step = plain.step.max(least).min(most).to_half();
-    let is_float = task.zero_point == ZeroPoint::Float;
-    [step, if is_float { plain.zero.max(least).min(most).to_half() } else { plain.zero }]
-}
-
-/// 1/scale, or 0 for a scale that is too small.
-#[inline(always)]
-fn inverse<V: Half>(proof: V::Proof, scale: V) -> V {
-    let (zero, one) = (V::splat(proof, 0.0), V::splat(proof, 1.0));
-    let magnitude = scale.max(zero.sub(scale));
-    magnitude.select_less(V::splat(proof, f32::MIN_POSITIVE), zero, one.div(scale))
-}
-
-/// The range from the least to the greatest number.
-#[inline(always)]
-fn min_max<V: Half>(proof: V::Proof, task: Task, x: &[f32]) -> Plain<V> {
-    let zero = V::splat(proof, 0.0);
-    let mut least = V::splat(proof, f32::INFINITY);
-    let mut greatest = V::splat(proof, f32::NEG_INFINITY);
-    for x in x.chunks_exact(V::COUNT) {
-        let x = load::<V>(proof, x);
-        (least, greatest) = (x.min(least), x.max(greatest));
-    }
-    if task.zero_point == ZeroPoint::Symmetric {
-        greatest = zero.sub(least).max(greatest);
-        least = zero.sub(greatest);
-    } else if task.zero_point == ZeroPoint::Integer {
-        (least, greatest) = (least.min(zero), greatest.max(zero));
-    }
-    let half = V::splat(proof, 0.5);
-    let steps = task.steps();
-    let step = half.mul(greatest).sub(half.mul(least)).div(V::splat(proof, 0.5 * steps));
-    let zero = match task.zero_point {
-        ZeroPoint::Symmetric => V::splat(proof, 0.5 * (steps + 1.0)),
-        ZeroPoint::Float => least,
-        ZeroPoint::Integer => {
-            let code = whole(proof, zero.sub(least).mul(inverse(proof, step)));
-            code.max(zero).min(V::splat(proof, steps))
-        }
-    };
-    Plain { least, step, zero }
-}
-
-/// The nearest whole number, halves to even.
-#[inline(always)]
-fn whole<V: Half>(proof: V::Proof, x: V) -> V {
-    let magic = V::splat(proof, MAGIC);
-    x.add(magic).sub(magic)
 }
 
 /// Writes the numbers in steps, and returns Σw and Σw·u.
@@ -388,19 +322,4 @@ fn add<V: Half, const N: usize>(totals: &mut [Sums<V>; N], sums: &[Sums<V>; N]) 
             *total = total.add(*sum);
         }
     }
-}
-
-/// A whole vector.
-#[inline(always)]
-fn load<V: Lanes>(proof: V::Proof, x: &[V::Element]) -> V {
-    assert_eq!(x.len(), V::COUNT, "a whole vector");
-    // SAFETY: `x` has as many elements as the vector has lanes.
-    unsafe { V::load(proof, x.as_ptr()) }
-}
-
-#[inline(always)]
-fn write<V: Lanes>(vector: V, y: &mut [V::Element]) {
-    assert_eq!(y.len(), V::COUNT, "a whole vector");
-    // SAFETY: `y` has as many elements as the vector has lanes.
-    unsafe { vector.store(y.as_mut_ptr()) }
 }

@@ -41,9 +41,10 @@ pub fn dequantize<T: Number>(
     let load = Load { kind: Kind::Float32, multiply_adds: 8.0 * elements, read, written };
     let (machine, _) = calibration::current(context.isa);
     let threads = Choice::for_call(&machine, load, context.threads, pieces.len()).threads;
+    let isa = context.isa;
     context.share(&mut pieces, threads, |piece, _| {
         let to = piece.to.view_mut();
-        piece.outcome = dequantize_rows(weight, scheme, piece.first, to, context.isa);
+        piece.outcome = dequantize_rows(weight, scheme, piece.first, to, isa);
     })?;
     pieces.into_iter().try_for_each(|piece| piece.outcome)
 }

@@ -48,21 +48,21 @@ pub fn quantize<T: Number>(
     let is_packed = scheme.zero_point == ZeroPoint::Integer;
     let together = together.next_multiple_of(if is_packed { ROWS } else { 1 });
     let mut pieces = Vec::with_capacity(rows.div_ceil(together));
-    let mut rest = (weight, importance, to);
+    let (mut rest, mut counts, mut places) = (weight, importance, to);
     for first in (0..rows).step_by(together) {
         let many = together.min(rows - first);
-        let (x, below) = rest.0.split_at(Axis(0), many);
-        let importance = rest.1.map(|w| w.split_at(Axis(0), many));
-        let (to, to_below) = rest.2.split_at(many, scheme);
-        rest = (below, importance.map(|w| w.1), to_below);
-        let importance = importance.map(|w| w.0);
+        let (x, below) = rest.split_at(Axis(0), many);
+        let (importance, others) = counts.map(|w| w.split_at(Axis(0), many)).unzip();
+        let (to, to_below) = places.split_at(many, scheme);
+        (rest, counts, places) = (below, others, to_below);
         pieces.push(Piece { first, x, importance, to: Some(to), outcome: Ok(Outcome::default()) });
     }
     let threads = threads(weight.len(), size_of::<T>(), scheme, pieces.len(), context);
+    let isa = context.isa;
     context.share(&mut pieces, threads, |piece, _| {
         if let Some(to) = piece.to.take() {
             let (x, importance) = (piece.x, piece.importance);
-            piece.outcome = quantize_rows(x, importance, scheme, to, false, context.isa);
+            piece.outcome = quantize_rows(x, importance, scheme, to, false, isa);
         }
     })?;
     let mut outcome = Outcome::default();
@@ -80,11 +80,11 @@ pub fn quantize<T: Number>(
 }
 
 /// Some rows, where they go, and what came out.
-struct Piece<'a, T> {
+struct Piece<'a, 'b, T> {
     first: usize,
     x: ArrayView2<'a, T>,
     importance: Option<ArrayView2<'a, f32>>,
-    to: Option<QuantizedMut<'a>>,
+    to: Option<QuantizedMut<'b>>,
     outcome: Result<Outcome, Error>,
 }
 
