@@ -56,9 +56,9 @@ def quantize(
     method : {"mse", "minmax"}
         How scales and zero points are found: by least squares among some 30 trials, or from the
         least and the greatest number of the group, which is ten times as fast.
-    importance : ndarray of float32, optional
+    importance : ndarray of floating-point numbers, optional
         How much the square of an error counts: for each input feature, or for each number, in the
-        shape of `weight`. Finite and not negative. ``"mse"`` minimizes the sum weighted so; the
+        shape of `weight`. Finite and not negative, also when converted to float32. ``"mse"`` minimizes the sum weighted so; the
         other method takes no notice.
     threads : int, optional
         How many threads may take part, from 1 to 1024, the calling one included. By default what

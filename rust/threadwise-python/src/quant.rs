@@ -66,7 +66,7 @@ pub(crate) fn quantize<'py>(
     let method = if method == "minmax" { Method::MinMax } else { Method::Mse };
     let scheme = scheme(bits, group_size, zero_point, method)?;
     let weight = Operand::weight("weight", weight)?;
-    let importance = importance.map(|given| Operand::factor("importance", given)).transpose()?;
+    let importance = importance.map(|given| Operand::floating("importance", given)).transpose()?;
     match weight.kind {
         Factor::F16 => quantize_of::<f16>(py, &weight, importance.as_ref(), &scheme, threads),
         Factor::Bf16 => quantize_of::<bf16>(py, &weight, importance.as_ref(), &scheme, threads),
