@@ -15,7 +15,7 @@ def test_writes_a_row_for_each_case_and_agrees_with_numpy(
     record = tmp_path / "a" / "b.csv"
     size = ["--rows", "128", "--columns", "64", "--budget", "0.001"]
     assert main(["quantize", *size, "--csv", str(record)]) == 0
-    rows = list(csv.DictReader(record.open(encoding="utf-8")))
+    rows = list(csv.DictReader(record.read_text("utf-8").splitlines()))
     assert tuple(rows[0]) == COLUMNS
     assert {row["library"] for row in rows} == {"threadwise", "numpy"}
     assert {row["operation"] for row in rows} == {"quantize", "dequantize"}

@@ -126,12 +126,12 @@ struct Groups<'a> {
 }
 
 impl Groups<'_> {
-    /// Group `i` of these in `x`.
+    /// Groups of one row in `x`, `count` from `i` on.
     #[inline(always)]
-    fn get<'a>(&self, x: ArrayView2<'a, f32>, i: usize) -> &'a [f32] {
+    fn run<'a>(&self, x: ArrayView2<'a, f32>, i: usize, count: usize) -> &'a [f32] {
         let begin = self.first + i % self.many * self.length;
         let row = x.index_axis_move(ndarray::Axis(0), i / self.many).to_slice();
-        &row.expect("adjacent numbers")[begin..begin + self.length]
+        &row.expect("adjacent numbers")[begin..begin + count * self.length]
     }
 }
 
@@ -220,15 +220,29 @@ fn transposed<V: Half>(
     stage: &mut [f32],
     tile: &mut [f32],
 ) {
+    let (length, many) = (groups.length, groups.many);
+    // Groups of a row that fill the lanes, in whole squares, are read where they are.
+    if last - first == V::COUNT
+        && first % many + V::COUNT <= many
+        && length.is_multiple_of(V::COUNT)
+    {
+        return squares::<V>(proof, groups.run(x, first, V::COUNT), length, tile);
+    }
     let width = stage.len() / V::COUNT;
     for (lane, stage) in stage.chunks_exact_mut(width).enumerate() {
-        let from = groups.get(x, (first + lane).min(last - 1));
+        let from = groups.run(x, (first + lane).min(last - 1), 1);
         stage[..from.len()].copy_from_slice(from);
     }
+    squares::<V>(proof, stage, width, tile);
+}
+
+/// Rows of `width` numbers, as many as lanes, to columns.
+#[inline(always)]
+fn squares<V: Half>(proof: V::Proof, from: &[f32], width: usize, tile: &mut [f32]) {
     let step = V::COUNT.cast_signed();
     for (j, to) in tile.chunks_exact_mut(V::COUNT * V::COUNT).enumerate() {
-        let from = &stage[j * V::COUNT..];
-        assert!(from.len() >= (V::COUNT - 1) * width + V::COUNT, "a square in the stage");
+        let from = &from[j * V::COUNT..];
+        assert!(from.len() >= (V::COUNT - 1) * width + V::COUNT, "a square of these rows");
         // SAFETY: both squares are within their slices, as asserted, and by the chunk's length.
         unsafe { V::transpose(proof, from.as_ptr(), width.cast_signed(), to.as_mut_ptr(), step) };
     }
@@ -310,19 +324,33 @@ fn pack(bits: Bits, codes: &[u8], to: &mut [u32]) {
     let b = bits.get();
     let (blocks, rest) = codes.as_chunks::<32>();
     let (words, tail) = to.split_at_mut(blocks.len() * b);
-    for (codes, words) in blocks.iter().zip(words.chunks_exact_mut(b)) {
-        if b == 8 {
-            for (four, word) in codes.as_chunks::<4>().0.iter().zip(words) {
+    match bits {
+        Bits::Eight => {
+            for (four, word) in blocks.as_flattened().as_chunks::<4>().0.iter().zip(words) {
                 *word = u32::from_le_bytes(*four);
             }
-            continue;
         }
-        let mut stream = 0_u128;
-        for (i, eight) in codes.as_chunks::<8>().0.iter().enumerate() {
-            stream |= u128::from(gathered(b, u64::from_le_bytes(*eight))) << (8 * b * i);
+        Bits::Four => {
+            for (eight, word) in blocks.as_flattened().as_chunks::<8>().0.iter().zip(words) {
+                *word = gathered(b, u64::from_le_bytes(*eight)) as u32;
+            }
         }
-        for (i, word) in words.iter_mut().enumerate() {
-            *word = (stream >> (32 * i)) as u32;
+        Bits::Two => {
+            let pairs = blocks.as_flattened().as_chunks::<8>().0.as_chunks::<2>().0;
+            for ([low, high], word) in pairs.iter().zip(words) {
+                let low = gathered(b, u64::from_le_bytes(*low));
+                *word = (low | gathered(b, u64::from_le_bytes(*high)) << 16) as u32;
+            }
+        }
+        Bits::Three => {
+            for (codes, words) in blocks.iter().zip(words.as_chunks_mut::<3>().0) {
+                let mut stream = 0_u128;
+                for (i, eight) in codes.as_chunks::<8>().0.iter().enumerate() {
+                    let eight = gathered(b, u64::from_le_bytes(*eight));
+                    stream |= u128::from(eight) << (24 * i);
+                }
+                *words = [stream as u32, (stream >> 32) as u32, (stream >> 64) as u32];
+            }
         }
     }
     if !rest.is_empty() {

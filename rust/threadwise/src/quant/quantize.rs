@@ -3,16 +3,13 @@
 use ndarray::{ArrayView2, Axis};
 use threadwise_kernels::quant::{Method, Number, ZeroPoint};
 
-use super::rows::expect_importance;
+use super::rows::{LANES, expect_importance};
 use super::{Outcome, QuantizedMut, ROWS, Scheme, quantize_rows};
 use crate::work::{Choice, Kind, Load, calibration};
 use crate::{Context, Error};
 
 /// Numbers of a piece of work, about: their rows and codes fit in the second-level cache.
 const PIECE: usize = 1 << 16;
-
-/// Groups of a piece, at least: as many as the widest vectors have lanes.
-const GROUPS: usize = 16;
 
 /// Multiply-adds that take about as long as a number does, by the method.
 #[must_use]
@@ -44,7 +41,7 @@ pub fn quantize<T: Number>(
     if weight.is_empty() {
         return Ok(Outcome::default());
     }
-    let together = (PIECE / columns).max(GROUPS.div_ceil(scheme.groups(columns)));
+    let together = (PIECE / columns).max(LANES.div_ceil(scheme.groups(columns)));
     let is_packed = scheme.zero_point == ZeroPoint::Integer;
     let together = together.next_multiple_of(if is_packed { ROWS } else { 1 });
     let mut pieces = Vec::with_capacity(rows.div_ceil(together));

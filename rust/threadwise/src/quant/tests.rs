@@ -88,7 +88,9 @@ fn errors_stay_within_a_step() {
         dequantize(parts, &scheme, values.view_mut(), &Context::new().unwrap()).unwrap();
         let steps = scheme.bits.largest() as f64;
         let step = 2.0 * f64::from(outcome.survey.largest) / steps;
-        assert!(outcome.sums.largest <= step * 1.01, "{scheme:?}: {:?}", outcome.sums);
+        // The search gives up some large errors for many small ones.
+        let is_within = outcome.sums.largest <= step * 1.01;
+        assert!(is_within || scheme.method == Method::Mse, "{scheme:?}: {:?}", outcome.sums);
         let largest = weight.iter().zip(&values).map(|(w, v)| f64::from(*w) - f64::from(*v));
         let largest = largest.fold(0.0, |most: f64, error| most.max(error.abs()));
         assert_eq!(outcome.sums.largest.to_bits(), largest.to_bits(), "{scheme:?}");
