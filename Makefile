@@ -22,8 +22,8 @@ test-rust: # the kernel and engine tests once for each instruction set
 test-python: $(VENV)/built # the products once for each instruction set
 	$(BIN)/python -m pytest -q
 	THREADWISE_ISA=avx512 $(BIN)/python -m pytest -q tests/linalg/test_narrow.py
-	THREADWISE_ISA=avx2 $(BIN)/python -m pytest -q tests/linalg tests/nn
-	THREADWISE_ISA=scalar $(BIN)/python -m pytest -q tests/linalg tests/nn
+	THREADWISE_ISA=avx2 $(BIN)/python -m pytest -q tests/linalg tests/nn tests/quant/test_products.py
+	THREADWISE_ISA=scalar $(BIN)/python -m pytest -q tests/linalg tests/nn tests/quant/test_products.py
 
 lint: $(VENV)/built $(VENV)/lint ## format, clippy, ruff, mypy, stubs
 	cargo fmt --all --check

@@ -17,7 +17,7 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import plan, quant, work
+    from threadwise import parallel, plan, quant, work
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -47,6 +47,7 @@ __all__ = [
     "matmul",
     "nn",
     "pack",
+    "parallel",
     "plan",
     "quant",
     "reset_work_stats",
@@ -56,7 +57,8 @@ __all__ = [
     "work_stats",
 ]
 
-_LATE = {
+_LATE: dict[str, tuple[str, ...]] = {
+    "parallel": (),
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),

@@ -1,10 +1,13 @@
 # The binary. Private: the public functions, with their documentation, are in Python.
 
+from collections.abc import Callable
+from os import PathLike
+from pathlib import Path
 from typing import Any, TypedDict, final, type_check_only
 
 import numpy as np
 
-from threadwise._types import FloatArray
+from threadwise._types import ProductArray
 
 __all__ = [
     "PackedWeight",
@@ -19,16 +22,19 @@ __all__ = [
     "explain_matmul",
     "get_num_threads",
     "linear",
+    "linear_quantized",
     "matmul",
     "numa_hint",
     "pack",
     "quantize",
+    "quantize_model",
     "reset_work_stats",
     "rms_norm",
     "set_num_threads",
     "swap_context",
     "system",
     "version",
+    "weights",
     "work_stats",
 ]
 
@@ -58,9 +64,9 @@ class PackedWeight:
     def dtype(self) -> np.dtype[Any]: ...
     @property
     def nbytes(self) -> int: ...
-    def unpack(self) -> FloatArray: ...
-    def __array__(self, dtype: Any = None, copy: bool | None = None) -> FloatArray: ...
-    def __reduce__(self) -> tuple[Any, tuple[FloatArray]]: ...
+    def unpack(self) -> ProductArray: ...
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> ProductArray: ...
+    def __reduce__(self) -> tuple[Any, tuple[ProductArray]]: ...
     def __eq__(self, other: object, /) -> bool: ...
 
 def explain_matmul(
@@ -71,6 +77,7 @@ def explain_linear(
     weight: object,
     bias: object,
     activation: object,
+    activations: object,
     out: object,
     threads: object,
     distribution: object,
@@ -80,12 +87,29 @@ def calibrate(
     threads: object, /
 ) -> tuple[list[tuple[str, float]], bool, str | None, str | None]: ...
 def pack(weight: object, threads: object, /) -> PackedWeight: ...
-def matmul(a: object, b: object, out: object, threads: object, distribution: object, /) -> Any: ...
+def matmul(a: object, b: object, out: object, threads: object, cut: object, /) -> Any: ...
 def linear(
     x: object,
     weight: object,
     bias: object,
     activation: object,
+    activations: object,
+    out: object,
+    threads: object,
+    distribution: object,
+    /,
+) -> Any: ...
+def linear_quantized(
+    x: object,
+    codes: object,
+    scales: object,
+    zeros: object,
+    shape: object,
+    bits: object,
+    group_size: object,
+    bias: object,
+    activation: object,
+    activations: object,
     out: object,
     threads: object,
     distribution: object,
@@ -114,6 +138,23 @@ def dequantize(
     /,
 ) -> Any: ...
 def rms_norm(x: object, weight: object, eps: object, out: object, threads: object, /) -> Any: ...
+def weights(
+    path: str | PathLike[str], /
+) -> list[tuple[Path, int, dict[str, str], list[tuple[str, str, tuple[int, ...], int, int]]]]: ...
+def quantize_model(
+    source: str | PathLike[str],
+    target: str | PathLike[str],
+    wishes: dict[str, tuple[int, int, str, str]],
+    min_cosine: float,
+    fail_fast: bool,
+    threads: object,
+    streaming: bool,
+    max_memory: int | None,
+    overwrite: bool,
+    resume: bool | None,
+    progress: Callable[[dict[str, Any]], object],
+    /,
+) -> dict[str, Any]: ...
 def get_num_threads() -> int: ...
 def set_num_threads(threads: object, /) -> None: ...
 def swap_context(threads: object, /) -> int | None: ...

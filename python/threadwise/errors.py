@@ -5,7 +5,15 @@ built-in exception that a caller who does not know threadwise would catch. Messa
 sentence: what, what it is, what was expected, and what to do where that is not plain.
 """
 
-__all__ = ["DTypeError", "DomainError", "LayoutError", "ShapeError", "ThreadwiseError"]
+__all__ = [
+    "DTypeError",
+    "DomainError",
+    "FormatError",
+    "LayoutError",
+    "ShapeError",
+    "StorageError",
+    "ThreadwiseError",
+]
 
 
 class ThreadwiseError(Exception):
@@ -29,3 +37,11 @@ class DTypeError(ThreadwiseError, TypeError):
 
 class DomainError(ThreadwiseError, ValueError):
     """An argument or a setting of the right type has a value that makes no sense."""
+
+
+class FormatError(ThreadwiseError, ValueError):
+    """A file is not what it should be: truncated, malformed, or not where an index says it is."""
+
+
+class StorageError(ThreadwiseError, OSError):
+    """The system refuses to read or to write a file: it is missing, or the disk is full."""

@@ -8,9 +8,10 @@ from threadwise._threadwise import PackedWeight
 from threadwise._threadwise import linear as _linear
 from threadwise._threadwise import matmul as _matmul
 from threadwise._threadwise import pack as _pack
-from threadwise._types import FactorArrayLike, FloatArrayLike, ProductArray
+from threadwise._types import FactorArrayLike, ProductArray
 
 if TYPE_CHECKING:
+    from threadwise.quant.products import Products
     from threadwise.work import WorkDistribution
 
 __all__ = ["Activation", "PackedWeight", "linear", "matmul", "pack"]
@@ -20,7 +21,7 @@ Activation: TypeAlias = Literal["relu", "gelu", "gelu_tanh", "silu"]
 
 
 def matmul(
-    a: FactorArrayLike,
+    a: FactorArrayLike | Products,
     b: FactorArrayLike | PackedWeight,
     /,
     out: ProductArray | None = None,
@@ -34,9 +35,10 @@ def matmul(
 
     Parameters
     ----------
-    a : ndarray, shape (..., m, k) or (k,)
+    a : ndarray, shape (..., m, k) or (k,), or QuantizedTensor
         float32 or float64, float16, bfloat16 (of the package ml_dtypes), int8 or uint8. Any
-        strides, also read-only. Other objects are converted by `numpy.asarray` first.
+        strides, also read-only. Other objects are converted by `numpy.asarray` first. Or a
+        quantized weight, beside a `b` that `linear` would take, transposed, as its `x`.
     b : ndarray, shape (..., k, n) or (k,)
         float32 or float64 beside such, float16 beside float16, bfloat16 beside bfloat16, int8
         beside int8 or uint8. Axes before the last two are broadcast against
@@ -97,8 +99,8 @@ def matmul(
     Each element is a sum in an order that depends on shapes and layouts alone: along k, in passes
     of at most 512 terms, or, where rows or columns are few, in one pass, or each lane of a vector
     by itself and then the lanes; fused where the CPU fuses. Where k is long and the result small,
-    chunks of k of at least 2048 terms are summed apart and then added in their order. The error is
-    at most :math:`\gamma_{k+k/512} \sum_k |a_{ik} b_{kj}|` [1]_.
+    chunks of k of at least 2048 terms (256 of narrower numbers) are summed apart and then added in
+    their order. The error is at most :math:`\gamma_{k+k/512} \sum_k |a_{ik} b_{kj}|` [1]_.
 
     float16 and bfloat16 are widened to float32, which holds the product of two of them exactly, so
     that the same bound holds with the unit roundoff of float32; rounding the sum to the result's
@@ -135,10 +137,11 @@ def matmul(
 
 def linear(
     x: FactorArrayLike,
-    weight: FactorArrayLike | PackedWeight,
+    weight: FactorArrayLike | PackedWeight | Products,
     bias: FactorArrayLike | None = None,
     *,
     activation: Activation | None = None,
+    activations: Literal["int8", "float"] | None = None,
     out: ProductArray | None = None,
     threads: int | None = None,
     distribution: WorkDistribution | None = None,
@@ -152,9 +155,10 @@ def linear(
     x : ndarray, shape (..., in_features)
         float32 or float64, float16, or bfloat16 (of the package ml_dtypes). Any strides, also
         read-only. Other objects are converted by `numpy.asarray` first.
-    weight : ndarray, shape (out_features, in_features), or PackedWeight
+    weight : ndarray, shape (out_features, in_features), PackedWeight or QuantizedTensor
         The same: float32 or float64 beside such, else the dtype of `x`. Or what `pack` made of it:
-        it is not converted, so no other argument may be wider.
+        it is not converted, so no other argument may be wider. Or what `threadwise.quant` made of
+        it, beside an `x` of float32, float16 or bfloat16.
     bias : ndarray, shape (out_features,), optional
         Added to each row of the product. The same, or float32 beside float16 and bfloat16.
     activation : {None, "relu", "gelu", "gelu_tanh", "silu"}, optional
@@ -162,6 +166,9 @@ def linear(
         :math:`x \Phi(x)` [1]_, ``"gelu_tanh"`` its approximation
         :math:`\frac x2 (1 + \tanh(\sqrt{2/\pi} (x + 0.044715 x^3)))`, ``"silu"`` is
         :math:`x / (1 + e^{-x})` [2]_. NaN stays NaN.
+    activations : {None, "int8", "float"}, optional
+        What is multiplied with a quantized weight: ``"int8"``, which None stands for, lets `x` be
+        rounded, ``"float"`` takes it as it is, which is slower. Other weights take None alone.
     out : ndarray, optional
         Where the result goes: of exactly its shape and dtype, writable, sharing no memory with the
         other arguments. For float16 and bfloat16 it may be of float32, which is not rounded to.
@@ -187,14 +194,15 @@ def linear(
         `out` has another shape than the result.
     DTypeError
         If an array is of another dtype or byte order, or they do not go together, `activation`
-        is not a string, or `distribution` no `WorkDistribution`. Integers have no layers: their
-        scale is missing.
+        or `activations` is not a string, or `distribution` no `WorkDistribution`. Integers have no
+        layers: their scale is missing.
     LayoutError
         If an argument is misaligned; if `out` is read-only, misaligned, overlaps an argument or is
         in use by another call.
     DomainError
-        If `activation` or `threads`, or an environment variable of threadwise, makes no sense, or
-        `distribution` names a memory node on which this process may use no CPU.
+        If `activation`, `activations` or `threads`, or an environment variable of threadwise, makes
+        no sense, `activations` is given beside a weight that is not quantized, or `distribution`
+        names a memory node on which this process may use no CPU.
     MemoryError
         If there is no memory for the result or for packed operands.
     KeyboardInterrupt
@@ -212,10 +220,23 @@ def linear(
     most ten roundings of its argument. For float16 and bfloat16, bias and activation are computed
     in float32, before the one rounding to the result.
 
+    A weight is quantized: :math:`w_{oi} = s c_{oi} + z` with a code, and a scale and what code 0
+    stands for of its group. Codes are read packed as they are. ``"int8"`` rounds each run of 32
+    inputs of a row to bytes with a scale: :math:`x_i` is then off by at most :math:`t_i`, the
+    largest magnitude of its run over 253; numbers below :math:`2^{-100}` count as zeros, and a run
+    that is not finite makes its row NaN. Of more than 32 rows, CPUs that multiply bfloat16 faster
+    than float32 round `x` and the weight to it instead, so that each term is off by at most
+    :math:`(2^{-7} + 2^{-16}) |w_{oi} x_i|`; of more than 256, others do not round. The rest, and
+    all of the error of ``"float"``, is at most
+    :math:`\gamma_{k+k/512+24} \sum_i (|s c_{oi}| + |z|)(|x_i| + t_i)` [3]_.
+    The bits depend neither on the number of threads nor on `distribution`.
+
     References
     ----------
     .. [1] D. Hendrycks, K. Gimpel, *Gaussian Error Linear Units*, 2016, arXiv:1606.08415.
     .. [2] S. Elfwing, E. Uchibe, K. Doya, *Sigmoid-Weighted Linear Units*, 2017, arXiv:1702.03118.
+    .. [3] N. J. Higham, *Accuracy and Stability of Numerical Algorithms*, 2nd ed., 2002, section
+       3.1.
 
     Examples
     --------
@@ -226,10 +247,10 @@ def linear(
     >>> tw.linear(x, weight, np.array([0.5, 0.0, 0.0]), activation="relu")
     array([[1.5, 0. , 0. ]])
     """
-    return _linear(x, weight, bias, activation, out, threads, distribution)
+    return _linear(x, weight, bias, activation, activations, out, threads, distribution)
 
 
-def pack(weight: FloatArrayLike, *, threads: int | None = None) -> PackedWeight:
+def pack(weight: FactorArrayLike, *, threads: int | None = None) -> PackedWeight:
     """Copy a layer's weight into the order in which products read it, once for all of them.
 
     `linear` and `matmul` take the result in place of the weight. They then need not pack it
@@ -237,9 +258,10 @@ def pack(weight: FloatArrayLike, *, threads: int | None = None) -> PackedWeight:
 
     Parameters
     ----------
-    weight : ndarray of float32 or float64, shape (out_features, in_features)
-        Any strides, also read-only. Other objects are converted by `numpy.asarray` first. It is
-        copied, so it may change or go away afterwards.
+    weight : ndarray, shape (out_features, in_features)
+        float32, float64, float16, bfloat16 (of the package ml_dtypes), or int8, which `matmul`
+        alone takes, beside int8 or uint8. Any strides, also read-only. Other objects are converted
+        by `numpy.asarray` first. It is copied, so it may change or go away afterwards.
     threads : int, optional
         How many threads may copy, from 1 to 1024, the calling one included. By default what
         `threadwise.get_num_threads` says.
@@ -257,7 +279,7 @@ def pack(weight: FloatArrayLike, *, threads: int | None = None) -> PackedWeight:
     ShapeError
         If `weight` has not two axes.
     DTypeError
-        If `weight` is not of float32 or float64 in the machine's byte order.
+        If `weight` is of another dtype or byte order.
     LayoutError
         If `weight` is misaligned, or is being written to by another call.
     DomainError
@@ -274,11 +296,13 @@ def pack(weight: FloatArrayLike, *, threads: int | None = None) -> PackedWeight:
     Notes
     -----
     The copy takes the memory of the weight, rounded up to whole tiles: out_features to the next
-    multiple of 64 (float32) or 32 (float64) where vectors have 512 bits, of 16 or 8 where they have
-    256, and of 8 or 4 elsewhere.
+    multiple of 64 where vectors have 512 bits, 32 for float64 and for bfloat16 and int8 with AMX;
+    of 16 (8 for float64) where vectors have 256 bits, and of 8 (4) elsewhere.
 
-    The error bound is that of `matmul`. The sums may be taken in another order than with the weight
-    as it lies, so bits may differ between the two; they do not depend on the number of threads.
+    The error bound is that of `matmul`, and bits do not depend on the number of threads. The sums
+    of float32 and float64 may be taken in another order than with the weight as it lies, so bits
+    may differ between the two. Those of narrower numbers do not, where arrays are contiguous by
+    rows.
 
     References
     ----------

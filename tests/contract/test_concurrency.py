@@ -83,8 +83,13 @@ import numpy as np
 import threadwise as tw
 
 def names():
-    tasks = os.listdir("/proc/self/task")
-    return sorted(Path(f"/proc/self/task/{task}/comm").read_text().strip() for task in tasks)
+    found = []
+    for task in os.listdir("/proc/self/task"):
+        try:
+            found.append(Path(f"/proc/self/task/{task}/comm").read_text().strip())
+        except OSError:  # it has ended meanwhile
+            continue
+    return sorted(found)
 before = names()
 a = np.ones((500, 500))
 

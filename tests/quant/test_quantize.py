@@ -1,6 +1,6 @@
 """`threadwise.quant.quantize`: weights in few bits."""
 
-from typing import Any
+from typing import Any, Literal
 
 import ml_dtypes
 import numpy as np
@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
 import threadwise as tw
-from quantized import codes_of, extremes, relative_error, values
+from quantization import codes_of, extremes, relative_error, values
 from strategies import LAYOUTS, Shape, misaligned, normal
 
 BITS = (2, 3, 4, 8)
@@ -57,11 +57,15 @@ def bound(weight: Any, q: Any) -> Any:
     return wide[..., :columns]
 
 
-@given(shapes, schemes, st.sampled_from(DTYPES), st.integers(-6, 4), st.integers(0, 99))
+@given(shapes, schemes, st.sampled_from(DTYPES), st.integers(-6, 5), st.integers(0, 99))
 def test_values_are_within_half_a_step_and_what_the_layout_says(
     shape: Shape, scheme: Any, dtype: Any, scale: int, seed: int
 ) -> None:
-    weight = np.clip(normal(shape, np.float64, seed) * 10.0**scale, -6e4, 6e4).astype(dtype)
+    least = -6 if dtype is not np.float16 else -3
+    scale = max(least, min(scale, 3 if dtype is np.float16 else 5))  # float16 ends at 65504
+    weight = (normal(shape, np.float64, seed) * 10.0**scale).astype(dtype)
+    if not np.isfinite(weight.astype(np.float32)).all():
+        return
     bits, size, kind, _ = scheme
     q = quantize(weight, bits, size, kind, "minmax")
     assert (q.shape, q.bits, q.group_size, q.zero_point) == (shape, bits, size, kind)
@@ -160,15 +164,16 @@ def test_scales_are_float32_where_float16_cannot_hold_them(size: float, kind: st
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("bits", BITS)
-def test_constant_groups_are_exact(bits: int, method: str, kind: str) -> None:
+def test_constant_groups(bits: int, method: str, kind: str) -> None:
     for constant in (0.0, 0.5, -0.75):
         weight = np.full((3, 70), constant, np.float32)
         q = quantize(weight, bits, 32, kind, method)
         if kind == "float" or constant == 0:
             assert_array_equal(np.asarray(q), weight)
-        elif (kind, method) == ("symmetric", "minmax"):
-            # The range ends half a step beyond the last code.
-            np.testing.assert_allclose(np.asarray(q), weight, rtol=1.01 / (2**bits - 1))
+        elif kind == "symmetric" and method == "minmax":
+            # Its range is as long on either side, and the extreme is half a step beyond a code.
+            half = np.abs(q.scales).max().astype(np.float32) * 0.501
+            np.testing.assert_allclose(np.asarray(q), weight, rtol=2.0**-10, atol=half)
         else:
             np.testing.assert_allclose(np.asarray(q), weight, rtol=2.0**-10)
 
@@ -180,11 +185,11 @@ def test_empty_rows_and_columns(shape: Shape, kind: str) -> None:
     q = quantize(weight, 3, 32, kind, "mse")
     assert np.asarray(q).shape == shape
     assert q == quantize(weight, 3, 32, kind, "mse", threads=2)
-    np.testing.assert_allclose(np.asarray(q), weight, atol=1)
+    np.testing.assert_allclose(np.asarray(q), weight, atol=0.5)
 
 
 @pytest.mark.parametrize("method", METHODS)
-def test_importance_is_what_counts(method: str) -> None:
+def test_importance_is_what_counts(method: Literal["minmax", "mse"]) -> None:
     weight = normal((64, 256))
     importance = np.where(np.arange(256) % 4 == 0, 100.0, 1.0).astype(np.float32)
     plain = np.asarray(tw.quant.quantize(weight, 3, method=method))
@@ -258,12 +263,12 @@ def test_refuses_other_weights() -> None:
 @settings(max_examples=30)
 @given(st.sampled_from(BITS), st.sampled_from(KINDS), st.integers(0, 99))
 def test_what_is_exact_stays_exact(bits: int, kind: str, seed: int) -> None:
-    # Codes times a power of two, with both ends of the range: the extremes give them back.
+    # Codes times a power of two: both ends of the range are there, which give it back.
     random = np.random.default_rng(seed)
     codes = random.integers(0, 2**bits, (5, 64))
     codes[:, [0, 33]], codes[:, [1, 32]] = 0, 2**bits - 1
     weight = ((codes - 2 ** (bits - 1)) * 0.25).astype(np.float32)
     if kind != "symmetric":
         assert_array_equal(np.asarray(quantize(weight, bits, 32, kind, "minmax")), weight)
-    if (kind, bits) != ("symmetric", 8):
+    if kind != "symmetric" or bits < 8:  # then it is among the ranges that are tried
         assert_array_equal(np.asarray(quantize(weight, bits, 32, kind, "mse")), weight)

@@ -11,7 +11,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import threadwise as tw
-from quantized import packed, values
+from quantization import packed, values
 from strategies import WRITABLE_LAYOUTS, normal
 from threadwise.quant import QuantizedTensor
 
@@ -72,8 +72,9 @@ def test_borrows_read_only_memory_maps_of_any_sign(tmp_path: Path) -> None:
     assert_array_equal(np.asarray(mapped), np.asarray(q))
     moved = np.zeros(codes.nbytes + 1, np.uint8)[1:].view(np.uint32).reshape(codes.shape)
     moved[...] = q.codes
-    parts = moved, q.scales, q.zero_points
-    assert q == QuantizedTensor(*parts, shape=q.shape, bits=4, group_size=16)
+    assert q == QuantizedTensor(
+        moved, q.scales, q.zero_points, shape=q.shape, bits=4, group_size=16
+    )
 
 
 def test_says_what_it_is() -> None:
@@ -177,13 +178,13 @@ def test_refuses_places_that_do_not_fit() -> None:
         q.dequantize(np.empty((3, 40)))
     with pytest.raises(tw.errors.DTypeError, match=r"^dtype is float64, expected float32, float16"):
         q.dequantize(dtype=np.float64)
-    large = tw.quant.quantize(normal((3, 40)) * np.float32(1e6))
+    q32 = tw.quant.quantize(normal((3, 40)) * np.float32(1e6))
     memory = np.zeros((3, 40), np.float32)
-    memory[:, :2] = large.scales
-    parts = large.codes, memory[:, :2], large.zero_points
-    sharing = QuantizedTensor(*parts, shape=(3, 40), bits=4, group_size=32)
+    scales = memory[:, :2]
+    scales[...] = q32.scales
+    lent = QuantizedTensor(q32.codes, scales, q32.zero_points, shape=(3, 40), bits=4, group_size=32)
     with pytest.raises(tw.errors.LayoutError, match=r"^out overlaps scales in memory"):
-        sharing.dequantize(memory)
+        lent.dequantize(memory)
     with pytest.raises(ValueError, match=r"^a quantized tensor has no array to share, expected"):
         np.asarray(q, copy=False)
     with pytest.raises(tw.errors.DomainError, match=r"^threads is 0, expected"):

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from threadwise.bench import _draw, _matmul, _quantize
+from threadwise.bench import _draw, _matmul, _quantize, _quantized
 from threadwise.errors import ThreadwiseError
 
 __all__ = ["main"]
@@ -18,6 +18,8 @@ def main(
     benches = parser.add_subparsers(required=True, metavar="BENCH")
     _matmul.add_options(benches.add_parser("matmul", help="products of matrices"))
     _quantize.add_options(benches.add_parser("quantize", help="weights in few bits"))
+    quantized = benches.add_parser("quantized", help="layers with quantized weights")
+    _quantized.add_options(quantized)
     _draw.add_options(benches.add_parser("draw", help="a heat map of a record, without measuring"))
     options = parser.parse_args(arguments)
     try:

@@ -15,8 +15,11 @@ def main() -> None:
 
     try:
         app()
-    except ThreadwiseError as error:
+    except (ThreadwiseError, ModuleNotFoundError, MemoryError) as error:
         sys.exit(_complain(str(error)))
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        sys.exit(_complain(f"{where}{error.strerror or error}"))
 
 
 def _complain(text: str) -> int:

@@ -9,6 +9,8 @@ from threadwise.cli.calibrate import calibrate
 from threadwise.cli.demo import demo
 from threadwise.cli.doctor import doctor
 from threadwise.cli.explain import explain
+from threadwise.cli.inspect import inspect
+from threadwise.cli.quantize import quantize
 
 __all__ = ["app"]
 
@@ -26,6 +28,8 @@ app.command()(calibrate)
 app.command()(demo)
 app.command()(doctor)
 app.command()(explain)
+app.command()(inspect)
+app.command()(quantize)
 
 
 def _version(wanted: bool) -> None:

@@ -1,10 +1,54 @@
-"""Weights in few bits: how they are made, and what they stand for.
+"""Quantization: weights in 2, 3, 4 or 8 bits.
 
-`quantize` makes a `QuantizedTensor` of a weight. Its arrays are what files hold, so that it can be
-made of memory maps, too.
+Imported when it is first asked for, and so is each of its modules.
 """
 
-from threadwise.quant.tensor import QuantizedTensor
-from threadwise.quant.weight import quantize
+from importlib import import_module as _import_module
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+from typing import Any as _Any
 
-__all__ = ["QuantizedTensor", "quantize"]
+if _TYPE_CHECKING:
+    from threadwise.quant.config import QuantConfig
+    from threadwise.quant.loading import QuantizedModel, load_quantized
+    from threadwise.quant.model import quantize_model
+    from threadwise.quant.progress import Progress, ProgressBar
+    from threadwise.quant.report import QuantReport, TensorReport
+    from threadwise.quant.tensor import QuantizedTensor, quantize
+    from threadwise.quant.validation import validate
+
+__all__ = [
+    "Progress",
+    "ProgressBar",
+    "QuantConfig",
+    "QuantReport",
+    "QuantizedModel",
+    "QuantizedTensor",
+    "TensorReport",
+    "load_quantized",
+    "quantize",
+    "quantize_model",
+    "validate",
+]
+
+_LATE = {
+    "config": ("QuantConfig",),
+    "loading": ("QuantizedModel", "load_quantized"),
+    "model": ("quantize_model",),
+    "progress": ("Progress", "ProgressBar"),
+    "report": ("QuantReport", "TensorReport"),
+    "tensor": ("QuantizedTensor", "quantize"),
+    "validation": ("validate",),
+}
+
+
+def __getattr__(name: str) -> _Any:
+    for module, names in _LATE.items():
+        if name in names:
+            found = getattr(_import_module(f"threadwise.quant.{module}"), name)
+            globals()[name] = found
+            return found
+    raise AttributeError(f"module 'threadwise.quant' has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted({*globals(), *__all__})

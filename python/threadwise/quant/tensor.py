@@ -1,27 +1,35 @@
-"""Weights in few bits, as arrays."""
+"""Arrays of weights in few bits, and how they are made."""
 
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
 from threadwise._threadwise import dequantize as _dequantize
+from threadwise._threadwise import quantize as _quantize
 from threadwise.errors import DTypeError, ShapeError
-from threadwise.quant._arguments import bits_of, group_of
+from threadwise.quant._arguments import METHODS, ZERO_POINTS, bits_of, group_of, word_of
+from threadwise.quant.products import Products
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["QuantizedTensor"]
+__all__ = ["Method", "QuantizedTensor", "ZeroPoint", "quantize"]
+
+Method: TypeAlias = Literal["minmax", "mse"]
+"""The names of the ways to find scales."""
+
+ZeroPoint: TypeAlias = Literal["float", "integer"]
+"""The names of the kinds of zero points."""
 
 _DTYPES = ("float32", "float16", "bfloat16")
 
 
-class QuantizedTensor:
+class QuantizedTensor(Products):
     """A weight whose numbers are codes of a few bits, in groups that share a scale.
 
     `threadwise.quant.quantize` makes it of a weight; the constructor makes it of arrays, such as
@@ -60,6 +68,7 @@ class QuantizedTensor:
     See Also
     --------
     quantize : make one of a weight.
+    threadwise.linear : a layer with it as the weight; ``q @ x`` is the product from the left.
 
     Notes
     -----
@@ -234,7 +243,7 @@ class QuantizedTensor:
 
     def __reduce__(self) -> tuple[Any, ...]:
         parts = (self._codes, self._scales, self._zero_points)
-        return _rebuilt, (parts, (self._shape, self._bits, self._group_size))
+        return _rebuilt, (*parts, self._shape, self._bits, self._group_size)
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, QuantizedTensor):
@@ -265,11 +274,10 @@ class QuantizedTensor:
         return (self._shape, self._bits, self._group_size, *kind)
 
 
-def _rebuilt(
-    parts: tuple[Any, Any, Any], what: tuple[tuple[int, ...], int, int]
+def _rebuilt(  # noqa: PLR0917 - what a pickle holds
+    codes: Any, scales: Any, zeros: Any, shape: tuple[int, ...], bits: int, group_size: int
 ) -> QuantizedTensor:
-    shape, bits, group_size = what
-    return QuantizedTensor(*parts, shape=shape, bits=bits, group_size=group_size)
+    return QuantizedTensor(codes, scales, zeros, shape=shape, bits=bits, group_size=group_size)
 
 
 def _same_bits(one: NDArray[Any] | None, other: NDArray[Any] | None) -> bool:
@@ -328,3 +336,25 @@ def _name(dtype: DTypeLike) -> str:
     if name not in _DTYPES:
         raise DTypeError(f"dtype is {name}, expected float32, float16 or bfloat16")
     return name
+
+
+def quantize(
+    weight: ArrayLike,
+    bits: int = 4,
+    *,
+    group_size: int = 32,
+    symmetric: bool = False,
+    zero_point: ZeroPoint = "float",
+    method: Method = "mse",
+    importance: ArrayLike | None = None,
+    threads: int | None = None,
+) -> QuantizedTensor:
+    """Represent a weight by codes of a few bits, in groups that share a scale."""
+    group = group_of(group_size)
+    word_of("zero_point", zero_point, ZERO_POINTS)
+    kind = "symmetric" if symmetric else zero_point
+    words = kind, word_of("method", method, METHODS)
+    size = None if group == -1 else group
+    weight = weight if isinstance(weight, np.ndarray) else np.asarray(weight)
+    parts = _quantize(weight, bits_of(bits), size, *words, importance, threads)
+    return QuantizedTensor(*parts, shape=weight.shape, bits=bits, group_size=group_size)

@@ -1,5 +1,7 @@
 //! The number types of arrays, on both sides of the seam, and the sentences about others.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use half::{bf16, f16};
 use numpy::{Element, PyArrayDescr, PyArrayDescrMethods, PyUntypedArray, PyUntypedArrayMethods};
 use pyo3::prelude::*;
@@ -85,6 +87,35 @@ pub(crate) fn plain_kind(object: &Bound<'_, PyAny>) -> Option<Kind> {
     dtype.is(f64::get_dtype(py)).then_some(Kind::F64)
 }
 
+/// The same for narrower numbers.
+pub(crate) fn plain_factor(object: &Bound<'_, PyAny>) -> Option<Factor> {
+    let dtype = object.cast::<PyUntypedArray>().ok()?.dtype();
+    let py = object.py();
+    if dtype.is(f16::get_dtype(py)) {
+        return Some(Factor::F16);
+    }
+    if dtype.is(i8::get_dtype(py)) {
+        return Some(Factor::I8);
+    }
+    if dtype.is(u8::get_dtype(py)) {
+        return Some(Factor::U8);
+    }
+    (is_like_bf16(&dtype) && dtype.is(bf16::get_dtype(py))).then_some(Factor::Bf16)
+}
+
+/// Whether a dtype may be bfloat16, a type that NumPy learns from `ml_dtypes`: an array of it exists only where
+/// that is loaded, while to ask for it by name fails where it is not, and takes longer than small products.
+fn is_like_bf16(dtype: &Bound<'_, PyArrayDescr>) -> bool {
+    static IS_KNOWN: AtomicBool = AtomicBool::new(false);
+    if (dtype.kind(), dtype.itemsize()) != (b'V', 2) {
+        return false;
+    }
+    if !IS_KNOWN.load(Ordering::Relaxed) {
+        IS_KNOWN.store(PyArrayDescr::new(dtype.py(), bf16::NAME).is_ok(), Ordering::Relaxed);
+    }
+    IS_KNOWN.load(Ordering::Relaxed)
+}
+
 /// What a dtype is, if products know it.
 pub(crate) fn factor(dtype: &Bound<'_, PyArrayDescr>) -> Option<Factor> {
     let py = dtype.py();
@@ -95,11 +126,7 @@ pub(crate) fn factor(dtype: &Bound<'_, PyArrayDescr>) -> Option<Factor> {
         (b'f', 2) if is(f16::get_dtype(py)) => Some(Factor::F16),
         (b'i', 1) => Some(Factor::I8),
         (b'u', 1) => Some(Factor::U8),
-        // A type that NumPy learns from ml_dtypes: an array of it exists only where that is loaded, while to
-        // ask for it by name fails where it is not.
-        (b'V', 2) if PyArrayDescr::new(py, bf16::NAME).is_ok() && is(bf16::get_dtype(py)) => {
-            Some(Factor::Bf16)
-        }
+        (b'V', 2) if is_like_bf16(dtype) && is(bf16::get_dtype(py)) => Some(Factor::Bf16),
         _ => None,
     }
 }

@@ -1,14 +1,18 @@
 //! `threadwise._threadwise`: private. The public functions and their documentation are in Python.
 #![forbid(unsafe_code)]
 
+mod dequantize;
 mod dtype;
 mod info;
 mod linalg;
 mod memory;
+mod model;
 mod nn;
 mod packed;
+mod plain;
 mod plan;
 mod quant;
+mod quantized;
 mod seam;
 mod threads;
 mod work;
@@ -18,9 +22,13 @@ use pyo3::pymodule;
 #[pymodule]
 mod _threadwise {
     #[pymodule_export]
+    use crate::dequantize::dequantize;
+    #[pymodule_export]
     use crate::info::system;
     #[pymodule_export]
     use crate::linalg::{linear, matmul};
+    #[pymodule_export]
+    use crate::model::{quantize_model, weights};
     #[pymodule_export]
     use crate::nn::rms_norm;
     #[pymodule_export]
@@ -28,7 +36,9 @@ mod _threadwise {
     #[pymodule_export]
     use crate::plan::{calibrate, explain_linear, explain_matmul};
     #[pymodule_export]
-    use crate::quant::{dequantize, quantize};
+    use crate::quant::quantize;
+    #[pymodule_export]
+    use crate::quantized::linear_quantized;
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]

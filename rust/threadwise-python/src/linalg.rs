@@ -1,42 +1,45 @@
 //! Documented in `threadwise.linalg`.
 
 use half::{bf16, f16};
-use numpy::ndarray::ArrayView2;
-use numpy::{PyArray2, PyArrayDyn, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::PyArrayDyn;
 use pyo3::intern;
 use pyo3::prelude::*;
-use threadwise::linalg::{Narrow, Product, WORTH_DETACHING};
+use threadwise::linalg::{Narrow, Product};
 use threadwise::narrow::{Bfloats, Halves, Signed, UnsignedSigned};
 use threadwise::work::WorkDistribution;
 use threadwise::{Activation, linalg};
 
-use crate::dtype::{Factor, Float, Kind, Number, plain_kind};
+use crate::dtype::{Factor, Kind, Number, plain_kind};
 use crate::packed::{self, PackedWeight};
+use crate::plain::{matrices, smallest};
 use crate::plan::Question;
-use crate::seam::{
-    Borrowed, DTypeError, DomainError, Lent, Operand, compute, place, raise, result,
-};
+use crate::quantized;
+use crate::seam::{Borrowed, DTypeError, DomainError, Lent, Operand, compute, place, raise};
 use crate::work::{distribution_argument, warn_if_unpinned};
 
 type Object<'py> = Bound<'py, PyAny>;
 
 /// Documented in `threadwise.linalg.matmul`.
 #[pyfunction]
-#[pyo3(signature = (a, b, out, threads, distribution, /))]
+#[pyo3(signature = (a, b, out, threads, cut, /))]
 pub(crate) fn matmul<'py>(
     py: Python<'py>,
     a: &Object<'py>,
     b: &Object<'py>,
     out: Option<&Object<'py>>,
     threads: Option<&Object<'py>>,
-    distribution: Option<&Object<'py>>,
+    cut: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
-    let distribution = distribution_argument(distribution)?;
+    let distribution = distribution_argument(cut)?;
     let shares = Shares { threads, distribution, question: None };
     let found = match plain_kind(a) {
         Some(Kind::F32) => matrices::<f32>(py, a, b, out, shares)?,
         Some(Kind::F64) => matrices::<f64>(py, a, b, out, shares)?,
-        None => None,
+        None => match quantized::method(a, quantized::MATMUL) {
+            Some(method) => return method.call1((b, out, threads, cut)),
+            None if out.is_none() && threads.is_none() => smallest(py, a, b)?,
+            None => None,
+        },
     };
     let c = match found {
         Some(c) => c,
@@ -54,8 +57,11 @@ pub(crate) fn product<'py>(
     out: Option<&Object<'py>>,
     shares: Shares<'_, 'py>,
 ) -> PyResult<Object<'py>> {
+    if shares.question.is_some() {
+        quantized::refuse_question("a", a, quantized::MATMUL)?;
+    }
     if let Ok(weight) = b.cast::<PackedWeight>() {
-        return packed::linear(py, &Operand::new("a", a)?, weight, None, None, out, shares);
+        return packed::linear(py, &Operand::factor("a", a)?, weight, None, None, out, shares);
     }
     by_types(py, &Operand::factor("a", a)?, &Operand::factor("b", b)?, out, shares)
 }
@@ -100,7 +106,7 @@ fn by_types<'py>(
 }
 
 /// Whether an array is of float32, in which products of 16 bits are summed.
-fn is_single(array: &Object<'_>) -> bool {
+pub(crate) fn is_single(array: &Object<'_>) -> bool {
     array.cast::<PyArrayDyn<f32>>().is_ok()
 }
 
@@ -115,66 +121,6 @@ pub(crate) fn unlike(operands: &[(&str, &Operand<'_, Factor>)], expected: &str) 
          is meant",
         each.join(", ")
     ))
-}
-
-/// The product of two plain matrices of the same type: for small ones the general way would take
-/// longer to find out what they are than to multiply them. `None` if they, or `out`, are anything else:
-/// the general way then does it, or says what is wrong.
-fn matrices<'py, T: Float>(
-    py: Python<'py>,
-    a: &Object<'py>,
-    b: &Object<'py>,
-    out: Option<&Object<'py>>,
-    Shares { threads, distribution, .. }: Shares<'_, 'py>,
-) -> PyResult<Option<Object<'py>>> {
-    let (Some(a), Some(b)) = (plain_matrix::<T>(a), plain_matrix::<T>(b)) else { return Ok(None) };
-    let (&[m, k], &[b_k, n]) = (a.shape(), b.shape()) else { return Ok(None) };
-    let Some(elements) = m.checked_mul(n) else { return Ok(None) };
-    if k != b_k {
-        return Ok(None);
-    }
-    let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
-    let work = elements.saturating_mul(k);
-    let is_tiny = elements <= linalg::TINY && k <= linalg::TINY && work <= WORTH_DETACHING;
-    if is_tiny && out.is_none() && threads.is_none() {
-        let made = |c: ArrayView2<'_, T>| PyArray2::from_array(py, &c).into_any();
-        return linalg::tiny(a.as_array(), b.as_array(), made).map(Some).map_err(raise);
-    }
-    let place = match out {
-        None => result::<T>(py, &[m, n])?.cast_into::<PyArray2<T>>()?,
-        Some(out) => {
-            let Some(place) = plain_matrix::<T>(out) else { return Ok(None) };
-            if place.shape() != [m, n] || touch(place, &a) || touch(place, &b) {
-                return Ok(None);
-            }
-            place.clone()
-        }
-    };
-    let Ok(mut lent) = place.try_readwrite() else { return Ok(None) };
-    let (a, b, c) = (a.as_array(), b.as_array(), lent.as_array_mut());
-    compute(py, threads, work, move |context| {
-        linalg::multiply(a, b, c, &context.distributed(distribution))
-    })?;
-    drop(lent);
-    Ok(Some(place.into_any()))
-}
-
-/// An array of `T` with two axes, contiguous by rows.
-fn plain_matrix<'a, 'py, T: Number>(
-    object: &'a Object<'py>,
-) -> Option<&'a Bound<'py, PyArray2<T>>> {
-    let array = object.cast::<PyArray2<T>>().ok()?;
-    (array.is_c_contiguous() && array.is_aligned()).then_some(array)
-}
-
-/// Whether the memory of two contiguous arrays touches.
-fn touch<T: Number>(one: &Bound<'_, PyArray2<T>>, other: &Bound<'_, PyArray2<T>>) -> bool {
-    let span = |array: &Bound<'_, PyArray2<T>>| {
-        let start = array.data().addr();
-        start..start + array.len() * size_of::<T>()
-    };
-    let (one, other) = (span(one), span(other));
-    one.start < other.end && other.start < one.end
 }
 
 fn matmul_of<'py, P>(
@@ -215,17 +161,22 @@ where
 /// Documented in `threadwise.linalg.linear`.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "an operation has as many arguments as it has")]
-#[pyo3(signature = (x, weight, bias, activation, out, threads, distribution, /))]
+#[pyo3(signature = (x, weight, bias, activation, activations, out, threads, distribution, /))]
 pub(crate) fn linear<'py>(
     py: Python<'py>,
     x: &Object<'py>,
     weight: &Object<'py>,
     bias: Option<&Object<'py>>,
     activation: Option<&Object<'py>>,
+    activations: Option<&Object<'py>>,
     out: Option<&Object<'py>>,
     threads: Option<&Object<'py>>,
     distribution: Option<&Object<'py>>,
 ) -> PyResult<Object<'py>> {
+    if let Some(method) = quantized::method(weight, quantized::LINEAR) {
+        return method.call1((x, bias, activation, activations, out, threads, distribution));
+    }
+    quantized::refuse_activations(activations)?;
     let distribution = distribution_argument(distribution)?;
     let shares = Shares { threads, distribution, question: None };
     let y = layer(py, x, weight, bias, activation, out, shares)?;
@@ -244,9 +195,13 @@ pub(crate) fn layer<'py>(
     shares: Shares<'_, 'py>,
 ) -> PyResult<Object<'py>> {
     let activation = activation.map(activation_argument).transpose()?;
+    if shares.question.is_some() {
+        quantized::refuse_question("weight", weight, quantized::LINEAR)?;
+    }
     if let Ok(weight) = weight.cast::<PackedWeight>() {
-        let x = Operand::new("x", x)?;
-        let bias = bias.map(|bias| Operand::new("bias", bias)).transpose()?;
+        packed::expect_layer(weight)?;
+        let x = Operand::floating("x", x)?;
+        let bias = bias.map(|bias| Operand::floating("bias", bias)).transpose()?;
         return packed::linear(py, &x, weight, bias.as_ref(), activation, out, shares);
     }
     let (x, weight) = (Operand::floating("x", x)?, Operand::floating("weight", weight)?);
@@ -339,7 +294,7 @@ where
     Ok(place)
 }
 
-fn activation_argument(given: &Object<'_>) -> PyResult<Activation> {
+pub(crate) fn activation_argument(given: &Object<'_>) -> PyResult<Activation> {
     let names: Vec<String> =
         Activation::NAMED.iter().map(|(name, _)| format!("'{name}'")).collect();
     let expected = format!("expected None or one of {}", names.join(", "));

@@ -1,15 +1,17 @@
 //! Documented in `threadwise.linalg.pack`.
 
-use numpy::ndarray::{ArrayViewMut2, Ix2};
+use half::{bf16, f16};
+use numpy::ndarray::{ArrayView2, ArrayViewMut2, Ix2};
 use numpy::{PyArrayMethods, PyReadwriteArrayDyn};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::types::PyTuple;
-use threadwise::linalg::Real;
-use threadwise::{Activation, linalg};
+use threadwise::linalg::{Narrow, NarrowWeight, Product};
+use threadwise::narrow::{Bfloats, Halves, Signed, UnsignedSigned};
+use threadwise::{Activation, Context, Error, linalg};
 
-use crate::dtype::{Kind, Number};
-use crate::linalg::Shares;
+use crate::dtype::{Factor, Kind, Number};
+use crate::linalg::{Shares, is_single};
 use crate::seam::{Borrowed, DTypeError, Lent, Operand, compute, place, raise, result};
 
 type Object<'py> = Bound<'py, PyAny>;
@@ -27,38 +29,22 @@ pub(crate) struct PackedWeight(Held);
 enum Held {
     F32(linalg::PackedWeight<f32>),
     F64(linalg::PackedWeight<f64>),
+    Bf16(NarrowWeight<bf16>),
+    F16(NarrowWeight<f16>),
+    I8(NarrowWeight<i8>),
 }
 
-/// A number type whose packed weights are held.
-pub(crate) trait Packs: Number + Real {
-    const KIND: Kind;
-
-    fn hold(weight: linalg::PackedWeight<Self>) -> PackedWeight;
-    fn held(weight: &PackedWeight) -> Option<&linalg::PackedWeight<Self>>;
-}
-
-impl Packs for f32 {
-    const KIND: Kind = Kind::F32;
-
-    fn hold(weight: linalg::PackedWeight<Self>) -> PackedWeight {
-        PackedWeight(Held::F32(weight))
-    }
-
-    fn held(weight: &PackedWeight) -> Option<&linalg::PackedWeight<Self>> {
-        if let Held::F32(weight) = &weight.0 { Some(weight) } else { None }
-    }
-}
-
-impl Packs for f64 {
-    const KIND: Kind = Kind::F64;
-
-    fn hold(weight: linalg::PackedWeight<Self>) -> PackedWeight {
-        PackedWeight(Held::F64(weight))
-    }
-
-    fn held(weight: &PackedWeight) -> Option<&linalg::PackedWeight<Self>> {
-        if let Held::F64(weight) = &weight.0 { Some(weight) } else { None }
-    }
+/// The same of whichever type is held.
+macro_rules! held {
+    ($packed:expr, $weight:ident => $answer:expr) => {
+        match &$packed.0 {
+            Held::F32($weight) => $answer,
+            Held::F64($weight) => $answer,
+            Held::Bf16($weight) => $answer,
+            Held::F16($weight) => $answer,
+            Held::I8($weight) => $answer,
+        }
+    };
 }
 
 #[pymethods]
@@ -69,30 +55,29 @@ impl PackedWeight {
         PyTuple::new(py, self.extents())
     }
 
-    /// The dtype of the weight, and of products with it.
+    /// The dtype of the weight.
     #[getter]
     fn dtype<'py>(&self, py: Python<'py>) -> Object<'py> {
-        match self.0 {
-            Held::F32(_) => <f32 as numpy::Element>::get_dtype(py).into_any(),
-            Held::F64(_) => <f64 as numpy::Element>::get_dtype(py).into_any(),
-        }
+        let dtype = match self.0 {
+            Held::F32(_) => <f32 as numpy::Element>::get_dtype(py),
+            Held::F64(_) => <f64 as numpy::Element>::get_dtype(py),
+            Held::Bf16(_) => <bf16 as numpy::Element>::get_dtype(py),
+            Held::F16(_) => <f16 as numpy::Element>::get_dtype(py),
+            Held::I8(_) => <i8 as numpy::Element>::get_dtype(py),
+        };
+        dtype.into_any()
     }
 
     /// Bytes of memory that it owns: those of the weight, rounded up to whole tiles.
     #[getter]
     fn nbytes(&self) -> usize {
-        match &self.0 {
-            Held::F32(weight) => weight.bytes(),
-            Held::F64(weight) => weight.bytes(),
-        }
+        held!(self, weight => weight.bytes())
     }
 
     /// Return the weight as it was: a new array, bit for bit.
     fn unpack<'py>(&self, py: Python<'py>) -> PyResult<Object<'py>> {
-        match &self.0 {
-            Held::F32(weight) => unpacked(py, weight),
-            Held::F64(weight) => unpacked(py, weight),
-        }
+        let shape = self.extents();
+        held!(self, weight => unpacked(py, shape, |view| weight.unpack(view)))
     }
 
     #[pyo3(signature = (dtype = None, copy = None))]
@@ -123,41 +108,67 @@ impl PackedWeight {
         match (&self.0, &other.get().0) {
             (Held::F32(one), Held::F32(other)) => one == other,
             (Held::F64(one), Held::F64(other)) => one == other,
+            (Held::Bf16(one), Held::Bf16(other)) => one == other,
+            (Held::F16(one), Held::F16(other)) => one == other,
+            (Held::I8(one), Held::I8(other)) => one == other,
             _ => false,
         }
     }
 
     fn __repr__(&self) -> String {
         let ([outputs, inputs], bytes) = (self.extents(), self.nbytes());
-        format!("PackedWeight(shape=({outputs}, {inputs}), dtype={}, nbytes={bytes})", self.name())
+        format!(
+            "PackedWeight(shape=({outputs}, {inputs}), dtype={}, nbytes={bytes})",
+            self.factor().name()
+        )
     }
 }
 
 impl PackedWeight {
     fn extents(&self) -> [usize; 2] {
+        held!(self, weight => weight.shape())
+    }
+
+    fn factor(&self) -> Factor {
         match &self.0 {
-            Held::F32(weight) => weight.shape(),
-            Held::F64(weight) => weight.shape(),
+            Held::F32(_) => Factor::Real(Kind::F32),
+            Held::F64(_) => Factor::Real(Kind::F64),
+            Held::Bf16(_) => Factor::Bf16,
+            Held::F16(_) => Factor::F16,
+            Held::I8(_) => Factor::I8,
         }
     }
 
-    fn name(&self) -> &'static str {
-        match &self.0 {
-            Held::F32(weight) => weight.dtype(),
-            Held::F64(weight) => weight.dtype(),
+    /// Whether products with `x`, and a bias, can be computed: neither it nor the weight is converted to what is
+    /// wider, or of another kind.
+    fn expect(&self, x: &Operand<'_, Factor>, bias: Option<&Operand<'_, Factor>>) -> PyResult<()> {
+        let weight = self.factor();
+        let is_like = |operand: &Operand<'_, Factor>| match (operand.kind, weight) {
+            (Factor::Real(kind), Factor::Real(most)) => kind <= most,
+            (kind, weight) => kind == weight,
+        };
+        if !is_like(x) && (x.kind, weight) != (Factor::U8, Factor::I8) {
+            return Err(unlike(x, weight));
+        }
+        match bias {
+            Some(bias) if !is_like(bias) && bias.kind != Factor::Real(Kind::F32) => {
+                Err(unlike(bias, weight))
+            }
+            _ => Ok(()),
         }
     }
 }
 
-fn unpacked<'py, T: Packs>(
-    py: Python<'py>,
-    weight: &linalg::PackedWeight<T>,
-) -> PyResult<Object<'py>> {
-    let array = result::<T>(py, &weight.shape())?;
+fn unpacked<T: Number>(
+    py: Python<'_>,
+    shape: [usize; 2],
+    unpack: impl FnOnce(ArrayViewMut2<'_, T>) + Send,
+) -> PyResult<Object<'_>> {
+    let array = result::<T>(py, &shape)?;
     let mut place: PyReadwriteArrayDyn<'_, T> = array.readwrite();
     let view: Result<ArrayViewMut2<'_, T>, _> = place.as_array_mut().into_dimensionality::<Ix2>();
     if let Ok(view) = view {
-        py.detach(|| weight.unpack(view));
+        py.detach(|| unpack(view));
     }
     drop(place);
     Ok(array.into_any())
@@ -171,18 +182,27 @@ pub(crate) fn pack(
     weight: &Object<'_>,
     threads: Option<&Object<'_>>,
 ) -> PyResult<PackedWeight> {
-    let weight = Operand::new("weight", weight)?;
-    match weight.kind {
-        Kind::F32 => pack_of::<f32>(py, &weight, threads),
-        Kind::F64 => pack_of::<f64>(py, &weight, threads),
-    }
+    let weight = Operand::packable("weight", weight)?;
+    let held = match weight.kind {
+        Factor::Real(Kind::F32) => {
+            Held::F32(packed(py, &weight, threads, linalg::PackedWeight::new)?)
+        }
+        Factor::Real(Kind::F64) => {
+            Held::F64(packed(py, &weight, threads, linalg::PackedWeight::new)?)
+        }
+        Factor::Bf16 => Held::Bf16(packed(py, &weight, threads, NarrowWeight::new)?),
+        Factor::F16 => Held::F16(packed(py, &weight, threads, NarrowWeight::new)?),
+        Factor::I8 | Factor::U8 => Held::I8(packed(py, &weight, threads, NarrowWeight::new)?),
+    };
+    Ok(PackedWeight(held))
 }
 
-fn pack_of<T: Packs>(
+fn packed<T: Number, W: Send>(
     py: Python<'_>,
-    weight: &Operand<'_>,
+    weight: &Operand<'_, Factor>,
     threads: Option<&Object<'_>>,
-) -> PyResult<PackedWeight> {
+    pack: impl FnOnce(ArrayView2<'_, T>, &Context<'_>) -> Result<W, Error> + Send,
+) -> PyResult<W> {
     let weight = weight.borrow::<T>()?;
     let Ok(view) = weight.view().into_dimensionality::<Ix2>() else {
         let shape = weight.view().shape().to_vec();
@@ -190,60 +210,75 @@ fn pack_of<T: Packs>(
     };
     // To copy an element takes as long as some multiply-adds.
     let work = view.len().saturating_mul(8);
-    let packed =
-        compute(py, threads, work, move |context| linalg::PackedWeight::new(view, context))?;
-    Ok(T::hold(packed))
+    compute(py, threads, work, move |context| pack(view, context))
 }
 
 /// `activation(x @ weight.T + bias)` for a packed weight.
 pub(crate) fn linear<'py>(
     py: Python<'py>,
-    x: &Operand<'py>,
+    x: &Operand<'py, Factor>,
     weight: &Bound<'py, PackedWeight>,
-    bias: Option<&Operand<'py>>,
+    bias: Option<&Operand<'py, Factor>>,
     activation: Option<Activation>,
     out: Option<&Object<'py>>,
     shares: Shares<'_, 'py>,
 ) -> PyResult<Object<'py>> {
+    weight.get().expect(x, bias)?;
+    let wants_sums = out.is_some_and(is_single);
     let call = Call { x, bias, activation, out, shares };
-    match weight.get().0 {
-        Held::F32(_) => linear_of::<f32>(py, weight.get(), &call),
-        Held::F64(_) => linear_of::<f64>(py, weight.get(), &call),
+    match &weight.get().0 {
+        Held::F32(weight) => linear_of::<f32>(py, weight, &call),
+        Held::F64(weight) => linear_of::<f64>(py, weight, &call),
+        Held::Bf16(weight) if wants_sums => linear_of::<Narrow<Bfloats, f32>>(py, weight, &call),
+        Held::Bf16(weight) => linear_of::<Narrow<Bfloats, bf16>>(py, weight, &call),
+        Held::F16(weight) if wants_sums => linear_of::<Narrow<Halves, f32>>(py, weight, &call),
+        Held::F16(weight) => linear_of::<Narrow<Halves, f16>>(py, weight, &call),
+        Held::I8(weight) if x.kind == Factor::U8 => {
+            linear_of::<Narrow<UnsignedSigned, i32>>(py, weight, &call)
+        }
+        Held::I8(weight) => linear_of::<Narrow<Signed, i32>>(py, weight, &call),
     }
+}
+
+/// What a layer says to a packed weight of integers.
+pub(crate) fn expect_layer(weight: &Bound<'_, PackedWeight>) -> PyResult<()> {
+    if weight.get().factor() != Factor::I8 {
+        return Ok(());
+    }
+    Err(DTypeError::new_err(
+        "weight has dtype int8, expected float32, float64, float16 or bfloat16: a layer of integers lacks \
+         its scale, use matmul",
+    ))
 }
 
 /// What a call passes besides the weight.
 struct Call<'a, 'py> {
-    x: &'a Operand<'py>,
-    bias: Option<&'a Operand<'py>>,
+    x: &'a Operand<'py, Factor>,
+    bias: Option<&'a Operand<'py, Factor>>,
     activation: Option<Activation>,
     out: Option<&'a Object<'py>>,
     shares: Shares<'a, 'py>,
 }
 
-fn linear_of<'py, T: Packs>(
+fn linear_of<'py, P>(
     py: Python<'py>,
-    weight: &PackedWeight,
+    weight: &P::Weight,
     &Call { x, bias, activation, out, shares }: &Call<'_, 'py>,
-) -> PyResult<Object<'py>> {
-    let Some(packed) = T::held(weight) else {
-        return Err(wider("the weight", <T as Number>::NAME));
-    };
-    for operand in [Some(x), bias].into_iter().flatten() {
-        if operand.kind > T::KIND {
-            return Err(wider(operand.name(), <T as Number>::NAME));
-        }
-    }
+) -> PyResult<Object<'py>>
+where
+    P: Product<Left: Number, Out: Number, Bias: Number>,
+{
     let bias_shape = bias.map(Operand::shape);
-    let shape = linalg::linear_shape(x.shape(), &packed.shape(), bias_shape).map_err(raise)?;
-    let work = packed.shape()[1].saturating_mul(shape.iter().product());
-    let x = x.borrow::<T>()?;
-    let bias = bias.map(Operand::borrow::<T>).transpose()?;
+    let extents = P::weight_shape(weight);
+    let shape = linalg::linear_shape(x.shape(), &extents, bias_shape).map_err(raise)?;
+    let work = extents[1].saturating_mul(shape.iter().product());
+    let x = x.borrow::<P::Left>()?;
+    let bias = bias.map(Operand::borrow::<P::Bias>).transpose()?;
     let operands: Vec<&dyn Lent> = match &bias {
         Some(bias) => vec![&x, bias],
         None => vec![&x],
     };
-    let (place, mut y) = place::<T>(py, &shape, out, &operands)?;
+    let (place, mut y) = place::<P::Out>(py, &shape, out, &operands)?;
     let bias = bias.as_ref().map(Borrowed::view);
     // A bias of one axis with gaps is the only thing that is not contiguous here.
     let bias = bias.as_ref().map(|bias| bias.as_standard_layout());
@@ -251,23 +286,30 @@ fn linear_of<'py, T: Packs>(
     let x = x.view();
     if let Some(question) = shares.question {
         let view = y.as_array();
-        question
-            .answer(shares, work, |context| linalg::explain_packed(x, packed, view, context))?;
+        question.answer(shares, work, |context| {
+            linalg::explain_packed::<P>(x, weight, view, context)
+        })?;
         drop(y);
         return Ok(place);
     }
     let view = y.as_array_mut();
     compute(py, shares.threads, work, move |context| {
         let context = context.distributed(shares.distribution);
-        linalg::linear_packed(x, packed, bias, activation, view, &context)
+        linalg::linear_packed_of::<P>(x, weight, bias, activation, view, &context)
     })?;
     Ok(place)
 }
 
-/// The sentence for an operand that is wider than the weight: a packed weight is not converted.
-fn wider(name: &str, dtype: &str) -> PyErr {
+/// The sentence for an operand of another dtype than the weight's: a packed weight is not converted.
+fn unlike(operand: &Operand<'_, Factor>, weight: Factor) -> PyErr {
+    let (name, kind, dtype) = (operand.name(), operand.kind.name(), weight.name());
+    let expected = if weight == Factor::I8 { "int8 or uint8" } else { dtype };
+    let pack = match (operand.kind, weight) {
+        (Factor::Real(_), Factor::Real(_)) => "pack the weight in float64, or ",
+        _ => "nothing is cast silently, ",
+    };
     DTypeError::new_err(format!(
-        "{name} has dtype float64, expected {dtype}, the dtype of the packed weight: pack the weight in \
-         float64, or pass {name}.astype({dtype})"
+        "{name} has dtype {kind}, expected {expected}, the dtype of the packed weight: {pack}pass \
+         {name}.astype({dtype})"
     ))
 }

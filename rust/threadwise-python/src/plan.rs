@@ -10,6 +10,7 @@ use threadwise::work::{Choice, Machine, measure};
 use threadwise::{Context, Error, Isa, budget};
 
 use crate::linalg::{Shares, layer, product};
+use crate::quantized::refuse_activations;
 use crate::seam::{compute, raise, threads_argument};
 use crate::work::distribution_argument;
 
@@ -80,13 +81,14 @@ pub(crate) fn explain_matmul<'py>(
 /// What `linear` would do.
 #[pyfunction]
 #[expect(clippy::too_many_arguments, reason = "an operation has as many arguments as it has")]
-#[pyo3(signature = (x, weight, bias, activation, out, threads, distribution, /))]
+#[pyo3(signature = (x, weight, bias, activation, activations, out, threads, distribution, /))]
 pub(crate) fn explain_linear<'py>(
     py: Python<'py>,
     x: &Object<'py>,
     weight: &Object<'py>,
     bias: Option<&Object<'py>>,
     activation: Option<&Object<'py>>,
+    activations: Option<&Object<'py>>,
     out: Option<&Object<'py>>,
     threads: Option<&Object<'py>>,
     distribution: Option<&Object<'py>>,
@@ -94,6 +96,7 @@ pub(crate) fn explain_linear<'py>(
     let (question, distribution) = (Question::default(), distribution_argument(distribution)?);
     let shares = Shares { threads, distribution, question: Some(&question) };
     layer(py, x, weight, bias, activation, out, shares)?;
+    refuse_activations(activations)?;
     question.found()
 }
 

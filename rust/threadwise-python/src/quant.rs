@@ -1,30 +1,25 @@
 //! Documented in `threadwise.quant`.
 
-mod stacks;
-
 use std::num::NonZeroUsize;
 
 use half::{bf16, f16};
-use numpy::PyArrayMethods;
-use numpy::ndarray::{ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis};
+use numpy::ndarray::{
+    Array, ArrayView3, ArrayViewD, ArrayViewMut2, ArrayViewMut3, Axis, CowArray, Ix3,
+};
+use numpy::{PyArrayMethods, PyReadwriteArrayDyn};
 use pyo3::prelude::*;
 use threadwise::quant::{
-    self, Bits, Method, NumbersMut, Outcome, Quantized, QuantizedMut, Scheme, ZeroPoint, Zeros,
-    ZerosMut,
+    self, Bits, Method, NumbersMut, Outcome, QuantizedMut, Scheme, ZeroPoint, ZerosMut,
 };
 use threadwise::{Context, Error};
 
-use self::stacks::{Held, each, matrices, stack, stacked};
 use crate::dtype::{Factor, Number};
-use crate::seam::{Borrowed, DomainError, Lent, Operand, compute, place, raise, result};
+use crate::seam::{Borrowed, DomainError, Operand, ShapeError, compute, raise, result};
 
 type Object<'py> = Bound<'py, PyAny>;
 
-/// Multiply-adds that take about as long as to compute a value, by which the binding tells whether a call is long.
-const VALUE: usize = 8;
-
 /// A number type of weights.
-trait Weight: Number + quant::Number {}
+pub(crate) trait Weight: Number + quant::Number {}
 impl Weight for f32 {}
 impl Weight for f16 {}
 impl Weight for bf16 {}
@@ -66,7 +61,7 @@ pub(crate) fn quantize<'py>(
     let method = if method == "minmax" { Method::MinMax } else { Method::Mse };
     let scheme = scheme(bits, group_size, zero_point, method)?;
     let weight = Operand::weight("weight", weight)?;
-    let importance = importance.map(|given| Operand::floating("importance", given)).transpose()?;
+    let importance = importance.map(|given| Operand::factor("importance", given)).transpose()?;
     match weight.kind {
         Factor::F16 => quantize_of::<f16>(py, &weight, importance.as_ref(), &scheme, threads),
         Factor::Bf16 => quantize_of::<bf16>(py, &weight, importance.as_ref(), &scheme, threads),
@@ -74,7 +69,7 @@ pub(crate) fn quantize<'py>(
     }
 }
 
-fn scheme(
+pub(crate) fn scheme(
     bits: usize,
     group_size: Option<NonZeroUsize>,
     zero_point: &str,
@@ -159,8 +154,10 @@ impl<T: Weight> Job<'_, T> {
         let work = self.x.len().saturating_mul(quant::work(scheme.method));
         let outcome = {
             let (mut codes, mut scales) = (codes.readwrite(), scales.readwrite());
-            let (mut minima, mut zeros) =
-                (minima.as_ref().map(|a| a.readwrite()), zeros.as_ref().map(|a| a.readwrite()));
+            let (mut minima, mut zeros) = (
+                minima.as_ref().map(PyArrayMethods::readwrite),
+                zeros.as_ref().map(PyArrayMethods::readwrite),
+            );
             let (codes, scales) = (matrices(&mut codes)?, matrices(&mut scales)?);
             let minima = minima.as_mut().map(matrices).transpose()?;
             let zeros = zeros.as_mut().map(matrices).transpose()?;
@@ -230,94 +227,37 @@ impl<S: Scale> Places<'_, S> {
     }
 }
 
-/// Documented in `threadwise.quant.QuantizedTensor.dequantize`. The parts are what that has checked.
-#[pyfunction]
-#[pyo3(signature = (codes, scales, zeros, shape, bits, group_size, dtype, out, threads, /))]
-#[expect(clippy::too_many_arguments, reason = "a tensor has as many parts")]
-pub(crate) fn dequantize<'py>(
-    py: Python<'py>,
-    codes: &Object<'py>,
-    scales: &Object<'py>,
-    zeros: Option<&Object<'py>>,
-    shape: Vec<usize>,
-    bits: usize,
-    group_size: Option<NonZeroUsize>,
-    dtype: &str,
-    out: Option<&Object<'py>>,
-    threads: Option<&Object<'py>>,
-) -> PyResult<Object<'py>> {
-    let (codes, scales) = (Operand::words("codes", codes)?, Held::new("scales", scales)?);
-    let zeros = match zeros {
-        None => None,
-        Some(zeros) if Operand::words("zero_points", zeros).is_ok() => {
-            Some(Err(Operand::words("zero_points", zeros)?))
-        }
-        Some(zeros) => Some(Ok(Held::new("zero_points", zeros)?)),
-    };
-    let zero_point = match zeros {
-        None => "symmetric",
-        Some(Ok(_)) => "float",
-        Some(Err(_)) => "integer",
-    };
-    let scheme = scheme(bits, group_size, zero_point, Method::MinMax)?;
-    let codes = codes.borrow::<u32>()?;
-    let (minima, zeros) = match zeros {
-        None => (None, None),
-        Some(Ok(minima)) => (Some(minima), None),
-        Some(Err(zeros)) => (None, Some(zeros.borrow::<u32>()?)),
-    };
-    let parts = Lot { codes, scales, minima, zeros };
-    match dtype {
-        f16::NAME => dequantize_as::<f16>(py, &parts, &scheme, &shape, out, threads),
-        bf16::NAME => dequantize_as::<bf16>(py, &parts, &scheme, &shape, out, threads),
-        _ => dequantize_as::<f32>(py, &parts, &scheme, &shape, out, threads),
+/// Extents as matrices: a row is a matrix of one.
+fn extents(shape: &[usize]) -> (usize, usize, usize) {
+    match *shape {
+        [] => (1, 1, 1),
+        [columns] => (1, 1, columns),
+        [ref leading @ .., rows, columns] => (leading.iter().product(), rows, columns),
     }
 }
 
-/// The parts of a quantized tensor.
-struct Lot<'py> {
-    codes: Borrowed<'py, u32>,
-    scales: Held<'py>,
-    minima: Option<Held<'py>>,
-    zeros: Option<Borrowed<'py, u32>>,
+/// An array as a stack of matrices; copied where it has more axes, and gaps.
+pub(crate) fn stack<T: Clone>(view: ArrayViewD<'_, T>) -> PyResult<CowArray<'_, T, Ix3>> {
+    let shape = extents(view.shape());
+    let mut few = view.clone();
+    while few.ndim() < 3 {
+        few = few.insert_axis(Axis(0));
+    }
+    let made = if few.ndim() == 3 {
+        few.into_dimensionality::<Ix3>().map(CowArray::from)
+    } else if let Some(adjacent) = view.to_slice() {
+        ArrayView3::from_shape(shape, adjacent).map(CowArray::from)
+    } else {
+        Array::from_shape_vec(shape, view.iter().cloned().collect()).map(CowArray::from)
+    };
+    made.map_err(|error| ShapeError::new_err(error.to_string()))
 }
 
-fn dequantize_as<'py, T: Weight>(
-    py: Python<'py>,
-    parts: &Lot<'py>,
-    scheme: &Scheme,
-    shape: &[usize],
-    out: Option<&Object<'py>>,
-    threads: Option<&Object<'py>>,
-) -> PyResult<Object<'py>> {
-    let mut lent: Vec<&dyn Lent> = vec![&parts.codes, parts.scales.lent()];
-    lent.extend(parts.minima.as_ref().map(Held::lent));
-    lent.extend(parts.zeros.as_ref().map(|zeros| zeros as &dyn Lent));
-    let (place, mut to) = place::<T>(py, shape, out, &lent)?;
-    let (codes, scales) = (stacked(&parts.codes)?, parts.scales.view()?);
-    let minima = parts.minima.as_ref().map(Held::view).transpose()?;
-    let zeros = parts.zeros.as_ref().map(stacked).transpose()?;
-    let work = shape.iter().product::<usize>().saturating_mul(VALUE);
-    let to = to.as_array_mut();
-    compute(py, threads, work, move |context| {
-        if to.shape() != shape {
-            let (actual, expected) = (to.shape().into(), shape.into());
-            return Err(Error::Out { actual, expected });
-        }
-        let mut to = to;
-        while to.ndim() < 2 {
-            to = to.insert_axis(Axis(0));
-        }
-        let matrix = |i: usize| Quantized {
-            codes: codes.index_axis(Axis(0), i),
-            scales: scales.matrix(i),
-            zeros: match (&minima, &zeros) {
-                (Some(minima), _) => Zeros::Float(minima.matrix(i)),
-                (None, Some(zeros)) => Zeros::Integer(zeros.index_axis(Axis(0), i)),
-                (None, None) => Zeros::Symmetric,
-            },
-        };
-        each(to, &mut 0, &mut |i, out| quant::dequantize(matrix(i), scheme, out, context))
-    })?;
-    Ok(place)
+/// A new array as a stack of matrices.
+fn matrices<'a, T: Number>(
+    lent: &'a mut PyReadwriteArrayDyn<'_, T>,
+) -> PyResult<ArrayViewMut3<'a, T>> {
+    let view = lent.as_array_mut();
+    let shape = extents(view.shape());
+    view.into_shape_with_order(shape).map_err(|error| ShapeError::new_err(error.to_string()))
 }

@@ -20,12 +20,15 @@ use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
 use pyo3::types::{PyDict, PyTuple};
 use threadwise::linalg::WORTH_DETACHING;
+use threadwise::store::StoreError;
 use threadwise::{Context, Error, Interrupt, Isa, budget, topology};
 
 pyo3::import_exception!(threadwise.errors, DTypeError);
 pyo3::import_exception!(threadwise.errors, DomainError);
+pyo3::import_exception!(threadwise.errors, FormatError);
 pyo3::import_exception!(threadwise.errors, LayoutError);
 pyo3::import_exception!(threadwise.errors, ShapeError);
+pyo3::import_exception!(threadwise.errors, StorageError);
 
 /// Axes of the arrays that can be borrowed (NumPy itself had this limit before version 2).
 const MOST_AXES: usize = 32;
@@ -53,6 +56,14 @@ impl<'py> Operand<'py, Factor> {
         Self::of(name, object, |dtype| {
             let expected = "float32, float64, float16, bfloat16, int8 or uint8";
             factor(dtype).map_or_else(|| Err(refused(name, dtype, expected)?), Ok)
+        })
+    }
+
+    /// As [`Operand::new`], for a weight to be packed.
+    pub(crate) fn packable(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
+        Self::of(name, object, |dtype| match factor(dtype) {
+            Some(factor) if factor != Factor::U8 => Ok(factor),
+            _ => Err(refused(name, dtype, "float32, float64, float16, bfloat16 or int8")?),
         })
     }
 
@@ -358,7 +369,7 @@ pub(crate) fn compute<T: Send>(
 pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
     let error = error.into();
     let sentence = error.to_string();
-    match error {
+    match error.innermost() {
         Error::Axes { .. }
         | Error::Extents(_)
         | Error::Broadcast { .. }
@@ -368,10 +379,13 @@ pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
         Error::Domain { .. }
         | Error::Count { .. }
         | Error::NotFinite { .. }
+        | Error::Cosine(_)
         | Error::Isa(_)
         | Error::Node(_)
         | Error::Threads(_) => DomainError::new_err(sentence),
         Error::Memory(_) => PyMemoryError::new_err(sentence),
+        Error::Store(StoreError::Io { .. }) => StorageError::new_err(sentence),
+        Error::Store(_) => FormatError::new_err(sentence),
         // An interruption comes with the signal handler's exception, which `compute` raises.
         _ => PyRuntimeError::new_err(sentence),
     }

@@ -13,6 +13,7 @@ mod members;
 mod momentum;
 pub mod nodes;
 mod owned;
+pub mod pages;
 pub mod pin;
 mod placement;
 mod presence;

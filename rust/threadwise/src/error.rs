@@ -1,11 +1,15 @@
 //! What can go wrong, as data; the sentences are made here and nowhere else.
 
 use std::fmt;
+use std::path::PathBuf;
 
 use threadwise_kernels::UnknownIsa;
 use threadwise_runtime::Interrupted;
 use threadwise_runtime::budget::BadVariable;
 use threadwise_runtime::nodes::NoCpus;
+
+use crate::quant::model::Refusal;
+use crate::store::{Quoted, StoreError};
 
 /// Why an operation did nothing, or did not finish.
 #[derive(Debug, thiserror::Error)]
@@ -115,9 +119,36 @@ pub enum Error {
     #[error(transparent)]
     Node(#[from] NoCpus),
 
+    /// A file of weights is not what it should be, or cannot be read or written.
+    #[error(transparent)]
+    Store(#[from] StoreError),
+
+    /// Something is wrong with a tensor of a file.
+    #[error("{}: tensor {}: {error}", .file.display(), Quoted(.name))]
+    Tensor {
+        /// The file.
+        file: PathBuf,
+        /// The tensor.
+        name: String,
+        /// What is wrong.
+        error: Box<Error>,
+    },
+
+    /// A quantized weight is too far from what it was.
+    #[error("{0}")]
+    Cosine(Refusal),
+
     /// The caller asked to stop; the result is incomplete.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+}
+
+impl Error {
+    /// What is wrong, wherever it is.
+    #[must_use]
+    pub fn innermost(&self) -> &Self {
+        if let Self::Tensor { error, .. } = self { error.innermost() } else { self }
+    }
 }
 
 /// An extent of an operand.

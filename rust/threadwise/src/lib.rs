@@ -21,9 +21,11 @@ mod error;
 pub mod linalg;
 pub mod nn;
 pub mod quant;
+pub mod store;
 pub mod work;
 
 pub use context::Context;
 pub use error::Error;
+pub use threadwise_kernels::quant::dots;
 pub use threadwise_kernels::{Activation, Isa, narrow};
 pub use threadwise_runtime::{Interrupt, budget, expect_forks, topology};

@@ -124,8 +124,8 @@ impl<T: Element> Kernel<T> {
         }
     }
 
-    /// Copies A into `copy`, row after row without gaps: rows of a large matrix lie so far apart that they
-    /// drive each other out of the nearest cache, and those of a transposed one are scattered.
+    /// Copies A into `copy`, row after row without gaps: the elements of a row of a transposed matrix are
+    /// scattered.
     ///
     /// # Panics
     ///

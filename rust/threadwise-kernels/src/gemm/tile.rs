@@ -58,7 +58,7 @@ unsafe fn compute<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     tile: &Tile<V::Element>,
 ) {
     let mask = V::first(proof, tile.last);
-    if tile.depth >= LONG {
+    if tile.depth >= LONG && (ROWS * VECTORS <= BUSY || tile.a_step != 1) {
         for i in 0..ROWS {
             let c = tile.c.wrapping_offset(i as isize * tile.c_row);
             for j in 0..VECTORS {
@@ -68,24 +68,36 @@ unsafe fn compute<V: Lanes, const ROWS: usize, const VECTORS: usize>(
             V::prefetch(c.wrapping_add(VECTORS * V::COUNT - 1));
         }
     }
-    // SAFETY: the caller's promise about A and B.
-    let mut sums = unsafe { products::<V, ROWS, VECTORS>(proof, mask, tile) };
-    for (i, sums) in sums.iter_mut().enumerate() {
-        let c = tile.c.wrapping_offset(i as isize * tile.c_row);
-        if tile.accumulate {
+    let mut sums = if tile.a_step == 1 {
+        // SAFETY: the caller's promise about A and B.
+        unsafe { products::<V, ROWS, VECTORS, true>(proof, mask, tile) }
+    } else {
+        // SAFETY: the same.
+        unsafe { products::<V, ROWS, VECTORS, false>(proof, mask, tile) }
+    };
+    // Loops of few instructions: those that the compiler does not write out keep the sums in memory, in
+    // the loop over k too.
+    if tile.accumulate {
+        for (i, sums) in sums.iter_mut().enumerate() {
+            let c = tile.c.wrapping_offset(i as isize * tile.c_row);
             // SAFETY: row i of C, which the caller lends.
             let before = unsafe { row::<V, VECTORS>(proof, mask, c) };
             for (sum, before) in sums.iter_mut().zip(before) {
                 *sum = before.add(*sum);
             }
         }
-        if !tile.bias.is_null() {
-            // SAFETY: not null, so the caller promises one summand a column.
-            let bias = unsafe { row::<V, VECTORS>(proof, mask, tile.bias) };
+    }
+    if !tile.bias.is_null() {
+        // SAFETY: not null, so the caller promises one summand a column.
+        let bias = unsafe { row::<V, VECTORS>(proof, mask, tile.bias) };
+        for sums in &mut sums {
             for (sum, bias) in sums.iter_mut().zip(bias) {
                 *sum = sum.add(bias);
             }
         }
+    }
+    for (i, sums) in sums.iter().enumerate() {
+        let c = tile.c.wrapping_offset(i as isize * tile.c_row);
         // SAFETY: row i of C, which the caller lends.
         unsafe { write::<V, VECTORS>(mask, *sums, c) };
     }
@@ -117,48 +129,56 @@ const UNROLL: usize = 4;
 const AHEAD: usize = 288;
 const BUSY: usize = 20;
 
-/// Σₖ aₖ·bₖ for each element of a tile.
+/// Σₖ aₖ·bₖ for each element of a tile. `ADJACENT` says that `a_step` is 1.
 ///
 /// # Safety
 ///
 /// As [`TileFn`] says of A and B.
 #[inline(always)]
-unsafe fn products<V: Lanes, const ROWS: usize, const VECTORS: usize>(
+unsafe fn products<V: Lanes, const ROWS: usize, const VECTORS: usize, const ADJACENT: bool>(
     proof: V::Proof,
     mask: V::Mask,
     tile: &Tile<V::Element>,
 ) -> [[V; VECTORS]; ROWS] {
     let zero = V::splat(proof, V::Element::default());
     let mut sums = [[zero; VECTORS]; ROWS];
+    let a_step = if ADJACENT { 1 } else { tile.a_step };
     let (mut a, mut b) = (tile.a, tile.b);
     let mut left = tile.depth;
-    // The rows of A below, which the next tile reads: of eight of them two lines each in eight rounds.
+    // The rows of A below, which the next tile reads: each in its round the lines that it has for all rounds.
     let below = tile.a.wrapping_offset(ROWS as isize * tile.a_row);
-    let is_large = ROWS * VECTORS > BUSY && tile.a_step == 1 && tile.depth >= LONG;
+    let line = 64 / size_of::<V::Element>();
+    let rounds = ROWS.next_multiple_of(line / UNROLL);
+    let is_large = ADJACENT && ROWS * VECTORS > BUSY && tile.depth >= LONG;
     let mut round = 0;
     while left >= UNROLL {
         if is_large {
-            let line = 64 / size_of::<V::Element>();
-            let row = below.wrapping_offset((round % 8) as isize * tile.a_row);
-            let at = row.wrapping_add(round / 8 * 2 * line);
-            V::prefetch(at);
-            V::prefetch(at.wrapping_add(line));
+            let row = below.wrapping_offset((round % rounds) as isize * tile.a_row);
+            let lines = rounds * UNROLL / line;
+            for i in 0..lines {
+                V::prefetch(row.wrapping_add((round / rounds * lines + i) * line));
+            }
+            // A line of C at a time, so that those of B need not wait; a row may lie across one line more.
+            let c = tile.c.wrapping_offset((round / (VECTORS + 1)) as isize * tile.c_row);
+            if round < ROWS * (VECTORS + 1) {
+                V::prefetch(c.wrapping_add(round % (VECTORS + 1) * V::COUNT));
+            }
             round += 1;
         }
         for u in 0..UNROLL as isize {
-            let (a, b) = (a.wrapping_offset(u * tile.a_step), b.wrapping_offset(u * tile.b_step));
+            let (a, b) = (a.wrapping_offset(u * a_step), b.wrapping_offset(u * tile.b_step));
             // SAFETY: `b` is a row of B and `a` a column of A, u steps on, and as many are left.
             unsafe { step(proof, mask, tile, &mut sums, a, b) };
         }
         // The last step may leave the arrays, so the pointers move without claiming to stay inside.
-        a = a.wrapping_offset(UNROLL as isize * tile.a_step);
+        a = a.wrapping_offset(UNROLL as isize * a_step);
         b = b.wrapping_offset(UNROLL as isize * tile.b_step);
         left -= UNROLL;
     }
     while left > 0 {
         // SAFETY: `b` is a row of B and `a` a column of A.
         unsafe { step(proof, mask, tile, &mut sums, a, b) };
-        a = a.wrapping_offset(tile.a_step);
+        a = a.wrapping_offset(a_step);
         b = b.wrapping_offset(tile.b_step);
         left -= 1;
     }
@@ -258,8 +278,8 @@ unsafe fn avx2<V: Lanes<Proof = Avx2>, const ROWS: usize, const VECTORS: usize>(
 
 /// Tiles of up to 6 rows of 4 vectors: 24 of thirty-two registers are sums, 4 hold B, 1 holds A.
 /// A step of k is 4 loads and 6 broadcasts, 5 cycles on two load ports, for 24 multiply-adds, 12
-/// cycles on two ports: the arithmetic is the limit by a wide margin. Where C is two vectors wide or less, up
-/// to 12 rows of them.
+/// cycles on two ports: the arithmetic is the limit by a wide margin. Where C is three vectors wide, up to
+/// 8 rows of them, two or less, up to 12.
 #[cfg(target_arch = "x86_64")]
 pub(super) struct TilesAvx512<V>(PhantomData<V>);
 
@@ -272,8 +292,8 @@ impl<V: Lanes<Proof = Avx512>> TilesAvx512<V> {
         &[avx512::<V, 4, 1>, avx512::<V, 4, 2>, avx512::<V, 4, 3>, avx512::<V, 4, 4>],
         &[avx512::<V, 5, 1>, avx512::<V, 5, 2>, avx512::<V, 5, 3>, avx512::<V, 5, 4>],
         &[avx512::<V, 6, 1>, avx512::<V, 6, 2>, avx512::<V, 6, 3>, avx512::<V, 6, 4>],
-        &[avx512::<V, 7, 1>, avx512::<V, 7, 2>],
-        &[avx512::<V, 8, 1>, avx512::<V, 8, 2>],
+        &[avx512::<V, 7, 1>, avx512::<V, 7, 2>, avx512::<V, 7, 3>],
+        &[avx512::<V, 8, 1>, avx512::<V, 8, 2>, avx512::<V, 8, 3>],
         &[avx512::<V, 9, 1>, avx512::<V, 9, 2>],
         &[avx512::<V, 10, 1>, avx512::<V, 10, 2>],
         &[avx512::<V, 11, 1>, avx512::<V, 11, 2>],

@@ -4,6 +4,7 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
+use super::strips::Lie;
 use super::units::{Fetch, Units, register_fetch, register_units};
 use crate::simd::Lanes;
 use crate::simd::avx512::F32x16;
@@ -18,6 +19,21 @@ register_units!(
 );
 register_fetch!(Singles, bf16, Avx512, along_bf16, across_bf16);
 register_fetch!(Singles, f16, Avx512, along_f16, across_f16);
+
+/// A row is two groups of one number each, which a unit of [`Bf16Pairs`] holds.
+pub(super) enum Double {}
+
+impl Lie<Singles, bf16> for Double {
+    const GROUPS: usize = 2;
+
+    #[inline(always)]
+    unsafe fn group(proof: Avx512, row: *const bf16, q: usize) -> Singles {
+        // SAFETY: the caller's promise.
+        let Singles(pairs) = unsafe { Singles::load(proof, row.cast()) };
+        // SAFETY: the token proves the instruction set.
+        Singles(unsafe { half_of_pairs(pairs, q) })
+    }
+}
 
 register_units!(
     /// Two integers of 16 bits, made of two of eight.
@@ -134,6 +150,17 @@ fn total_floats(x: __m512i) -> f32 {
 unsafe fn along_same<E>(from: *const E) -> __m512i {
     // SAFETY: the caller's promise.
     unsafe { _mm512_loadu_si512(from.cast()) }
+}
+
+/// The even numbers of some pairs of bfloat16, or the odd ones, widened.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn half_of_pairs(pairs: __m512i, q: usize) -> __m512i {
+    if q == 0 {
+        _mm512_slli_epi32::<16>(pairs)
+    } else {
+        _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000_u32.cast_signed()))
+    }
 }
 
 /// Half a register.

@@ -5,14 +5,29 @@ use std::marker::PhantomData;
 /// What any CPU has.
 const unsafe fn nothing() {}
 
+/// [`strips::strip`](super::strips::strip) for one row and more, each with so many lanes in registers at a time.
+macro_rules! strip_functions {
+    ($units:ty, $element:ty, $lie:ty, [$one:literal $two:literal $three:literal $four:literal]) => {
+        &[
+            strip::<$units, $element, $lie, 1, $one>,
+            strip::<$units, $element, $lie, 2, $two>,
+            strip::<$units, $element, $lie, 3, $three>,
+            strip::<$units, $element, $lie, 4, $four>,
+        ]
+    };
+}
+
 /// The functions of one instruction set. `$width` is the number of registers in a row of a sliver of B; then
-/// come the heights of tiles of as many registers a row, and fewer.
+/// come the heights of tiles of as many registers a row, and fewer, and the lanes of strips.
 macro_rules! instantiate {
     ($module:ident, $proof:ty, $assume:expr, $width:literal, [$($rows:literal: [$($vectors:literal)*])*],
+     [$($lanes:literal)*],
      $(#[$attribute:meta])*) => {
         pub(super) mod $module {
             use super::super::few::{self, Few, FewFn};
+            use super::super::kept::{self, WidenFn};
             use super::super::pack::{self, PackFn, Place, Source};
+            use super::super::strips::{self, Lie, Strip, StripFn, TotalFn};
             use super::super::tile::{self, Block, BlockFn, Tile, TileFn};
             use super::super::units::{Fetch, Units};
             use super::super::{Narrow, Sum};
@@ -35,6 +50,7 @@ macro_rules! instantiate {
             impl<V: Fetch<E, Proof = $proof>, E: Narrow> Packs<V, E> {
                 pub(in super::super) const LEFT: PackFn<E> = left::<V, E>;
                 pub(in super::super) const RIGHT: PackFn<E> = right::<V, E>;
+                pub(in super::super) const WIDEN: WidenFn<E> = widen::<V, E>;
             }
 
             impl<V: Fetch<E, Proof = $proof>, E: Narrow> Packs<V, E>
@@ -45,6 +61,15 @@ macro_rules! instantiate {
                     &[dots::<V, E, 1>, dots::<V, E, 2>, dots::<V, E, 3>, dots::<V, E, 4>];
                 pub(in super::super) const STREAMS: &'static [FewFn<E, V::Sum>; few::ROWS] =
                     &[streams::<V, E, 1>, streams::<V, E, 2>, streams::<V, E, 3>, streams::<V, E, 4>];
+                pub(in super::super) const TOTAL: TotalFn<V::Sum> = total::<V>;
+            }
+
+            /// Few rows with slivers in which groups lie as `L` says.
+            pub(in super::super) struct Strips<V, E, L>(PhantomData<(V, E, L)>);
+
+            impl<V: Fetch<E, Proof = $proof>, E: Narrow, L: Lie<V, E>> Strips<V, E, L> {
+                pub(in super::super) const STRIPS: &'static [StripFn<E>; few::ROWS] =
+                    strip_functions!(V, E, L, [$($lanes)*]);
             }
 
             /// # Safety
@@ -99,6 +124,53 @@ macro_rules! instantiate {
 
             /// # Safety
             ///
+            /// As [`WidenFn`] says, on a CPU with this instruction set.
+            $(#[$attribute])*
+            unsafe fn widen<V: Fetch<E, Proof = $proof>, E: Narrow>(
+                from: *const E,
+                to: *mut u32,
+                rows: usize,
+                width: usize,
+            ) {
+                // SAFETY: the caller promises the instruction set.
+                let proof = unsafe { $assume };
+                // SAFETY: passed on from the caller.
+                unsafe { kept::widen::<V, E>(proof, from, to, rows, width) }
+            }
+
+            /// # Safety
+            ///
+            /// As [`StripFn`] says, on a CPU with this instruction set.
+            $(#[$attribute])*
+            unsafe fn strip<V, E, L, const M: usize, const LANES: usize>(strip: &Strip<E>)
+            where
+                V: Fetch<E, Proof = $proof>,
+                L: Lie<V, E>,
+            {
+                // SAFETY: the caller promises the instruction set.
+                let proof = unsafe { $assume };
+                // SAFETY: passed on from the caller.
+                unsafe { strips::strip::<V, E, L, M, LANES>(proof, strip) }
+            }
+
+            /// # Safety
+            ///
+            /// As [`TotalFn`] says, on a CPU with this instruction set.
+            $(#[$attribute])*
+            unsafe fn total<V: Units<Proof = $proof, Sum: Sum>>(
+                lanes: *const u32,
+                columns: usize,
+                c: *mut V::Sum,
+                add: bool,
+            ) {
+                // SAFETY: the caller promises the instruction set.
+                let proof = unsafe { $assume };
+                // SAFETY: passed on from the caller.
+                unsafe { strips::total::<V>(proof, lanes, columns, c, add) }
+            }
+
+            /// # Safety
+            ///
             /// As [`FewFn`] says, on a CPU with this instruction set.
             $(#[$attribute])*
             unsafe fn dots<V: Fetch<E, Proof = $proof>, E: Narrow, const M: usize>(
@@ -130,7 +202,7 @@ macro_rules! instantiate {
     };
 }
 
-instantiate!(portable, (), super::nothing(), 2, [1: [1 2] 2: [1 2] 3: [1 2] 4: [1 2]],);
+instantiate!(portable, (), super::nothing(), 2, [1: [1 2] 2: [1 2] 3: [1 2] 4: [1 2]], [4 2 2 1],);
 
 #[cfg(target_arch = "x86_64")]
 instantiate!(
@@ -139,6 +211,7 @@ instantiate!(
     crate::Avx2::assume(),
     2,
     [1: [1 2] 2: [1 2] 3: [1 2] 4: [1 2] 5: [1 2] 6: [1 2] 7: [1] 8: [1] 9: [1] 10: [1] 11: [1] 12: [1]],
+    [4 2 2 1],
     #[target_feature(enable = "avx2,fma,f16c")]
 );
 
@@ -153,6 +226,7 @@ macro_rules! instantiate_wide {
             4,
             [1: [1 2 3 4] 2: [1 2 3 4] 3: [1 2 3 4] 4: [1 2 3 4] 5: [1 2 3 4] 6: [1 2 3 4]
              7: [1 2] 8: [1 2] 9: [1 2] 10: [1 2] 11: [1 2] 12: [1 2]],
+            [8 4 4 2],
             #[target_feature(enable = $features)]
         );
     };

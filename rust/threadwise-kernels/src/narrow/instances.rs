@@ -2,7 +2,12 @@
 
 #[cfg(target_arch = "x86_64")]
 use super::amx;
+#[cfg(target_arch = "x86_64")]
+use super::avx512::Double;
 use super::kernel::{FewRows, Kernel, Tiles};
+#[cfg(target_arch = "x86_64")]
+use super::strips::Lie;
+use super::strips::Single;
 #[cfg(target_arch = "x86_64")]
 use super::tile::BlockFn;
 use super::units::Fetch;
@@ -35,6 +40,7 @@ macro_rules! parts {
                 block: functions::$module::Functions::<V>::BLOCK,
                 pack_left: functions::$module::Packs::<V, P::Left>::LEFT,
                 pack_right: functions::$module::Packs::<V, P::Right>::RIGHT,
+                widen: functions::$module::Packs::<V, P::Right>::WIDEN,
             }
         }
 
@@ -48,6 +54,10 @@ macro_rules! parts {
                 pack_left: functions::$module::Packs::<V, P::Left>::LEFT,
                 dots: functions::$module::Packs::<V, P::Right>::DOTS,
                 streams: functions::$module::Packs::<V, P::Right>::STREAMS,
+                strips: Some((
+                    functions::$module::Strips::<V, P::Right, Single>::STRIPS,
+                    functions::$module::Packs::<V, P::Right>::TOTAL,
+                )),
             }
         }
     };
@@ -99,8 +109,10 @@ impl<P: Pair> Kernel<P> {
     where
         T: Fetch<P::Left, Proof = crate::Bf16, Sum = P::Sum> + Fetch<P::Right>,
         V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
+        Double: Lie<V, P::Right>,
     {
-        Self { isa: "avx512bf16", tiles: Self::tiles_bf16::<T>(), few: Self::few_avx512::<V>() }
+        let few = Self::few_avx512::<V>().of_doubles::<V>();
+        Self { isa: "avx512bf16", tiles: Self::tiles_bf16::<T>(), few }
     }
 
     /// Tiles of `T`, few rows of `V`.
@@ -109,7 +121,8 @@ impl<P: Pair> Kernel<P> {
         T: Fetch<P::Left, Proof = crate::Vnni, Sum = P::Sum> + Fetch<P::Right>,
         V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
     {
-        Self { isa: "avx512vnni", tiles: Self::tiles_vnni::<T>(), few: Self::few_avx512::<V>() }
+        let few = FewRows { strips: None, ..Self::few_avx512::<V>() };
+        Self { isa: "avx512vnni", tiles: Self::tiles_vnni::<T>(), few }
     }
 }
 
@@ -120,9 +133,10 @@ impl<P: Pair> Kernel<P> {
     where
         T: Fetch<P::Left, Proof = crate::Bf16, Sum = P::Sum> + Fetch<P::Right>,
         V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
+        Double: Lie<V, P::Right>,
     {
         let tiles = Self::tiles_bf16::<T>().in_amx(block);
-        Self { isa: "amx", tiles, few: Self::few_avx512::<V>() }
+        Self { isa: "amx", tiles, few: Self::few_avx512::<V>().of_doubles::<V>() }
     }
 
     /// As [`Kernel::amx_bf16`], of integers.
@@ -132,7 +146,8 @@ impl<P: Pair> Kernel<P> {
         V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
     {
         let tiles = Self::tiles_vnni::<T>().in_amx(block);
-        Self { isa: "amx", tiles, few: Self::few_avx512::<V>() }
+        let few = FewRows { strips: None, ..Self::few_avx512::<V>() };
+        Self { isa: "amx", tiles, few }
     }
 }
 
@@ -150,5 +165,18 @@ impl<P: Pair> Tiles<P> {
             block,
             ..self
         }
+    }
+}
+
+#[cfg(target_arch = "x86_64")]
+impl<P: Pair> FewRows<P> {
+    /// The same for slivers whose rows are two groups each.
+    fn of_doubles<V>(self) -> Self
+    where
+        V: Fetch<P::Right, Proof = crate::Avx512, Sum = P::Sum>,
+        Double: Lie<V, P::Right>,
+    {
+        let strips = functions::avx512::Strips::<V, P::Right, Double>::STRIPS;
+        Self { strips: self.strips.map(|(_, total)| (strips, total)), ..self }
     }
 }

@@ -3,7 +3,9 @@
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::few::{self, Few, FewFn};
+use super::kept::WidenFn;
 use super::pack::{PackFn, Place, Source};
+use super::strips::{StripFn, TotalFn};
 use super::tile::{Block, BlockFn};
 use super::{Pair, scalar};
 
@@ -46,6 +48,7 @@ pub(super) struct Tiles<P: Pair> {
     pub(super) block: BlockFn<P::Sum>,
     pub(super) pack_left: PackFn<P::Left>,
     pub(super) pack_right: PackFn<P::Right>,
+    pub(super) widen: WidenFn<P::Right>,
 }
 
 /// How products of few rows are: `dots[rows - 1]` and `streams[rows - 1]` take that many.
@@ -56,7 +59,13 @@ pub(super) struct FewRows<P: Pair> {
     pub(super) pack_left: PackFn<P::Left>,
     pub(super) dots: &'static [FewFn<P::Right, P::Sum>; few::ROWS],
     pub(super) streams: &'static [FewFn<P::Right, P::Sum>; few::ROWS],
+    /// The same for slivers, if they have what takes the lanes' order.
+    pub(super) strips: Option<Strips<P>>,
 }
+
+/// A function for each number of rows, and the one that adds up lanes.
+pub(super) type Strips<P> =
+    (&'static [StripFn<<P as Pair>::Right>; few::ROWS], TotalFn<<P as Pair>::Sum>);
 
 impl<P: Pair> Kernel<P> {
     /// `{architecture}-{types}-{instruction set}-gemm`, for people.
@@ -108,7 +117,7 @@ impl<P: Pair> Kernel<P> {
         self.tiles.plain && k.is_multiple_of(self.tiles.group * self.tiles.step)
     }
 
-    fn groups(&self, k: usize) -> usize {
+    pub(super) fn groups(&self, k: usize) -> usize {
         k.div_ceil(self.tiles.group).next_multiple_of(self.tiles.step)
     }
 

@@ -16,8 +16,8 @@
 //! the other factor, or 1.
 //!
 //! `scalar` has the definition, `units` what a register does, `avx2` and `avx512` their instances, `pack` the copies,
-//! `tile` the inner kernel, `amx` its twin in tiles, `few` the kernels for products of few rows, `round` what becomes
-//! of sums.
+//! `tile` the inner kernel, `amx` its twin in tiles, `few` the kernels for products of few rows, `kept` a B
+//! that is packed once for many products, `strips` few rows with such a B, `round` what becomes of sums.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -28,10 +28,12 @@ mod avx512;
 mod few;
 mod functions;
 mod instances;
+mod kept;
 mod kernel;
 mod pack;
 mod round;
 mod scalar;
+mod strips;
 #[cfg(test)]
 mod tests;
 mod tile;
@@ -51,6 +53,8 @@ pub use round::Rounded;
 pub trait Narrow: Copy + Debug + Default + PartialEq + Send + Sync + 'static {
     /// What products of these are summed in.
     type Sum: Sum;
+    /// The pair whose kernel packs such a B for many products. Kernels of other pairs with such a B read it too.
+    type Pair: Pair<Right = Self, Sum = Self::Sum>;
 
     /// The same number as a sum.
     #[must_use]
@@ -59,6 +63,7 @@ pub trait Narrow: Copy + Debug + Default + PartialEq + Send + Sync + 'static {
 
 impl Narrow for bf16 {
     type Sum = f32;
+    type Pair = Bfloats;
 
     #[inline(always)]
     fn widen(self) -> f32 {
@@ -68,6 +73,7 @@ impl Narrow for bf16 {
 
 impl Narrow for f16 {
     type Sum = f32;
+    type Pair = Halves;
 
     #[inline(always)]
     fn widen(self) -> f32 {
@@ -77,6 +83,7 @@ impl Narrow for f16 {
 
 impl Narrow for i8 {
     type Sum = i32;
+    type Pair = Signed;
 
     #[inline(always)]
     fn widen(self) -> i32 {
@@ -86,6 +93,7 @@ impl Narrow for i8 {
 
 impl Narrow for u8 {
     type Sum = i32;
+    type Pair = SignedUnsigned;
 
     #[inline(always)]
     fn widen(self) -> i32 {

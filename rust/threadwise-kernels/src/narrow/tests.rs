@@ -10,6 +10,8 @@ use super::{
 use crate::gemm::Epilogue;
 use crate::{Activation, Element, Isa};
 
+mod kept;
+
 /// A number type that tests make numbers of.
 trait Drawn: Narrow {
     fn draw(i: usize, j: usize) -> Self;

@@ -123,10 +123,12 @@ pub(super) unsafe fn compute<
 ) {
     let width = WIDTH * V::COUNT;
     let mut sums = [[V::splat(proof, 0); VECTORS]; ROWS];
-    for sums in &mut sums {
-        for (j, sum) in sums.iter_mut().enumerate() {
-            // SAFETY: what the sums of these columns begin with.
-            *sum = unsafe { V::load(proof, tile.b.wrapping_add(j * V::COUNT)) };
+    if V::FLIP != 0 {
+        for sums in &mut sums {
+            for (j, sum) in sums.iter_mut().enumerate() {
+                // SAFETY: what the sums of these columns begin with.
+                *sum = unsafe { V::load(proof, tile.b.wrapping_add(j * V::COUNT)) };
+            }
         }
     }
     let (mut a, mut b) = (tile.a, tile.b);

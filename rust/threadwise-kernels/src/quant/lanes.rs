@@ -3,12 +3,12 @@
 //! Twin of `scalar`: the same operations in the same order. The numbers of as many groups as there are lanes lie in a
 //! *tile*, transposed: number j of all groups, then number j + 1 of all.
 
-use super::range::{Range, inverse, load, min_max, store, whole, write};
+use super::ranges::{Plain, inverse, load, min_max, store, whole};
 use super::{
     CHUNK, CUT, FINE_CUTS, LEVELS, MAGIC, Method, NEIGHBORS, REFINEMENTS, SYMMETRIC_CUTS, Task,
     ZeroPoint,
 };
-use crate::simd::Half;
+use crate::simd::{Half, Lanes};
 
 /// The best trial so far.
 #[derive(Clone, Copy)]
@@ -58,7 +58,7 @@ pub(super) fn fit<V: Half, const W: bool, const K: usize>(
         search.judge(sums[0], offset);
     }
     let best = search.best;
-    let found = Range {
+    let found = Plain {
         least: plain.least,
         step: plain.step.mul(best.scale),
         zero: if is_float { plain.step.mul_add(best.zero, plain.least) } else { best.zero },
@@ -322,4 +322,11 @@ fn add<V: Half, const N: usize>(totals: &mut [Sums<V>; N], sums: &[Sums<V>; N]) 
             *total = total.add(*sum);
         }
     }
+}
+
+#[inline(always)]
+fn write<V: Lanes>(vector: V, y: &mut [V::Element]) {
+    assert_eq!(y.len(), V::COUNT, "a whole vector");
+    // SAFETY: `y` has as many elements as the vector has lanes.
+    unsafe { vector.store(y.as_mut_ptr()) }
 }

@@ -22,15 +22,16 @@
 //! **Bits.** Those of a group depend on its numbers and their importance alone: not on the instruction set, because all
 //! do the same operations in the same order; sums are taken in chunks of 256 terms.
 //!
-//! `codes` has the streams of bits, `scalar` is the definition, `range` and `lanes` are its twin with a group in each
-//! lane, `rows` is what surrounds that.
+//! `codes` has the streams of bits, [`scalar`] is the definition, `lanes` (with `ranges`) its twin with a group in each lane, `rows`
+//! what surrounds that.
 
 mod codes;
+pub mod dots;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
 mod number;
 #[cfg(target_arch = "x86_64")]
-mod range;
+mod ranges;
 #[cfg(target_arch = "x86_64")]
 mod rows;
 mod scalar;

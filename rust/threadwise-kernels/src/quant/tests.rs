@@ -24,8 +24,8 @@ fn numbers(rows: usize, columns: usize, size: f32) -> Array2<f32> {
         let mixed = i.wrapping_mul(2_654_435_769).rotate_left(15).wrapping_mul(2_246_822_519);
         let x = f32::from((mixed >> 17) as u16) / 16384.0 - 1.0;
         let y = f32::from((mixed & 0x7fff) as u16) / 16384.0 - 1.0;
-        let x = if mixed % 61 == 0 { 5.0 * x } else { x * y };
-        if mixed % 37 == 0 { 0.0 } else { x * size }
+        let x = if mixed.is_multiple_of(61) { 5.0 * x } else { x * y };
+        if mixed.is_multiple_of(37) { 0.0 } else { x * size }
     })
 }
 

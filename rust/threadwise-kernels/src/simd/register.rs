@@ -13,7 +13,7 @@ macro_rules! register_lanes {
     }) => {
         #[doc = concat!(stringify!($count), " lanes of `", stringify!($element), "`.")]
         #[derive(Clone, Copy)]
-        pub(crate) struct $lanes($register);
+        pub(crate) struct $lanes(pub(crate) $register);
 
         /// The activation of every lane: a function of its own, because a product's tiles call it
         /// from many places and seldom.

@@ -39,8 +39,12 @@ fn participants(threads: usize) -> HashSet<ThreadId> {
     items.into_iter().flatten().collect()
 }
 
+/// Held by tests that need many workers at once: two of them could take each other's again and again.
+static MANY: Mutex<()> = Mutex::new(());
+
 #[test]
 fn as_many_threads_take_part_as_were_asked_for_and_the_caller_is_one() {
+    let _many = MANY.lock().unwrap_or_else(PoisonError::into_inner);
     for threads in [2, 3, 4] {
         // Workers may be other tests' for a moment.
         let complete = (0..50).any(|_| {
@@ -81,6 +85,7 @@ fn masks(places: Option<&[CpuSet]>, threads: usize) -> Vec<(bool, CpuSet)> {
 #[test]
 #[cfg(target_os = "linux")]
 fn members_have_the_items_of_their_node_and_stay_there_until_the_call_ends() {
+    let _many = MANY.lock().unwrap_or_else(PoisonError::into_inner);
     let before = topology::allowed().unwrap();
     let one = |cpu: Option<usize>| cpu.into_iter().collect::<CpuSet>();
     let (first, last) = (one(before.iter().next()), one(before.iter().last()));

@@ -10,8 +10,7 @@ use threadwise_kernels::gemm::Epilogue;
 use threadwise_runtime::Interrupt;
 
 use super::load;
-use super::packed::PackedWeight;
-use super::{Product, Real, product, shapes};
+use super::{Product, shapes};
 use crate::Context;
 use crate::error::{Error, Shape};
 use crate::work::WorkDistribution;
@@ -63,11 +62,11 @@ pub(super) fn run<P: Product>(
 }
 
 /// `out = f(x @ weight.T + bias)` for an x of at least two axes.
-pub(super) fn packed<T: Real>(
-    x: ArrayViewD<'_, T>,
-    weight: &PackedWeight<T>,
-    out: ArrayViewMutD<'_, T>,
-    epilogue: Epilogue<'_, T>,
+pub(super) fn packed<P: Product>(
+    x: ArrayViewD<'_, P::Left>,
+    weight: &P::Weight,
+    out: ArrayViewMutD<'_, P::Out>,
+    epilogue: Epilogue<'_, P::Bias>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
     if out.is_empty() {
@@ -75,11 +74,11 @@ pub(super) fn packed<T: Real>(
     }
     let (x, out) = rows_of_one_matrix(x, out)?;
     if out.ndim() == 2 {
-        return product::multiply_packed(fixed(x)?, weight, fixed(out)?, epilogue, context);
+        return P::multiply_packed(fixed(x)?, weight, fixed(out)?, epilogue, context);
     }
     // One matrix of x after the other: none of them shares its rows' strides with the next.
     for (x, out) in x.outer_iter().zip(out.into_outer_iter_mut()) {
-        packed(x, weight, out, epilogue, context)?;
+        packed::<P>(x, weight, out, epilogue, context)?;
     }
     Ok(())
 }

@@ -4,8 +4,7 @@ use ndarray::{ArrayView2, ArrayViewD, Axis};
 use threadwise_kernels::Activation;
 use threadwise_kernels::gemm::Epilogue;
 
-use super::packed::PackedWeight;
-use super::{Product, Real, append_axis, batch, expect, linear_shape, load, matmul_shape, product};
+use super::{Product, append_axis, batch, expect, linear_shape, load, matmul_shape};
 use crate::work::Choice;
 use crate::work::calibration::{self, Origin};
 use crate::{Context, Error};
@@ -105,23 +104,24 @@ pub fn explain<P: Product>(
 /// # Errors
 ///
 /// If shapes do not fit.
-pub fn explain_packed<T: Real>(
-    x: ArrayViewD<'_, T>,
-    weight: &PackedWeight<T>,
-    out: ArrayViewD<'_, T>,
+pub fn explain_packed<P: Product>(
+    x: ArrayViewD<'_, P::Left>,
+    weight: &P::Weight,
+    out: ArrayViewD<'_, P::Out>,
     context: &Context<'_>,
 ) -> Result<Explanation, Error> {
-    expect(&out, &linear_shape(x.shape(), &weight.shape(), None)?)?;
+    let [n, k] = P::weight_shape(weight);
+    expect(&out, &linear_shape(x.shape(), &[n, k], None)?)?;
     let out = match x.ndim() {
         1 => out.insert_axis(Axis(0)),
         _ if out.is_empty() => out,
         _ => batch::rows_of_one_matrix(x, out)?.1,
     };
-    let (Batch { runs, run, m, .. }, [n, k]) = (Batch::of(&out), weight.shape());
+    let Batch { runs, run, m, .. } = Batch::of(&out);
     // One matrix of x after the other, where they are not the rows of one.
     let count = if out.is_empty() { 0 } else { runs * run };
-    let choice = load::prospect::<T>((m, k, n), 1, context);
-    let outline = product::outline_packed(m, weight, choice.threads, context);
+    let choice = load::prospect::<P>((m, k, n), 1, context);
+    let outline = P::outline_packed(m, weight, choice.threads, context);
     Ok(in_turn(outline, count, choice, context))
 }
 

@@ -13,6 +13,7 @@ mod packed;
 mod pieces;
 mod plan;
 mod product;
+mod quantized;
 mod shapes;
 #[cfg(test)]
 mod tests;
@@ -33,9 +34,10 @@ use crate::error::{Error, Shape};
 use crate::work::Kind;
 
 pub use explain::{Explanation, explain, explain_packed};
-pub use narrow::Narrow;
-pub use packed::{PackedWeight, linear_packed};
+pub use narrow::{Narrow, NarrowWeight, Summed, smallest};
+pub use packed::{PackedWeight, linear_packed, linear_packed_of};
 pub use plan::WORTH_DETACHING;
+pub use quantized::{QuantizedWeight, Single, linear_quantized};
 pub use shapes::{linear_shape, matmul_shape, weight_axes};
 
 /// A number type that the engine computes in: `f32` or `f64`.
@@ -63,6 +65,8 @@ pub trait Product: 'static {
     type Out: Send;
     /// What is added to C.
     type Bias: Copy + Sync;
+    /// A transposed B that was packed once for many products.
+    type Weight: Sync;
 
     /// `c = f(a @ b + bias)` for matrices whose sizes fit, whatever their strides.
     ///
@@ -95,6 +99,22 @@ pub trait Product: 'static {
         Ok(())
     }
 
+    /// `c = f(a @ weight.T + bias)`, likewise.
+    ///
+    /// # Errors
+    ///
+    /// As [`Product::multiply`].
+    fn multiply_packed(
+        a: ArrayView2<'_, Self::Left>,
+        weight: &Self::Weight,
+        c: ArrayViewMut2<'_, Self::Out>,
+        epilogue: Epilogue<'_, Self::Bias>,
+        context: &Context<'_>,
+    ) -> Result<(), Error>;
+
+    /// (outputs, inputs) of a weight.
+    fn weight_shape(weight: &Self::Weight) -> [usize; 2];
+
     /// Which of the machine's rates is theirs.
     fn rate() -> Kind;
 
@@ -111,6 +131,14 @@ pub trait Product: 'static {
         threads: usize,
         context: &Context<'_>,
     ) -> (String, usize);
+
+    /// The same for [`Product::multiply_packed`] with so many rows of A.
+    fn outline_packed(
+        rows: usize,
+        weight: &Self::Weight,
+        threads: usize,
+        context: &Context<'_>,
+    ) -> (String, usize);
 }
 
 impl<T: Real> Product for T {
@@ -118,6 +146,7 @@ impl<T: Real> Product for T {
     type Right = T;
     type Out = T;
     type Bias = T;
+    type Weight = PackedWeight<T>;
 
     fn multiply(
         a: ArrayView2<'_, T>,
@@ -137,6 +166,20 @@ impl<T: Real> Product for T {
         context: &Context<'_>,
     ) -> Result<(), Error> {
         product::each(a, b, c, epilogue, context)
+    }
+
+    fn multiply_packed(
+        a: ArrayView2<'_, T>,
+        weight: &PackedWeight<T>,
+        c: ArrayViewMut2<'_, T>,
+        epilogue: Epilogue<'_, T>,
+        context: &Context<'_>,
+    ) -> Result<(), Error> {
+        product::multiply_packed(a, weight, c, epilogue, context)
+    }
+
+    fn weight_shape(weight: &PackedWeight<T>) -> [usize; 2] {
+        weight.shape()
     }
 
     fn rate() -> Kind {
@@ -162,6 +205,15 @@ impl<T: Real> Product for T {
             threads,
             context,
         )
+    }
+
+    fn outline_packed(
+        rows: usize,
+        weight: &PackedWeight<T>,
+        threads: usize,
+        context: &Context<'_>,
+    ) -> (String, usize) {
+        product::outline_packed(rows, weight, threads, context)
     }
 }
 

@@ -8,7 +8,7 @@ use threadwise_kernels::gemm::{Epilogue, Kernel};
 use threadwise_runtime::Owned;
 
 use super::pieces::Source;
-use super::{Real, batch, expect, linear_shape, load, plan, product};
+use super::{Product, Real, batch, expect, linear_shape, load, plan, product};
 use crate::{Context, Error};
 
 /// A weight of (outputs, inputs) elements for [`linear`], packed once for any number of products, which may
@@ -124,13 +124,30 @@ pub fn linear_packed<T: Real>(
     out: ArrayViewMutD<'_, T>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
+    linear_packed_of::<T>(x, weight, bias, activation, out, context)
+}
+
+/// [`linear_packed`] for the number types of `P`. Of narrow numbers, the bits are those of
+/// [`super::linear_of`] with a weight, an `x` and an `out` that are contiguous by rows.
+///
+/// # Errors
+///
+/// As [`super::matmul`].
+pub fn linear_packed_of<P: Product>(
+    x: ArrayViewD<'_, P::Left>,
+    weight: &P::Weight,
+    bias: Option<&[P::Bias]>,
+    activation: Option<Activation>,
+    out: ArrayViewMutD<'_, P::Out>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
     let bias_shape = bias.map(|bias| [bias.len()]);
     let bias_shape = bias_shape.as_ref().map(<[usize; 1]>::as_slice);
-    expect(&out, &linear_shape(x.shape(), &weight.shape(), bias_shape)?)?;
+    expect(&out, &linear_shape(x.shape(), &P::weight_shape(weight), bias_shape)?)?;
     let (mut x, mut out) = (x, out);
     if x.ndim() == 1 {
         x = x.insert_axis(Axis(0));
         out = out.insert_axis(Axis(0));
     }
-    batch::packed(x, weight, out, Epilogue { bias, activation }, context)
+    batch::packed::<P>(x, weight, out, Epilogue { bias, activation }, context)
 }

@@ -46,10 +46,7 @@ const NEAR: usize = 128 << 10;
 /// Rows of C from which on B is packed if its rows do not begin at cache lines, so that vectors lie across
 /// two of them, and it does not stay in the first-level cache.
 const WORTH_ALIGNING: usize = 64;
-const NEAREST: usize = 32 << 10;
-
-/// Bytes from a row of A to the next from which on its rows had better be copied, for several slivers.
-const APART: usize = 2048;
+pub(super) const NEAREST: usize = 32 << 10;
 
 /// Bytes from a row of B to the next up to which strips of it are read as fast as slivers: several rows
 /// lie in a page, and the rows of a strip spread over all places of the first-level cache.
@@ -91,7 +88,7 @@ const FEW_PIECE: usize = 16 << 20;
 const RUN: usize = 8 << 10;
 
 /// Columns from which on streaming B through is faster than reading it in strips.
-const WORTH_STREAMING: usize = 128;
+pub(super) const WORTH_STREAMING: usize = 128;
 
 /// Rows up to which streaming B through is faster than packing it.
 const STREAMED: usize = 24;
@@ -150,7 +147,7 @@ pub(super) struct Plan {
     pub(super) pack_right: bool,
     /// Whether all threads do that together, before they multiply.
     pub(super) pack_together: bool,
-    /// Whether A is copied block by block, so that its rows are contiguous and near each other.
+    /// Whether A, whose rows are not contiguous, is copied block by block, so that they are.
     pub(super) copy_left: bool,
     /// Terms of a chunk of k, whose sums are added up at the end: all of them as a rule.
     pub(super) chunk: usize,
@@ -192,10 +189,9 @@ impl Plan {
         let pack_right = !layout.right_is_row_major
             || (m >= WORTH_PACKING && far)
             || (m >= WORTH_ALIGNING && across_lines);
-        let apart = layout.left_stride > APART && n >= 4 * width;
         let left_bytes = m.saturating_mul(k).saturating_mul(size_of::<T>());
-        let scattered = !layout.left_is_row_major && n >= width && left_bytes > NEAREST;
-        let copy_left = (pack_right && apart) || scattered;
+        // Rows that are contiguous are read where they lie: each tile asks for those of the next.
+        let copy_left = !layout.left_is_row_major && n >= width && left_bytes > NEAREST;
 
         let mut plan = Self {
             form: Form::Tiles,
@@ -363,8 +359,9 @@ fn pieces<T>(sizes: (usize, usize, usize)) -> usize {
 /// product and its transpose.
 fn chunk((m, k, n): (usize, usize, usize), pieces: usize) -> usize {
     let terms = CHUNK.max(CHUNK_WORK / m.saturating_mul(n).max(1));
-    let most = (k / terms).min(2 * CHUNKS / pieces.max(1)).min(CHUNKS);
-    k.div_ceil(most.max(1)).max(1)
+    let most = (k / terms).min(2 * CHUNKS / pieces.max(1)).clamp(1, CHUNKS);
+    // A power of two, so that two, four, eight threads have equal shares.
+    k.div_ceil(1 << most.ilog2()).max(1)
 }
 
 /// Terms a pass over k: as even as possible, at most [`DEPTH`].

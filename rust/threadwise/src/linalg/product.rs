@@ -128,6 +128,9 @@ pub(super) fn alone<T: Real>(
         let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
         return kernel.dots(a, b, c, Finish { accumulate: false, epilogue: Some(none) });
     }
+    if c.nrows() == 1 && n >= plan::WORTH_STREAMING && k * n > plan::NEAREST / size_of::<T>() {
+        return kernel.streams(a, b, c, Finish { accumulate: false, epilogue: None });
+    }
     let depth = plan::depth(k).max(1);
     for first in (0..k.max(1)).step_by(depth) {
         let terms = first..k.min(first + depth);
@@ -192,7 +195,7 @@ pub(super) fn outline<T: Real>(
     let ((m, k), n) = (a.dim(), b.ncols());
     let mut layout = layout(a, b);
     if way == Way::Narrow {
-        layout = Layout { left_is_row_major: true, left_stride: k * size_of::<T>(), ..layout };
+        layout = Layout { left_is_row_major: true, ..layout };
     }
     let kernel = T::gemm(context.isa);
     let plan = Plan::new(&kernel, (m, k, n), layout, threads);

@@ -90,8 +90,6 @@ pub(super) struct Layout {
     pub(super) right_is_aligned: bool,
     /// Whether adjacent columns of A are.
     pub(super) left_is_row_major: bool,
-    /// Bytes from a row of A to the next.
-    pub(super) left_stride: usize,
 }
 
 /// How the operands of a product lie.
@@ -104,6 +102,5 @@ pub(super) fn layout<T>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Layout {
         right_stride,
         right_is_aligned: (b.as_ptr().addr() | right_stride).is_multiple_of(64),
         left_is_row_major: a.strides()[1] == 1 || k == 1,
-        left_stride: a.strides()[0].unsigned_abs() * size_of::<T>(),
     }
 }

@@ -107,7 +107,7 @@ impl Zeros<'_> {
     fn row(&self, isa: Isa, row: usize, scheme: &Scheme, to: &mut [f32]) {
         let bits = scheme.bits;
         match self {
-            Self::Symmetric => to.fill(((bits.largest() + 1) / 2) as f32),
+            Self::Symmetric => to.fill(bits.largest().div_ceil(2) as f32),
             Self::Float(minima) => minima.row(isa, row, to),
             Self::Integer(zeros) => {
                 let (word, shift) = (row * bits.get() / 32, row * bits.get() % 32);

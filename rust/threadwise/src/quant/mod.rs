@@ -4,6 +4,7 @@
 //! one thread, `quantize` and `dequantize` share a whole one; `sums` measures what was lost.
 
 mod dequantize;
+pub mod model;
 mod parts;
 mod quantize;
 mod rows;

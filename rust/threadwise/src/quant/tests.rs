@@ -83,14 +83,19 @@ fn errors_stay_within_a_step() {
         let isa = Isa::current().unwrap();
         let to = made.places(&scheme);
         let outcome = quantize_rows(weight.view(), None, &scheme, to, true, isa).unwrap();
+        assert!(
+            outcome.survey.needs_single(&scheme)
+                == (scheme.bits == Bits::Eight && outcome.survey.largest < 0.062),
+            "{scheme:?}"
+        );
         let mut values = Array2::from_elem(weight.dim(), f32::NAN);
         let parts = made.parts(&scheme);
         dequantize(parts, &scheme, values.view_mut(), &Context::new().unwrap()).unwrap();
-        let steps = scheme.bits.largest() as f64;
+        let steps = f64::from(scheme.bits.largest());
         let step = 2.0 * f64::from(outcome.survey.largest) / steps;
-        // The search gives up some large errors for many small ones.
-        let is_within = outcome.sums.largest <= step * 1.01;
-        assert!(is_within || scheme.method == Method::Mse, "{scheme:?}: {:?}", outcome.sums);
+        // The search gives up the ends of a range where that serves the rest.
+        let steps = if scheme.method == Method::MinMax { 1.01 } else { 2.0 };
+        assert!(outcome.sums.largest <= step * steps, "{scheme:?}: {:?}", outcome.sums);
         let largest = weight.iter().zip(&values).map(|(w, v)| f64::from(*w) - f64::from(*v));
         let largest = largest.fold(0.0, |most: f64, error| most.max(error.abs()));
         assert_eq!(outcome.sums.largest.to_bits(), largest.to_bits(), "{scheme:?}");
@@ -161,36 +166,4 @@ fn a_number_that_is_not_finite_is_named() {
     let error = quantize(weight.view(), None, &scheme, to, &Context::new().unwrap()).unwrap_err();
     assert!(matches!(error, Error::NotFinite { .. }), "{error:?}");
     assert_eq!(error.to_string(), "weight[35, 19] is -inf, expected finite numbers");
-}
-
-#[test]
-fn float32_is_needed_where_float16_overflows_or_is_too_coarse() {
-    let scheme = |bits| Scheme { bits, ..schemes().next().unwrap() };
-    let needs = |largest, bits| Survey { largest }.needs_single(&scheme(bits));
-    for bits in Bits::ALL {
-        assert!(!needs(0.0, bits) && !needs(1.0, bits), "{bits:?}: usual numbers");
-        assert!(needs(1e6, bits) && needs(1e-7, bits), "{bits:?}: large and small ones");
-    }
-    assert!(needs(0.06, Bits::Eight) && !needs(0.07, Bits::Eight), "the limit of 8 bits");
-}
-
-#[test]
-fn threads_do_not_change_a_bit() {
-    let weight = weight((333, 1500));
-    let isa = Isa::current().unwrap();
-    for scheme in schemes() {
-        let of = |threads| {
-            let interrupt = crate::Interrupt::never();
-            let context = Context { isa, threads, interrupt, distribution: None };
-            let mut made = Made::new(&scheme, weight.dim());
-            let to = made.places(&scheme);
-            let outcome = quantize(weight.view(), None, &scheme, to, &context).unwrap();
-            let bits = |numbers: &Array2<f16>| numbers.map(|x| x.to_bits());
-            (bits(&made.scales), bits(&made.minima), made.codes, made.zeros, outcome.survey)
-        };
-        let one = of(1);
-        for threads in [2, 3, 4] {
-            assert_eq!(of(threads), one, "{threads} threads, {scheme:?}");
-        }
-    }
 }

@@ -32,6 +32,17 @@ const FEW_DEPTH: usize = 1 << 20;
 /// Elements of B in a piece of such a product at most, for the same reason.
 const FEW_PIECE: usize = 16 << 20;
 
+/// Where C is small and k is long, k is cut into chunks, which are summed apart: pieces that C alone does not give.
+/// Chunks have at least this many multiply-adds, so that they are worth sharing out, ...
+const CHUNK_WORK: usize = 1 << 18;
+
+/// ... and there are at most this many of them, and pieces with those that C gives: ...
+const CHUNKS: usize = 32;
+
+/// ... so many elements of C in products by tiles, so many columns in others.
+const TILES_PIECE: usize = 4096;
+const FEW_COLUMNS: usize = 64;
+
 /// Bytes of a B that stays near while several times few rows go past.
 pub(super) const NEAR: usize = 32 << 10;
 
@@ -39,6 +50,9 @@ pub(super) const NEAR: usize = 32 << 10;
 pub(super) struct Plan {
     pub(super) form: Form,
     pub(super) threads: usize,
+    /// Terms of a chunk of k, whose sums are added up at the end: whole passes, all of them as a rule.
+    pub(super) chunk: usize,
+    /// Terms a pass.
     pub(super) depth: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
@@ -58,6 +72,24 @@ pub(super) fn form<P: Pair>(kernel: &Kernel<P>, m: usize, b: ArrayView2<'_, P::R
     }
 }
 
+/// The form of a product of so many rows with a B that is kept.
+pub(super) fn form_of_kept<P: Pair>(kernel: &Kernel<P>, m: usize) -> Form {
+    let few = kernel.has_strips() && m < kernel.worth_packing();
+    if few { Form::Dots } else { Form::Tiles }
+}
+
+/// Terms of a pass over k by tiles, and of a kept B.
+pub(super) fn pass<P: Pair>(kernel: &Kernel<P>, k: usize) -> usize {
+    even(k, kernel.depth(), CUT)
+}
+
+/// Terms of a chunk of k, if C gives this many pieces: a function of the sizes and of the kernel alone.
+fn chunk((m, k, n): (usize, usize, usize), pieces: usize, pass: usize) -> usize {
+    let terms = pass.max(CHUNK_WORK / m.saturating_mul(n).max(1));
+    let most = (k / terms).min(2 * CHUNKS / pieces.max(1)).clamp(1, CHUNKS);
+    k.div_ceil(most).max(1).next_multiple_of(pass)
+}
+
 impl Plan {
     pub(super) fn new<P: Pair>(
         kernel: &Kernel<P>,
@@ -65,19 +97,24 @@ impl Plan {
         (m, k, n): (usize, usize, usize),
         threads: usize,
     ) -> Self {
+        let pass = pass(kernel, k);
         if form != Form::Tiles {
-            let depth = even(k, FEW_DEPTH, 1);
-            let share = if threads > 1 { n.div_ceil(PIECES * threads) } else { n };
+            let chunk = chunk((m, k, n), n.div_ceil(FEW_COLUMNS), pass);
+            let chunks = k.div_ceil(chunk).max(1);
+            let depth = even(chunk, FEW_DEPTH, pass);
+            let share =
+                if threads > 1 { n.div_ceil((PIECES * threads).div_ceil(chunks)) } else { n };
             let columns = share.min(FEW_PIECE / depth).next_multiple_of(CUT).max(CUT);
-            return Self { form, threads, depth, rows: m, columns };
+            return Self { form, threads, chunk, depth, rows: m, columns };
         }
-        let depth = even(k, kernel.depth(), CUT);
+        let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE), pass);
+        let (depth, chunks) = (pass, k.div_ceil(chunk).max(1));
         let (height, width) = (kernel.rows(), kernel.columns());
-        let most = if depth < k { KEPT } else { m };
+        let most = if depth < chunk { KEPT } else { m };
         let widest = COLUMNS.min(PIECE / (depth * size_of::<P::Right>())).max(width);
         let (mut rows, mut columns) = (even(m, most, height), even(n, widest, width));
         // Every row of pieces packs B anew, so columns are cut first.
-        while threads > 1 && m.div_ceil(rows) * n.div_ceil(columns) < PIECES * threads {
+        while threads > 1 && chunks * m.div_ceil(rows) * n.div_ceil(columns) < PIECES * threads {
             if columns > 2 * width || (columns > width && rows <= BLOCK) {
                 columns = even(columns, columns / 2, width);
             } else if rows > height {
@@ -86,7 +123,12 @@ impl Plan {
                 break;
             }
         }
-        Self { form, threads, depth, rows, columns }
+        Self { form, threads, chunk, depth, rows, columns }
+    }
+
+    /// Into how many pieces it cuts a product.
+    pub(super) fn pieces(&self, (m, k, n): (usize, usize, usize)) -> usize {
+        m.div_ceil(self.rows) * n.div_ceil(self.columns) * k.div_ceil(self.chunk).max(1)
     }
 
     /// The same, with pieces as the caller wants them: so many rows of C, or where rows are few, columns.

@@ -11,7 +11,6 @@ const ROW_MAJOR: Layout = Layout {
     right_stride: 4096,
     right_is_aligned: true,
     left_is_row_major: true,
-    left_stride: 1024,
 };
 
 fn plan(m: usize, k: usize, n: usize, threads: usize) -> Plan {

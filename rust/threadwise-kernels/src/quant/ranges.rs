@@ -1,11 +1,11 @@
-//! Ranges of numbers on vector units, a group in each lane.
+//! Ranges of groups on vector units, from the extremes and as they are stored: a group in each lane.
 
 use super::{MAGIC, Task, ZeroPoint};
 use crate::simd::{Half, Lanes};
 
 /// A range of numbers in equal steps.
 #[derive(Clone, Copy)]
-pub(super) struct Range<V> {
+pub(super) struct Plain<V> {
     pub(super) least: V,
     pub(super) step: V,
     /// The minimum, or the code of zero.
@@ -14,15 +14,15 @@ pub(super) struct Range<V> {
 
 /// The scale and the zero point as they are stored.
 #[inline(always)]
-pub(super) fn store<V: Half>(proof: V::Proof, task: Task, range: Range<V>) -> [V; 2] {
+pub(super) fn store<V: Half>(proof: V::Proof, task: Task, plain: Plain<V>) -> [V; 2] {
     if !task.is_half {
-        return [range.step, range.zero];
+        return [plain.step, plain.zero];
     }
     let most = V::splat(proof, half::f16::MAX.to_f32_const());
     let least = V::splat(proof, -half::f16::MAX.to_f32_const());
-    let step = range.step.max(least).min(most).to_half();
+    let step = plain.step.max(least).min(most).to_half();
     let is_float = task.zero_point == ZeroPoint::Float;
-    [step, if is_float { range.zero.max(least).min(most).to_half() } else { range.zero }]
+    [step, if is_float { plain.zero.max(least).min(most).to_half() } else { plain.zero }]
 }
 
 /// 1/scale, or 0 for a scale that is too small.
@@ -35,7 +35,7 @@ pub(super) fn inverse<V: Half>(proof: V::Proof, scale: V) -> V {
 
 /// The range from the least to the greatest number.
 #[inline(always)]
-pub(super) fn min_max<V: Half>(proof: V::Proof, task: Task, x: &[f32]) -> Range<V> {
+pub(super) fn min_max<V: Half>(proof: V::Proof, task: Task, x: &[f32]) -> Plain<V> {
     let zero = V::splat(proof, 0.0);
     let mut least = V::splat(proof, f32::INFINITY);
     let mut greatest = V::splat(proof, f32::NEG_INFINITY);
@@ -60,7 +60,7 @@ pub(super) fn min_max<V: Half>(proof: V::Proof, task: Task, x: &[f32]) -> Range<
             code.max(zero).min(V::splat(proof, steps))
         }
     };
-    Range { least, step, zero }
+    Plain { least, step, zero }
 }
 
 /// The nearest whole number, halves to even.
@@ -76,11 +76,4 @@ pub(super) fn load<V: Lanes>(proof: V::Proof, x: &[V::Element]) -> V {
     assert_eq!(x.len(), V::COUNT, "a whole vector");
     // SAFETY: `x` has as many elements as the vector has lanes.
     unsafe { V::load(proof, x.as_ptr()) }
-}
-
-#[inline(always)]
-pub(super) fn write<V: Lanes>(vector: V, y: &mut [V::Element]) {
-    assert_eq!(y.len(), V::COUNT, "a whole vector");
-    // SAFETY: `y` has as many elements as the vector has lanes.
-    unsafe { vector.store(y.as_mut_ptr()) }
 }

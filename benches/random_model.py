@@ -1,0 +1,83 @@
+"""Models of random weights, as large as wanted: what jobs on files are timed with.
+
+Usage: python benches/random_model.py DIRECTORY [--layers 16] [--hidden 2048] [--ffn 5632] ...
+
+The tensors are those of a Llama, written piece by piece, so that memory does not limit their size.
+"""
+
+import argparse
+import json
+import struct
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+
+CHUNK = 1 << 22
+
+
+def tensors(
+    layers: int, hidden: int, ffn: int, key_value: int, vocabulary: int
+) -> Iterator[tuple[str, tuple[int, ...]]]:
+    """Yield names and shapes."""
+    yield "model.embed_tokens.weight", (vocabulary, hidden)
+    for layer in range(layers):
+        prefix = f"model.layers.{layer}"
+        yield f"{prefix}.input_layernorm.weight", (hidden,)
+        yield f"{prefix}.mlp.down_proj.weight", (hidden, ffn)
+        yield f"{prefix}.mlp.gate_proj.weight", (ffn, hidden)
+        yield f"{prefix}.mlp.up_proj.weight", (ffn, hidden)
+        yield f"{prefix}.post_attention_layernorm.weight", (hidden,)
+        yield f"{prefix}.self_attn.k_proj.weight", (key_value, hidden)
+        yield f"{prefix}.self_attn.o_proj.weight", (hidden, hidden)
+        yield f"{prefix}.self_attn.q_proj.weight", (hidden, hidden)
+        yield f"{prefix}.self_attn.v_proj.weight", (key_value, hidden)
+    yield "model.norm.weight", (hidden,)
+    yield "lm_head.weight", (vocabulary, hidden)
+
+
+def write(directory: Path, shapes: dict[str, tuple[int, ...]], *, sparse: bool = False) -> int:
+    """Write one file of float16 weights; return how many there are.
+
+    `sparse` leaves out the numbers: the file has its size, and no blocks on the disk.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
+    end = 0
+    for name, shape in shapes.items():
+        begin, end = end, end + 2 * int(np.prod(shape))
+        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [begin, end]}
+    text = json.dumps(header).encode()
+    text += b" " * (-(len(text) + 8) % 64)
+    # New numbers for each piece: disks may compress what repeats.
+    rng = np.random.default_rng(0)
+    with (directory / "model.safetensors").open("wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text)
+        if sparse:
+            file.truncate(len(text) + 8 + end)
+        for left in () if sparse else range(end // 2, 0, -CHUNK):
+            numbers = rng.standard_normal(min(left, CHUNK), np.float32)
+            numbers *= 0.02
+            file.write(numbers.astype(np.float16).tobytes())
+    (directory / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
+    return end // 2
+
+
+def main() -> None:
+    """Write the model that the arguments describe."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("directory", type=Path)
+    parser.add_argument("--layers", type=int, default=16)
+    parser.add_argument("--hidden", type=int, default=2048)
+    parser.add_argument("--ffn", type=int, default=5632)
+    parser.add_argument("--key-value", type=int, default=512)
+    parser.add_argument("--vocabulary", type=int, default=32000)
+    parser.add_argument("--sparse", action="store_true", help="zeros that take no disk")
+    given = parser.parse_args()
+    shapes = tensors(given.layers, given.hidden, given.ffn, given.key_value, given.vocabulary)
+    count = write(given.directory, dict(shapes), sparse=given.sparse)
+    print(f"{count / 1e6:.0f} million weights in {given.directory}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,30 @@
+"""Files that are whole or absent."""
+
+import os
+import secrets
+from pathlib import Path
+
+__all__ = ["write"]
+
+
+def write(path: Path, content: str | bytes) -> None:
+    """Write `content` to the file `path`, in place of one that is there.
+
+    At no moment is there a part of it under that name.
+
+    Raises
+    ------
+    OSError
+        If it cannot be written. What was there still is.
+    """
+    data = content.encode() if isinstance(content, str) else content
+    part = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
+    try:
+        with part.open("xb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        part.replace(path)
+    except BaseException:
+        part.unlink(missing_ok=True)
+        raise

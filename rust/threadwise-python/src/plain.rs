@@ -1,0 +1,106 @@
+//! Plain matrices, contiguous by rows: their products are found out fast.
+
+use half::{bf16, f16};
+use numpy::ndarray::ArrayView2;
+use numpy::{PyArray2, PyArrayMethods, PyUntypedArrayMethods};
+use pyo3::prelude::*;
+use threadwise::linalg::{self, Summed, WORTH_DETACHING};
+use threadwise::narrow::{Bfloats, Halves, Pair, Rounded, Signed, UnsignedSigned};
+
+use crate::dtype::{Factor, Float, Number, plain_factor};
+use crate::linalg::Shares;
+use crate::seam::{compute, raise, result};
+
+type Object<'py> = Bound<'py, PyAny>;
+
+/// The product of two plain matrices of the same type: for small ones the general way would take
+/// longer to find out what they are than to multiply them. `None` if they, or `out`, are anything else:
+/// the general way then does it, or says what is wrong.
+pub(crate) fn matrices<'py, T: Float>(
+    py: Python<'py>,
+    a: &Object<'py>,
+    b: &Object<'py>,
+    out: Option<&Object<'py>>,
+    Shares { threads, distribution, .. }: Shares<'_, 'py>,
+) -> PyResult<Option<Object<'py>>> {
+    let (Some(a), Some(b)) = (plain_matrix::<T>(a), plain_matrix::<T>(b)) else { return Ok(None) };
+    let (&[m, k], &[b_k, n]) = (a.shape(), b.shape()) else { return Ok(None) };
+    let Some(elements) = m.checked_mul(n) else { return Ok(None) };
+    if k != b_k {
+        return Ok(None);
+    }
+    let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
+    let work = elements.saturating_mul(k);
+    let is_tiny = elements <= linalg::TINY && k <= linalg::TINY && work <= WORTH_DETACHING;
+    if is_tiny && out.is_none() && threads.is_none() {
+        let made = |c: ArrayView2<'_, T>| PyArray2::from_array(py, &c).into_any();
+        return linalg::tiny(a.as_array(), b.as_array(), made).map(Some).map_err(raise);
+    }
+    let place = match out {
+        None => result::<T>(py, &[m, n])?.cast_into::<PyArray2<T>>()?,
+        Some(out) => {
+            let Some(place) = plain_matrix::<T>(out) else { return Ok(None) };
+            if place.shape() != [m, n] || touch(place, &a) || touch(place, &b) {
+                return Ok(None);
+            }
+            place.clone()
+        }
+    };
+    let Ok(mut lent) = place.try_readwrite() else { return Ok(None) };
+    let (a, b, c) = (a.as_array(), b.as_array(), lent.as_array_mut());
+    compute(py, threads, work, move |context| {
+        linalg::multiply(a, b, c, &context.distributed(distribution))
+    })?;
+    drop(lent);
+    Ok(Some(place.into_any()))
+}
+
+/// The same for the smallest products of narrower numbers.
+pub(crate) fn smallest<'py>(
+    py: Python<'py>,
+    a: &Object<'py>,
+    b: &Object<'py>,
+) -> PyResult<Option<Object<'py>>> {
+    match (plain_factor(a), plain_factor(b)) {
+        (Some(Factor::Bf16), Some(Factor::Bf16)) => smallest_of::<Bfloats, bf16>(py, a, b),
+        (Some(Factor::F16), Some(Factor::F16)) => smallest_of::<Halves, f16>(py, a, b),
+        (Some(Factor::I8), Some(Factor::I8)) => smallest_of::<Signed, i32>(py, a, b),
+        (Some(Factor::U8), Some(Factor::I8)) => smallest_of::<UnsignedSigned, i32>(py, a, b),
+        _ => Ok(None),
+    }
+}
+
+fn smallest_of<'py, P, R>(
+    py: Python<'py>,
+    a: &Object<'py>,
+    b: &Object<'py>,
+) -> PyResult<Option<Object<'py>>>
+where
+    P: Pair<Left: Number, Right: Number, Sum: Summed>,
+    R: Rounded<P::Sum> + Number,
+{
+    let (Some(a), Some(b)) = (plain_matrix::<P::Left>(a), plain_matrix::<P::Right>(b)) else {
+        return Ok(None);
+    };
+    let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
+    let made = |c: ArrayView2<'_, R>| PyArray2::from_array(py, &c).into_any();
+    linalg::smallest::<P, R, _>(a.as_array(), b.as_array(), made).map_err(raise)
+}
+
+/// An array of `T` with two axes, contiguous by rows.
+fn plain_matrix<'a, 'py, T: Number>(
+    object: &'a Object<'py>,
+) -> Option<&'a Bound<'py, PyArray2<T>>> {
+    let array = object.cast::<PyArray2<T>>().ok()?;
+    (array.is_c_contiguous() && array.is_aligned()).then_some(array)
+}
+
+/// Whether the memory of two contiguous arrays touches.
+fn touch<T: Number>(one: &Bound<'_, PyArray2<T>>, other: &Bound<'_, PyArray2<T>>) -> bool {
+    let span = |array: &Bound<'_, PyArray2<T>>| {
+        let start = array.data().addr();
+        start..start + array.len() * size_of::<T>()
+    };
+    let (one, other) = (span(one), span(other));
+    one.start < other.end && other.start < one.end
+}
