@@ -34,6 +34,7 @@ mod coding;
 pub mod dots;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+mod loss;
 mod number;
 #[cfg(target_arch = "x86_64")]
 mod ranges;
@@ -46,6 +47,7 @@ mod streams;
 mod tests;
 
 pub use codes::{pack, unpack, words};
+pub use loss::Loss;
 pub use number::Number;
 
 use ndarray::{ArrayView2, Axis};
@@ -297,6 +299,17 @@ impl Kernel {
             scalar::decode(zero_point, group, codes, scales, zeros, values),
             decode(zero_point, group, codes, scales, zeros, values)
         );
+    }
+
+    /// What numbers lost of which these are the values.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths differ.
+    #[must_use]
+    pub fn loss(&self, weights: &[f32], values: &[f32]) -> Loss {
+        assert_eq!(weights.len(), values.len(), "a value for each number");
+        on!(self.isa, loss::loss(weights, values), vectors(weights, values))
     }
 
     /// Writes codes as a stream.

@@ -3,14 +3,15 @@
 use ndarray::ArrayView2;
 
 use super::ranges::{load, range, store, write};
-use super::{Bits, Method, Task, ZeroPoint, coding, lanes, streams};
+use super::{Bits, Method, Task, ZeroPoint, coding, lanes, loss, streams};
 use crate::simd::Coding;
 use crate::simd::{avx2::F32x8, avx512::F32x16};
 use crate::{Avx2, Avx512};
 
-/// The instances for one instruction set.
+/// The instances for one instruction set, with how many trials are made together, and how many vectors of float64
+/// are a strip.
 macro_rules! instances {
-    ($name:ident, $proof:ty, $lanes:ty, $features:literal, $trials:literal) => {
+    ($name:ident, $proof:ty, $lanes:ty, $features:literal, $trials:literal, $wide:literal) => {
         pub(super) mod $name {
             use super::*;
 
@@ -84,6 +85,18 @@ macro_rules! instances {
             ///
             /// The CPU has the instruction set.
             #[target_feature(enable = $features)]
+            pub(in crate::quant) unsafe fn vectors(
+                proof: $proof,
+                weights: &[f32],
+                values: &[f32],
+            ) -> loss::Loss {
+                loss::vectors::<$lanes, $wide>(proof, weights, values)
+            }
+
+            /// # Safety
+            ///
+            /// The CPU has the instruction set.
+            #[target_feature(enable = $features)]
             pub(in crate::quant) unsafe fn pack(
                 _: $proof,
                 bits: Bits,
@@ -119,8 +132,8 @@ macro_rules! instances {
     };
 }
 
-instances!(avx2, Avx2, F32x8, "avx2,fma,f16c", 2);
-instances!(avx512, Avx512, F32x16, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c", 4);
+instances!(avx2, Avx2, F32x8, "avx2,fma,f16c", 2, 4);
+instances!(avx512, Avx512, F32x16, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c", 4, 2);
 
 /// Lanes of the widest vector.
 const STRIP: usize = 16;

@@ -38,6 +38,14 @@ impl Half for F32x8 {
 }
 
 impl Coding for F32x8 {
+    type Wide = F64x4;
+
+    #[inline(always)]
+    fn wide(self) -> [F64x4; 2] {
+        // SAFETY: a value proves the instruction set.
+        unsafe { wide(self.0) }
+    }
+
     #[inline(always)]
     unsafe fn least(proof: Avx2, from: *const f32) -> Self {
         let mut rows = [Self::splat(proof, 0.0).0; 8];
@@ -74,6 +82,13 @@ fn least_f32(rows: &[__m256; 8]) -> __m256 {
     let (first, second) = (_mm256_castps_pd(first), _mm256_castps_pd(second));
     let (low, high) = (_mm256_unpacklo_pd(first, second), _mm256_unpackhi_pd(first, second));
     _mm256_min_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn wide(x: __m256) -> [F64x4; 2] {
+    let (low, high) = (_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    [F64x4(_mm256_cvtps_pd(low)), F64x4(_mm256_cvtps_pd(high))]
 }
 
 /// In the low half.

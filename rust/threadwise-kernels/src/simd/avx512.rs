@@ -34,6 +34,14 @@ impl Half for F32x16 {
 }
 
 impl Coding for F32x16 {
+    type Wide = F64x8;
+
+    #[inline(always)]
+    fn wide(self) -> [F64x8; 2] {
+        // SAFETY: a value proves the instruction set.
+        unsafe { wide(self.0) }
+    }
+
     #[inline(always)]
     unsafe fn least(proof: Avx512, from: *const f32) -> Self {
         let mut rows = [Self::splat(proof, 0.0).0; 16];
@@ -75,6 +83,13 @@ fn least_f32(rows: &[__m512; 16]) -> __m512 {
     let (first, second) = (_mm512_castps_pd(first), _mm512_castps_pd(second));
     let (low, high) = (_mm512_unpacklo_pd(first, second), _mm512_unpackhi_pd(first, second));
     _mm512_min_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn wide(x: __m512) -> [F64x8; 2] {
+    let (low, high) = (_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
+    [F64x8(_mm512_cvtps_pd(low)), F64x8(_mm512_cvtps_pd(high))]
 }
 
 #[inline]

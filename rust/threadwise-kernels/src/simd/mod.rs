@@ -124,6 +124,12 @@ pub(crate) trait Half: Arithmetic<Element = f32> {
 /// What groups of numbers and their codes need besides.
 #[cfg(target_arch = "x86_64")]
 pub(crate) trait Coding: Half {
+    /// Half as many numbers, of float64.
+    type Wide: Arithmetic<Element = f64, Proof = Self::Proof>;
+
+    /// The same numbers: the first half of the lanes, then the second.
+    fn wide(self) -> [Self::Wide; 2];
+
     /// The least number of each row of a square of `COUNT` adjacent rows: lane i has that of row i. None is NaN.
     ///
     /// # Safety

@@ -209,7 +209,7 @@ impl Block {
                     self.encode(first + i, x, codes.row_mut(first + i));
                     if self.measure {
                         self.decode(first + i, values);
-                        outcome.sums.add(x, values);
+                        outcome.sums.add(self.kernel, x, values);
                     }
                 }
             }
