@@ -104,7 +104,7 @@ def _rows(weight: NDArray[Any], budget: float) -> Iterator[dict[str, Any]]:
     for method in ("minmax", "mse"):
         for bits in BITS:
             for kind in KINDS:
-                case = Case(bits=bits, kind=kind, method=method)  # type: ignore[arg-type]
+                case = Case(bits=bits, kind=kind, method=method)
                 error = _error(weight, case(weight, None))
                 for threads in sorted({1, most}):
                     seconds = summarize(sample(case, weight, threads, budget=budget))
