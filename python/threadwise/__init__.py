@@ -17,7 +17,7 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import parallel, plan, quant, work
+    from threadwise import models, parallel, plan, quant, samples, scaling, shard, work
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -45,22 +45,30 @@ __all__ = [
     "linalg",
     "linear",
     "matmul",
+    "models",
     "nn",
     "pack",
     "parallel",
     "plan",
     "quant",
     "reset_work_stats",
+    "samples",
+    "scaling",
     "set_num_threads",
+    "shard",
     "threads",
     "work",
     "work_stats",
 ]
 
 _LATE: dict[str, tuple[str, ...]] = {
+    "models": (),
     "parallel": (),
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),
+    "samples": (),
+    "scaling": (),
+    "shard": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
 }
 """What is imported when it is first asked for, so that most programs need not wait for it."""

@@ -2,10 +2,14 @@
 
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from threadwise import _threadwise
+from threadwise._attention import attention, rope
 from threadwise._types import FloatArray, FloatArrayLike
 
-__all__ = ["rms_norm"]
+__all__ = ["attention", "rms_norm", "rope", "softmax", "swiglu"]
 
 
 def rms_norm(
@@ -92,3 +96,122 @@ def rms_norm(
     array([[0.849, 1.131]], dtype=float32)
     """
     return _threadwise.rms_norm(x, weight, eps, out, threads)
+
+
+def softmax(
+    x: FloatArrayLike,
+    *,
+    out: NDArray[np.float32] | None = None,
+    threads: int | None = None,
+) -> Any:
+    r"""Make shares of each row of `x`: positive numbers with the sum 1.
+
+    .. math:: y_j = e^{x_j - m} \Big/ \sum_k e^{x_k - m}, \qquad m = \max_k x_k
+
+    Parameters
+    ----------
+    x : ndarray of float32, shape (..., d)
+        Rows along the last axis. Any strides, also read-only.
+    out : ndarray of float32, optional
+        Where the result goes: of exactly its shape, writable, sharing no memory with `x`.
+    threads : int, optional
+        How many threads may take part, from 1 to 1024, the calling one included. By default what
+        `threadwise.get_num_threads` says.
+
+    Returns
+    -------
+    ndarray of float32, shape (..., d)
+        `out`, or a new array. The bits do not depend on the number of threads.
+
+    Raises
+    ------
+    ShapeError
+        If `x` has no axes, or `out` another shape than `x`.
+    DTypeError
+        If an array is not of float32 in the machine's byte order. Nothing is cast silently.
+    LayoutError
+        If an array is misaligned; if `out` is read-only, misaligned, overlaps `x` or is in use by
+        another call.
+    DomainError
+        If `threads` or an environment variable of threadwise makes no sense.
+    MemoryError
+        If there is no memory for the result.
+    KeyboardInterrupt
+        If Ctrl-C is pressed meanwhile; `out` is then incomplete. On other errors it is untouched.
+
+    Notes
+    -----
+    The error is at most :math:`(d + 12 + 2 (m - \min_k x_k)) \, u \, y_j` to first order, and the
+    smallest normal number; u is the unit roundoff. A NaN makes its row NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import threadwise as tw
+    >>> tw.nn.softmax(np.log(np.array([1, 2, 5], np.float32))).round(3)
+    array([0.125, 0.25 , 0.625], dtype=float32)
+    """
+    return _threadwise.softmax(x, out, threads)
+
+
+def swiglu(
+    gate: FloatArrayLike,
+    up: FloatArrayLike,
+    *,
+    out: NDArray[np.float32] | None = None,
+    threads: int | None = None,
+) -> Any:
+    r"""Pass `up` through its `gate`, as the feed-forward layers of Llama and Mistral do.
+
+    .. math:: y = \operatorname{silu}(g) \, u, \qquad \operatorname{silu}(g) = g / (1 + e^{-g})
+
+    Parameters
+    ----------
+    gate, up : ndarray of float32
+        g and u, of the same shape. Any strides, also read-only.
+    out : ndarray of float32, optional
+        Where the result goes: of exactly its shape, writable, sharing no memory with the others.
+    threads : int, optional
+        How many threads may take part, from 1 to 1024, the calling one included. By default what
+        `threadwise.get_num_threads` says.
+
+    Returns
+    -------
+    ndarray of float32
+        `out`, or a new array, of the shape of both. The bits do not depend on the number of
+        threads.
+
+    Raises
+    ------
+    ShapeError
+        If `gate`, `up` and `out` have not the same shape.
+    DTypeError
+        If an array is not of float32 in the machine's byte order. Nothing is cast silently.
+    LayoutError
+        If an array is misaligned; if `out` is read-only, misaligned, overlaps another argument or
+        is in use by another call.
+    DomainError
+        If `threads` or an environment variable of threadwise makes no sense.
+    MemoryError
+        If there is no memory for the result.
+    KeyboardInterrupt
+        If Ctrl-C is pressed meanwhile; `out` is then incomplete. On other errors it is untouched.
+
+    Notes
+    -----
+    The error is at most :math:`11 u |g u|`, u the unit roundoff, and the smallest normal number
+    times :math:`1 + |u|`: ten roundings of the activation, as `threadwise.linear` has it, and one
+    of the product.
+
+    References
+    ----------
+    .. [1] N. Shazeer, *GLU Variants Improve Transformer*, 2020, arXiv:2002.05202.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import threadwise as tw
+    >>> tw.nn.swiglu(np.array([0, 1], np.float32), np.array([5, 2], np.float32)).round(3)
+    array([0.   , 1.462], dtype=float32)
+    """
+    return _threadwise.swiglu(gate, up, out, threads)

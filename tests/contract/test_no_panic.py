@@ -1,5 +1,6 @@
 """Whatever is passed: a result, or one of our exceptions. Never a panic, never a crash."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -75,6 +76,26 @@ def test_linear_computes_or_refuses(
     _computes_or_refuses(tw.linear, *args, activation=activation, out=out, threads=threads)
 
 
+@given(st.tuples(anything, anything, anything), st.tuples(numbers, numbers, numbers), places)
+def test_attention_computes_or_refuses(args: Any, options: Any, out: Any) -> None:
+    window, scale, threads = options
+    more = {"window": window, "scale": scale, "threads": threads}
+    _computes_or_refuses(tw.nn.attention, *args, out=out, **more)
+
+
+@given(anything, anything, numbers, objects, places)
+def test_rope_computes_or_refuses(
+    x: Any, positions: Any, theta: Any, scaling: Any, out: Any
+) -> None:
+    _computes_or_refuses(tw.nn.rope, x, positions, theta=theta, scaling=scaling, out=out)
+
+
+@given(anything, anything, places, numbers)
+def test_swiglu_and_softmax_compute_or_refuse(x: Any, up: Any, out: Any, threads: Any) -> None:
+    _computes_or_refuses(tw.nn.swiglu, x, up, out=out, threads=threads)
+    _computes_or_refuses(tw.nn.softmax, x, out=out, threads=threads)
+
+
 @given(any_floats(), any_floats(), any_floats())
 def test_what_is_refused_leaves_out_untouched(a: Any, b: Any, out: Any) -> None:
     before = out.tobytes()
@@ -107,3 +128,22 @@ def test_budgets_are_set_or_refused(threads: Any) -> None:
         except ThreadwiseError:
             assert tw.get_num_threads() == before
         tw.set_num_threads(None)
+
+
+@given(anything, anything, numbers)
+def test_communicators_pass_on_or_refuse(a: Any, b: Any, number: Any) -> None:
+    comm = tw.shard.SelfComm()
+    calls: list[Callable[[], object]] = [
+        lambda: comm.Allreduce(a, b),
+        lambda: comm.Allgather(a, b),
+        lambda: comm.Bcast(a, number),
+        lambda: comm.Send(a, 0, number),
+        lambda: comm.Send(a, number),
+        lambda: comm.Split(number, number),
+        lambda: tw.shard.TensorParallelConfig(number, 0).local_size(number),
+        lambda: tw.shard.PipelineState(number, number),
+        lambda: tw.shard.PipelineConfig.for_model(number, number, number),
+    ]
+    for call in calls:
+        with contextlib.suppress(ThreadwiseError):
+            call()

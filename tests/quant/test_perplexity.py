@@ -8,9 +8,9 @@ import pytest
 from numpy.typing import NDArray
 
 import threadwise as tw
-from mistral import MODELS, Array, Mistral, is_linear, perplexity
+from mistral import SAMPLE, Array, Mistral, is_linear, perplexity
 
-FOLDER = MODELS / "stdlib-mistral-2.8m"
+FOLDER = SAMPLE
 GUIDE = Path(__file__).parents[2] / "docs" / "quantize.md"
 
 
@@ -29,7 +29,7 @@ def tokens() -> NDArray[Any]:
 
 
 def test_the_definition_agrees_with_transformers(model: Mistral) -> None:
-    reference = np.load(FOLDER / "reference.npz")
+    reference = np.load(MODELS / FOLDER.name / "reference.npz")
     logits = model.logits(reference["input_ids"][None])[0, reference["logits_from"] :]
     # Two orders of summation in float32, through six layers: logits are up to 17.
     np.testing.assert_allclose(logits, reference["logits"], rtol=0, atol=2e-4)

@@ -1,7 +1,7 @@
 //! The number types that kernels are compiled for.
 
 use std::fmt::{Debug, Display};
-use std::ops::{Add, AddAssign, Mul};
+use std::ops::{Add, AddAssign, Div, Mul, Sub};
 
 use crate::Isa;
 use crate::activation::lanes::{self, Constants};
@@ -24,7 +24,9 @@ pub trait Element:
     + Sync
     + Add<Output = Self>
     + AddAssign
+    + Sub<Output = Self>
     + Mul<Output = Self>
+    + Div<Output = Self>
     + 'static
 {
     /// NumPy's name of the type.

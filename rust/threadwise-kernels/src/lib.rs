@@ -11,13 +11,18 @@
 //! block, each with its proof.
 
 pub mod activation;
+pub mod attention;
+pub mod dense;
 mod element;
+pub mod gate;
 pub mod gemm;
 mod isa;
 pub mod narrow;
 pub mod norm;
 pub mod quant;
+pub mod rope;
 mod simd;
+pub mod softmax;
 
 pub use activation::Activation;
 pub use element::Element;

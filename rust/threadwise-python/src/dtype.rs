@@ -70,6 +70,9 @@ impl Number for u32 {
 impl Number for i32 {
     const NAME: &'static str = "int32";
 }
+impl Number for i64 {
+    const NAME: &'static str = "int64";
+}
 
 /// A number that operations compute in.
 pub(crate) trait Float: Number + Real {}

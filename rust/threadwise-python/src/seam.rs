@@ -7,12 +7,12 @@
 use std::num::NonZeroUsize;
 use std::sync::{Mutex, PoisonError};
 
-use crate::dtype::{Factor, Kind, Number, factor, refused};
+use crate::dtype::{Kind, Number};
 use crate::memory::{extent, repeats_elements, steps_are_whole};
 use numpy::ndarray::ArrayViewD;
 use numpy::{
-    Element, PyArrayDescr, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn,
-    PyReadwriteArrayDyn, PyUntypedArray, PyUntypedArrayMethods,
+    PyArrayDescr, PyArrayDyn, PyArrayMethods, PyReadonlyArrayDyn, PyReadwriteArrayDyn,
+    PyUntypedArray, PyUntypedArrayMethods,
 };
 use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::intern;
@@ -23,6 +23,7 @@ use threadwise::linalg::WORTH_DETACHING;
 use threadwise::store::StoreError;
 use threadwise::{Context, Error, Interrupt, Isa, budget, topology};
 
+pyo3::import_exception!(threadwise.errors, CommunicationError);
 pyo3::import_exception!(threadwise.errors, DTypeError);
 pyo3::import_exception!(threadwise.errors, DomainError);
 pyo3::import_exception!(threadwise.errors, FormatError);
@@ -40,66 +41,9 @@ pub(crate) struct Operand<'py, K = Kind> {
     pub(crate) array: Bound<'py, PyUntypedArray>,
 }
 
-impl<'py> Operand<'py> {
-    /// Takes what NumPy makes an array of. Arrays are taken as they are; other objects are converted.
-    pub(crate) fn new(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        Self::of(name, object, |dtype| match factor(dtype) {
-            Some(Factor::Real(kind)) => Ok(kind),
-            _ => Err(refused(name, dtype, "float32 or float64")?),
-        })
-    }
-}
-
-impl<'py> Operand<'py, Factor> {
-    /// As [`Operand::new`], for the operands of products.
-    pub(crate) fn factor(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        Self::of(name, object, |dtype| {
-            let expected = "float32, float64, float16, bfloat16, int8 or uint8";
-            factor(dtype).map_or_else(|| Err(refused(name, dtype, expected)?), Ok)
-        })
-    }
-
-    /// As [`Operand::new`], for a weight to be packed.
-    pub(crate) fn packable(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        Self::of(name, object, |dtype| match factor(dtype) {
-            Some(factor) if factor != Factor::U8 => Ok(factor),
-            _ => Err(refused(name, dtype, "float32, float64, float16, bfloat16 or int8")?),
-        })
-    }
-
-    /// As [`Operand::new`], for the arguments of layers: any floating-point numbers.
-    pub(crate) fn floating(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        Self::of(name, object, |dtype| match factor(dtype) {
-            Some(factor) if !matches!(factor, Factor::I8 | Factor::U8) => Ok(factor),
-            _ => Err(refused(name, dtype, "float32, float64, float16 or bfloat16")?),
-        })
-    }
-}
-
-impl<'py> Operand<'py, Factor> {
-    /// As [`Operand::new`], for weights that are quantized, and for their scales.
-    pub(crate) fn weight(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        Self::of(name, object, |dtype| match factor(dtype) {
-            Some(Factor::Real(Kind::F64) | Factor::I8 | Factor::U8) | None => {
-                Err(refused(name, dtype, "float32, float16 or bfloat16")?)
-            }
-            Some(factor) => Ok(factor),
-        })
-    }
-}
-
-impl<'py> Operand<'py, ()> {
-    /// As [`Operand::new`], for codes in words.
-    pub(crate) fn words(name: &'static str, object: &Bound<'py, PyAny>) -> PyResult<Self> {
-        Self::of(name, object, |dtype| {
-            let is_word = dtype.is_equiv_to(&u32::get_dtype(dtype.py()));
-            if is_word { Ok(()) } else { Err(refused(name, dtype, u32::NAME)?) }
-        })
-    }
-}
-
 impl<'py, K> Operand<'py, K> {
-    fn of(
+    /// Takes what NumPy makes an array of, if `kind` knows its type.
+    pub(crate) fn of(
         name: &'static str,
         object: &Bound<'py, PyAny>,
         kind: impl FnOnce(&Bound<'py, PyArrayDescr>) -> PyResult<K>,
@@ -384,6 +328,7 @@ pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
         | Error::Node(_)
         | Error::Threads(_) => DomainError::new_err(sentence),
         Error::Memory(_) => PyMemoryError::new_err(sentence),
+        Error::Ranks(_) => CommunicationError::new_err(sentence),
         Error::Store(StoreError::Io { .. }) => StorageError::new_err(sentence),
         Error::Store(_) => FormatError::new_err(sentence),
         // An interruption comes with the signal handler's exception, which `compute` raises.

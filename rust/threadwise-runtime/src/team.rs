@@ -116,9 +116,27 @@ impl AtWork {
     }
 }
 
+/// Whether the calling thread is working on a job: it can have no team then.
+pub(crate) fn is_at_work() -> bool {
+    AT_WORK.get()
+}
+
 impl Drop for AtWork {
     fn drop(&mut self) {
         AT_WORK.set(self.before);
+    }
+}
+
+/// After a panic, too, nobody begins another item.
+struct StopOnPanic<'a> {
+    stop: Option<&'a AtomicBool>,
+}
+
+impl Drop for StopOnPanic<'_> {
+    fn drop(&mut self) {
+        if let Some(stop) = self.stop {
+            stop.store(true, Ordering::Relaxed);
+        }
     }
 }
 
@@ -143,14 +161,18 @@ impl<T> Items<T> {
 }
 
 /// What one member of a call did, counted when it is through, even by a panic.
-struct Tally<'a> {
+pub(crate) struct Tally<'a> {
     counters: &'a Counters,
     home: u64,
     stolen: u64,
 }
 
-impl Tally<'_> {
-    fn count(&mut self, is_stolen: bool) {
+impl<'a> Tally<'a> {
+    pub(crate) fn new(counters: &'a Counters) -> Self {
+        Self { counters, home: 0, stolen: 0 }
+    }
+
+    pub(crate) fn count(&mut self, is_stolen: bool) {
         *(if is_stolen { &mut self.stolen } else { &mut self.home }) += 1;
     }
 }
@@ -170,14 +192,24 @@ pub struct Checkpoint<'a> {
     interrupt: Option<&'a Interrupt<'a>>,
 }
 
-impl Checkpoint<'_> {
+impl<'a> Checkpoint<'a> {
+    /// The calling thread's, which asks `interrupt`.
+    pub(crate) fn new(stop: &'a AtomicBool, interrupt: &'a Interrupt<'a>) -> Self {
+        Self { stop, interrupt: Some(interrupt) }
+    }
+
+    /// Whether somebody has found that it is reached.
+    pub(crate) fn is_set(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
     /// Whether to stop. To be asked every few milliseconds; it costs next to nothing.
     #[must_use]
     pub fn reached(&self) -> bool {
         if self.interrupt.is_some_and(Interrupt::is_due) {
             self.stop.store(true, Ordering::Relaxed);
         }
-        self.stop.load(Ordering::Relaxed)
+        self.is_set()
     }
 }
 
@@ -225,9 +257,9 @@ pub fn for_each_in<T: Send>(
     work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
 ) -> Result<(), Interrupted> {
     let stop = AtomicBool::new(false);
-    let here = Checkpoint { stop: &stop, interrupt: Some(interrupt) };
+    let here = Checkpoint::new(&stop, interrupt);
     let threads = threads.min(items.len());
-    let alone = threads <= 1 || AT_WORK.get();
+    let alone = threads <= 1 || is_at_work();
     if alone || items.len() > Ranges::MOST {
         for item in items {
             work(item, here);
@@ -242,20 +274,48 @@ pub fn for_each_in<T: Send>(
     let ranges = Ranges::new(count, threads);
     let items = Items(items.as_mut_ptr());
     let take_part = |member: usize, counters: &Counters, checkpoint: Checkpoint<'_>| {
-        let _mark = AtWork::begin();
-        let mut tally = Tally { counters, home: 0, stolen: 0 };
+        let mut tally = Tally::new(counters);
         while !checkpoint.reached() {
             let Some(given) = ranges.next(member) else { break };
             tally.count(given.is_stolen);
             // SAFETY: the ranges give out numbers of items, each once.
             work(unsafe { items.take(given.item) }, checkpoint);
         }
+        Duration::ZERO
+    };
+    call(places, threads, count, here, take_part)
+}
+
+/// Has each member of a team take its part: the calling thread, number 0, and up to `threads - 1` workers, as
+/// they come. A part says how long it waited for others. There are `items`, which is only counted.
+///
+/// # Errors
+///
+/// If `here` was reached, which is the caller's checkpoint.
+///
+/// # Panics
+///
+/// If a part does, with the same payload, after all threads have left the call.
+pub(crate) fn call(
+    places: Option<&[CpuSet]>,
+    threads: usize,
+    items: usize,
+    here: Checkpoint<'_>,
+    take_part: impl Fn(usize, &Counters, Checkpoint<'_>) -> Duration + Sync,
+) -> Result<(), Interrupted> {
+    let stop = here.stop;
+    let part = |member: usize, counters: &Counters, checkpoint: Checkpoint<'_>| {
+        let _mark = AtWork::begin();
+        let mut stop = StopOnPanic { stop: Some(stop) };
+        let waited = take_part(member, counters, checkpoint);
+        stop.stop = None;
+        waited
     };
     let places = places.map(|places| &places[..threads.min(places.len())]);
     let members = Members::new(places);
     let for_workers = |counters: &Counters| {
         let member = members.join();
-        take_part(member.number, counters, Checkpoint { stop: &stop, interrupt: None });
+        part(member.number, counters, Checkpoint { stop, interrupt: None });
     };
     let mut job = Job::new(&for_workers);
 
@@ -264,25 +324,22 @@ pub fn for_each_in<T: Send>(
     let begin = Instant::now();
     // SAFETY: the crew is dismissed below, before `job` and what it points to end.
     let crew = unsafe { workers.call(threads - 1, &raw mut job, places) };
-    let mine = catch_unwind(AssertUnwindSafe(|| take_part(0, counters, here)));
-    // After a panic, too, nobody begins another item.
-    if mine.is_err() {
-        stop.store(true, Ordering::Relaxed);
-    }
+    let mine = catch_unwind(AssertUnwindSafe(|| part(0, counters, here)));
     let called = crew.len();
-    let busy = begin.elapsed();
-    counters.created(count as u64);
+    let waited = *mine.as_ref().unwrap_or(&Duration::ZERO);
+    let busy = begin.elapsed().saturating_sub(waited);
+    counters.created(items as u64);
     counters.busy(busy);
     let came = crew.dismiss(|| _ = here.reached());
     let wait = if came > 0 { begin.elapsed().saturating_sub(busy) } else { Duration::ZERO };
     if called > 0 {
-        PRESENCE.observe(Course { busy, wait, came });
+        PRESENCE.observe(Course { busy, wait, came, begin });
     }
     let theirs = job.panic.get_mut().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(panic) = mine.err().or(theirs) {
         resume_unwind(panic);
     }
-    if stop.load(Ordering::Relaxed) { Err(Interrupted) } else { Ok(()) }
+    if here.is_set() { Err(Interrupted) } else { Ok(()) }
 }
 
 #[cfg(test)]

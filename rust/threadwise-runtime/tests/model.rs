@@ -1,11 +1,11 @@
-//! The protocol of the mailbox, in every order in which threads may take its steps: the file itself, on
-//! the atomics of a model checker (loom).
+//! The protocols of the mailbox and of a region's phases, in every order in which threads may take their
+//! steps: the files themselves, on the atomics of a model checker (loom).
 #![expect(clippy::unwrap_used, reason = "this is a test, though its helpers are not marked so")]
 
 mod sync {
     pub(crate) use loom::hint::spin_loop;
     pub(crate) use loom::sync::Mutex;
-    pub(crate) use loom::sync::atomic::{AtomicPtr, Ordering};
+    pub(crate) use loom::sync::atomic::{AtomicPtr, AtomicU64, Ordering};
 
     use std::cell::RefCell;
     use std::time::Duration;
@@ -60,10 +60,14 @@ mod sync {
 #[expect(dead_code, reason = "the model takes the steps of the protocol, not its conveniences")]
 mod mailbox;
 
+#[path = "../src/phases.rs"]
+mod phases;
+
 use loom::cell::UnsafeCell;
 use loom::sync::Arc;
 use loom::thread;
 use mailbox::{Mailbox, Offer};
+use phases::{END, Phases};
 use sync::Thread;
 
 /// A job on its caller's stack: the worker adds one to it. Access by two threads at once, or without
@@ -178,4 +182,87 @@ fn one_caller_who_spins() {
 #[test]
 fn two_callers_at_once() {
     check(2, 1, 0, 3);
+}
+
+/// How many cells the phases of a model work on.
+const CELLS: usize = 2;
+
+/// What the phases of a model work on: phase 1 makes `made[i]` of nothing, phase 2 `sums[i]` of all that was
+/// made, phase 3, a single item, one total of the sums. An access without an order fails the model.
+struct Region {
+    phases: Phases,
+    made: [UnsafeCell<u32>; CELLS],
+    sums: [UnsafeCell<u32>; CELLS],
+    total: UnsafeCell<u32>,
+}
+
+impl Region {
+    /// Items of each phase, of which the first is the region's beginning.
+    const ITEMS: [usize; 4] = [0, CELLS, CELLS, 1];
+
+    fn new(members: usize) -> Self {
+        let cells = || std::array::from_fn(|_| UnsafeCell::new(0));
+        let phases = Phases::new(members);
+        phases.begin(1, Self::ITEMS[1]);
+        Self { phases, made: cells(), sums: cells(), total: UnsafeCell::new(0) }
+    }
+
+    fn read(cells: &[UnsafeCell<u32>]) -> u32 {
+        // SAFETY: the model checker proves that nobody writes them now.
+        cells.iter().map(|cell| cell.with(|x| unsafe { *x })).sum()
+    }
+
+    fn add(cell: &UnsafeCell<u32>, x: u32) {
+        // SAFETY: the model checker proves that nobody else has it now.
+        cell.with_mut(|cell| unsafe { *cell += x });
+    }
+
+    fn work(&self, phase: u32, item: usize) {
+        match phase {
+            1 => Self::add(&self.made[item], 1),
+            2 => Self::add(&self.sums[item], Self::read(&self.made)),
+            _ => Self::add(&self.total, Self::read(&self.sums)),
+        }
+    }
+
+    /// A member's part, as in `region`.
+    fn take_part(&self, member: usize) {
+        let mut phase = self.phases.now();
+        while phase != END {
+            let mut count = 0;
+            while let Some(given) = self.phases.claim(phase, member) {
+                self.work(phase, given.item);
+                count += 1;
+            }
+            if self.phases.done(count) {
+                match Self::ITEMS.get(phase as usize + 1) {
+                    Some(&items) => self.phases.begin(phase + 1, items),
+                    None => self.phases.end(),
+                }
+            }
+            let before = phase;
+            phase = self.phases.now();
+            while phase == before {
+                thread::yield_now();
+                phase = self.phases.now();
+            }
+        }
+    }
+}
+
+#[test]
+fn phases_follow_one_another_and_each_item_is_done_once() {
+    let mut model = loom::model::Builder::new();
+    model.preemption_bound = Some(3);
+    model.check(|| {
+        let region = Arc::new(Region::new(2));
+        let worker = {
+            let region = Arc::clone(&region);
+            thread::spawn(move || region.take_part(1))
+        };
+        region.take_part(0);
+        let cells = u32::try_from(CELLS).unwrap();
+        assert_eq!(Region::read(std::slice::from_ref(&region.total)), cells * cells, "all, once");
+        worker.join().unwrap();
+    });
 }

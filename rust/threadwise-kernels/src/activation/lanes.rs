@@ -136,7 +136,7 @@ pub(crate) fn activate<V: Arithmetic>(proof: V::Proof, x: V, activation: Activat
 /// `c` in each lane. (Small functions, not closures: a closure would be compiled without the
 /// instruction set that its surroundings are inlined into.)
 #[inline(always)]
-fn number<V: Lanes>(proof: V::Proof, c: f64) -> V {
+pub(crate) fn number<V: Lanes>(proof: V::Proof, c: f64) -> V {
     V::splat(proof, V::Element::from_f64(c))
 }
 
@@ -162,9 +162,9 @@ fn half_erfc_of_magnitude<V: Arithmetic>(proof: V::Proof, x: V) -> V {
         .mul(smooth.div(number::<V>(proof, 2.0).mul_add(z, number::<V>(proof, 1.0))))
 }
 
-/// exp(x), to about two units in the last place where it is a normal number.
+/// exp(x), within two units in the last place where it is a normal number.
 #[inline(always)]
-fn exp<V: Arithmetic>(proof: V::Proof, x: V) -> V {
+pub(crate) fn exp<V: Arithmetic>(proof: V::Proof, x: V) -> V {
     let c = &V::Element::ACTIVATION;
     // In this order a NaN in x passes.
     let x = V::splat(proof, c.exp_max).min(x);

@@ -11,10 +11,12 @@
 //!
 //! **Bits.** They depend on the row, the weight, ε and the instruction set.
 //!
-//! [`scalar`] is the definition, computed in double precision; [`lanes`] its twin on vector units.
+//! [`scalar`] is the definition, computed in double precision; [`lanes`] its twin on vector units; [`residual`]
+//! adds to the row beforehand.
 
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+mod residual;
 mod scalar;
 
 #[cfg(test)]
@@ -25,6 +27,8 @@ use crate::element::Element;
 use crate::simd::Arithmetic;
 #[cfg(target_arch = "x86_64")]
 use crate::{Avx2, Avx512};
+
+pub use residual::AddRmsNorm;
 
 /// Scales the row `x` into `y`: `(x, weight, eps, y)`.
 ///

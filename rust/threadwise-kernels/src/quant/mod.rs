@@ -36,6 +36,7 @@ pub mod dots;
 mod lanes;
 mod loss;
 mod number;
+pub mod panels;
 #[cfg(target_arch = "x86_64")]
 mod ranges;
 #[cfg(target_arch = "x86_64")]

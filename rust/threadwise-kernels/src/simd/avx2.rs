@@ -17,7 +17,8 @@ register_lanes!(F32x8, f32, 8, __m256, __m256i, Avx2, "avx2,fma", {
     store: _mm256_storeu_ps, store_first: _mm256_maskstore_ps, add: _mm256_add_ps,
     sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps, mul_add: _mm256_fmadd_ps,
     max: _mm256_max_ps, min: _mm256_min_ps, round: _mm256_round_ps, scale: scale_f32,
-    less: _mm256_cmp_ps, blend: _mm256_blendv_ps, total: total_f32, transposed: transposed_f32,
+    less: _mm256_cmp_ps, blend: _mm256_blendv_ps, total: total_f32, largest: largest_f32,
+    transposed: transposed_f32,
 });
 
 register_lanes!(F64x4, f64, 4, __m256d, __m256i, Avx2, "avx2,fma", {
@@ -26,7 +27,8 @@ register_lanes!(F64x4, f64, 4, __m256d, __m256i, Avx2, "avx2,fma", {
     store: _mm256_storeu_pd, store_first: _mm256_maskstore_pd, add: _mm256_add_pd,
     sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd, mul_add: _mm256_fmadd_pd,
     max: _mm256_max_pd, min: _mm256_min_pd, round: _mm256_round_pd, scale: scale_f64,
-    less: _mm256_cmp_pd, blend: _mm256_blendv_pd, total: total_f64, transposed: transposed_f64,
+    less: _mm256_cmp_pd, blend: _mm256_blendv_pd, total: total_f64, largest: largest_f64,
+    transposed: transposed_f64,
 });
 
 impl Half for F32x8 {
@@ -167,6 +169,23 @@ fn total_f32(x: __m256) -> f32 {
 fn total_f64(x: __m256d) -> f64 {
     let two = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd::<1>(x));
     _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+}
+
+/// The largest of eight lanes, halves first.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn largest_f32(x: __m256) -> f32 {
+    let four = _mm_max_ps(_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    let two = _mm_max_ps(four, _mm_movehl_ps(four, four));
+    _mm_cvtss_f32(_mm_max_ss(two, _mm_movehdup_ps(two)))
+}
+
+/// The largest of four lanes, halves first.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn largest_f64(x: __m256d) -> f64 {
+    let two = _mm_max_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd::<1>(x));
+    _mm_cvtsd_f64(_mm_max_sd(two, _mm_unpackhi_pd(two, two)))
 }
 
 /// A matrix of eight rows, transposed: first within groups of four columns, then the two halves.

@@ -13,7 +13,8 @@ register_lanes!(F32x16, f32, 16, __m512, __mmask16, Avx512, "avx512f,avx512bw,av
     store: _mm512_storeu_ps, store_first: _mm512_mask_storeu_ps, add: _mm512_add_ps,
     sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps, mul_add: _mm512_fmadd_ps,
     max: _mm512_max_ps, min: _mm512_min_ps, round: _mm512_roundscale_ps, scale: _mm512_scalef_ps,
-    less: _mm512_cmp_ps_mask, blend: blend_f32, total: _mm512_reduce_add_ps, transposed: transposed_f32,
+    less: _mm512_cmp_ps_mask, blend: blend_f32, total: _mm512_reduce_add_ps,
+    largest: _mm512_reduce_max_ps, transposed: transposed_f32,
 });
 
 register_lanes!(F64x8, f64, 8, __m512d, __mmask8, Avx512, "avx512f,avx512bw,avx512dq,avx512vl", {
@@ -22,7 +23,8 @@ register_lanes!(F64x8, f64, 8, __m512d, __mmask8, Avx512, "avx512f,avx512bw,avx5
     store: _mm512_storeu_pd, store_first: _mm512_mask_storeu_pd, add: _mm512_add_pd,
     sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd, mul_add: _mm512_fmadd_pd,
     max: _mm512_max_pd, min: _mm512_min_pd, round: _mm512_roundscale_pd, scale: _mm512_scalef_pd,
-    less: _mm512_cmp_pd_mask, blend: blend_f64, total: _mm512_reduce_add_pd, transposed: transposed_f64,
+    less: _mm512_cmp_pd_mask, blend: blend_f64, total: _mm512_reduce_add_pd,
+    largest: _mm512_reduce_max_pd, transposed: transposed_f64,
 });
 
 impl Half for F32x16 {

@@ -6,6 +6,8 @@
 //! vectors that need no feature.)
 
 pub(crate) mod portable;
+pub(crate) mod slices;
+mod widen;
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod avx2;
@@ -13,6 +15,8 @@ pub(crate) mod avx2;
 pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod register;
+
+pub(crate) use widen::Widen;
 
 use crate::Activation;
 pub(crate) use crate::element::Element;
@@ -106,6 +110,8 @@ pub(crate) trait Arithmetic: Lanes {
     fn max(self, other: Self) -> Self;
     /// The smaller of both; `other` where either is NaN.
     fn min(self, other: Self) -> Self;
+    /// The largest lane; which one, if one of them is NaN, is not said.
+    fn largest(self) -> Self::Element;
     /// The nearest integer, halves to even.
     fn round(self) -> Self;
     /// `self * 2^n` for integral `n` whose power of two is a normal number or overflows to infinity.

@@ -1,11 +1,11 @@
 //! Lanes without a vector unit: an array, which the compiler vectorizes for the target's baseline.
 
-use super::{Element, Lanes};
+use super::{Arithmetic, Element, Lanes};
 use crate::Activation;
 
 /// `N` elements, each operation a loop over them.
 #[derive(Clone, Copy)]
-pub(crate) struct Portable<T, const N: usize>([T; N]);
+pub(crate) struct Portable<T, const N: usize>(pub(super) [T; N]);
 
 impl<T: Element, const N: usize> Portable<T, N> {
     #[inline(always)]
@@ -100,5 +100,58 @@ impl<T: Element, const N: usize> Lanes for Portable<T, N> {
     #[inline(always)]
     fn activate(self, (): (), activation: Activation) -> Self {
         Self(self.0.map(|x| x.activate(activation)))
+    }
+}
+
+impl<T: Element, const N: usize> Arithmetic for Portable<T, N> {
+    #[inline(always)]
+    fn sub(self, other: Self) -> Self {
+        self.zip(other, |x, y| x - y)
+    }
+
+    #[inline(always)]
+    fn mul(self, other: Self) -> Self {
+        self.zip(other, |x, y| x * y)
+    }
+
+    #[inline(always)]
+    fn div(self, other: Self) -> Self {
+        self.zip(other, |x, y| x / y)
+    }
+
+    #[inline(always)]
+    fn max(self, other: Self) -> Self {
+        self.zip(other, |x, y| if x > y { x } else { y })
+    }
+
+    #[inline(always)]
+    fn min(self, other: Self) -> Self {
+        self.zip(other, |x, y| if x < y { x } else { y })
+    }
+
+    #[inline(always)]
+    fn largest(self) -> T {
+        self.0.into_iter().fold(self.0[0], |largest, x| if x > largest { x } else { largest })
+    }
+
+    #[inline(always)]
+    fn round(self) -> Self {
+        Self(self.0.map(|x| T::from_f64(x.to_f64().round_ties_even())))
+    }
+
+    #[inline(always)]
+    fn scale(self, n: Self) -> Self {
+        // In two halves, so that neither power leaves the range of double precision.
+        let scaled = |x: f64, n: f64| {
+            let half = (n / 2.0).floor();
+            x * half.exp2() * (n - half).exp2()
+        };
+        self.zip(n, |x, n| T::from_f64(scaled(x.to_f64(), n.to_f64())))
+    }
+
+    #[inline(always)]
+    fn select_less(self, other: Self, then: Self, otherwise: Self) -> Self {
+        let select = |i| if self.0[i] < other.0[i] { then.0[i] } else { otherwise.0[i] };
+        Self(std::array::from_fn(select))
     }
 }

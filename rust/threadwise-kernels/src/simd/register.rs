@@ -9,7 +9,7 @@ macro_rules! register_lanes {
         store: $store:ident, store_first: $store_first:ident, add: $add:ident, sub: $sub:ident,
         mul: $mul:ident, div: $div:ident, mul_add: $mul_add:ident, max: $max:ident,
         min: $min:ident, round: $round:ident, scale: $scale:ident, less: $less:ident,
-        blend: $blend:ident, total: $total:ident, transposed: $transposed:ident,
+        blend: $blend:ident, total: $total:ident, largest: $largest:ident, transposed: $transposed:ident,
     }) => {
         #[doc = concat!(stringify!($count), " lanes of `", stringify!($element), "`.")]
         #[derive(Clone, Copy)]
@@ -152,6 +152,12 @@ macro_rules! register_lanes {
             fn min(self, other: Self) -> Self {
                 // SAFETY: a value proves the instruction set.
                 Self(unsafe { $min(self.0, other.0) })
+            }
+
+            #[inline(always)]
+            fn largest(self) -> $element {
+                // SAFETY: a value proves the instruction set.
+                unsafe { $largest(self.0) }
             }
 
             #[inline(always)]
