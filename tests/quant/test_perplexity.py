@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 import threadwise as tw
-from mistral import SAMPLE, Array, Mistral, is_linear, perplexity
+from mistral import MODELS, SAMPLE, Array, Mistral, is_linear, perplexity
 
 FOLDER = SAMPLE
 GUIDE = Path(__file__).parents[2] / "docs" / "quantize.md"
