@@ -17,7 +17,20 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import data, inference, parallel, plan, quant, work, workflows
+    from threadwise import (
+        data,
+        inference,
+        models,
+        parallel,
+        plan,
+        quant,
+        samples,
+        scaling,
+        shard,
+        train,
+        work,
+        workflows,
+    )
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -47,14 +60,19 @@ __all__ = [
     "linalg",
     "linear",
     "matmul",
+    "models",
     "nn",
     "pack",
     "parallel",
     "plan",
     "quant",
     "reset_work_stats",
+    "samples",
+    "scaling",
     "set_num_threads",
+    "shard",
     "threads",
+    "train",
     "work",
     "work_stats",
     "workflows",
@@ -63,9 +81,14 @@ __all__ = [
 _LATE: dict[str, tuple[str, ...]] = {
     "data": (),
     "inference": (),
+    "models": (),
     "parallel": (),
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),
+    "samples": (),
+    "scaling": (),
+    "shard": (),
+    "train": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
     "workflows": (),
 }

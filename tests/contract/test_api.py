@@ -30,14 +30,19 @@ PUBLIC = {
         "linalg",
         "linear",
         "matmul",
+        "models",
         "nn",
         "pack",
         "parallel",
         "plan",
         "quant",
         "reset_work_stats",
+        "samples",
+        "scaling",
         "set_num_threads",
+        "shard",
         "threads",
+        "train",
         "work",
         "work_stats",
         "workflows",
@@ -50,6 +55,16 @@ PUBLIC = {
         "predict_with_uncertainty",
     },
     tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
+    tw.models: {
+        "CausalLM",
+        "Generation",
+        "KvCache",
+        "ModelConfig",
+        "Piece",
+        "Stream",
+        "Timings",
+        "load",
+    },
     tw.nn: {"attention", "rms_norm", "rope", "softmax", "swiglu"},
     tw.parallel: {
         "Advice",
@@ -74,6 +89,47 @@ PUBLIC = {
         "quantize_model",
         "validate",
     },
+    tw.scaling: {
+        "AmdahlFit",
+        "Attribution",
+        "Environment",
+        "GustafsonFit",
+        "Probe",
+        "ScalingPoint",
+        "ScalingResult",
+        "USLFit",
+        "amdahl_analysis",
+        "benchmark",
+        "gustafson_analysis",
+        "karp_flatt",
+        "usl_analysis",
+    },
+    tw.samples: {"names", "path"},
+    tw.train: {
+        "MLP",
+        "SGD",
+        "Adam",
+        "AdamW",
+        "ConstantRate",
+        "CosineRate",
+        "EarlyStopping",
+        "EpochReport",
+        "GradientAccumulator",
+        "Gradients",
+        "History",
+        "Huber",
+        "OneCycleRate",
+        "Optimizer",
+        "Schedule",
+        "StepRate",
+        "WarmupRate",
+        "aggregate_gradients",
+        "clip_by_global_norm",
+        "fit",
+        "load_checkpoint",
+        "parallel_gradients",
+        "save_checkpoint",
+    },
     tw.work: {
         "NumaHint",
         "WorkDistribution",
@@ -81,6 +137,25 @@ PUBLIC = {
         "WorkerStats",
         "reset_work_stats",
         "work_stats",
+    },
+    tw.shard: {
+        "Communicator",
+        "HeadPlan",
+        "ParallelConfig",
+        "Pipeline",
+        "PipelineConfig",
+        "PipelineReport",
+        "PipelineState",
+        "SelfComm",
+        "TensorParallelConfig",
+        "TensorParallelStrategy",
+        "ThreadComm",
+        "all_reduce_sum",
+        "all_reduce_sum_inplace",
+        "attention_parallel",
+        "column_parallel_linear",
+        "mlp_tensor_parallel",
+        "row_parallel_linear",
     },
     tw.workflows: {
         "CrossValidation",
@@ -108,6 +183,7 @@ PUBLIC = {
         "windows",
     },
     tw.errors: {
+        "CommunicationError",
         "DTypeError",
         "DomainError",
         "FormatError",
@@ -133,6 +209,18 @@ CALLABLE: dict[str, Callable[..., object]] = {
     "threads": tw.threads,
     "work_stats": tw.work_stats,
 }
+
+MODELS: dict[str, Callable[..., object]] = {
+    "models.load": tw.models.load,
+    "CausalLM.cache": tw.models.CausalLM.cache,
+    "CausalLM.forward": tw.models.CausalLM.forward,
+    "CausalLM.generate": tw.models.CausalLM.generate,
+    "CausalLM.perplexity": tw.models.CausalLM.perplexity,
+    "ModelConfig.load": tw.models.ModelConfig.load,
+    "ModelConfig.of": tw.models.ModelConfig.of,
+    "samples.path": tw.samples.path,
+}
+"""What language models are used through."""
 
 FOUND = {"Calibration", "Info", "Measured", "PackedWeight", "Plan", "WorkStats"}
 """What functions answer with, which nobody else makes."""
@@ -187,12 +275,30 @@ def test_each_has_the_sections_that_it_needs(name: str) -> None:
     assert first_line.endswith(".")
 
 
-@pytest.mark.parametrize("name", CALLABLE)
+@pytest.mark.parametrize("name", sorted(PUBLIC[tw.shard] - {"Communicator", "PipelineReport"}))
+def test_what_ranks_and_stages_take_is_documented_in_order(name: str) -> None:
+    found = getattr(tw.shard, name)
+    sections, signature = _sections(found), inspect.signature(found)
+    if name in {"SelfComm", "TensorParallelStrategy", "ThreadComm"}:
+        assert sections[""]
+    else:
+        assert {"Parameters", "Raises"} <= set(sections)
+        documented = re.findall(r"^(\w+(?:, \w+)*) : .*$", sections["Parameters"], re.MULTILINE)
+        assert ", ".join(documented).split(", ") == list(signature.parameters)
+
+
+@pytest.mark.parametrize("name", [*CALLABLE, *MODELS])
 def test_each_parameter_is_documented_in_order(name: str) -> None:
-    function = CALLABLE[name]
+    function = (CALLABLE | MODELS)[name]
     section = _sections(function).get("Parameters", "")
     documented = re.findall(r"^\**(\w+)(?: : .*)?$", section, re.MULTILINE)
-    assert documented == list(inspect.signature(function).parameters)
+    parameters = list(inspect.signature(function).parameters)
+    assert documented == [parameter for parameter in parameters if parameter != "self"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_way_to_use_a_model_says_what_can_go_wrong(name: str) -> None:
+    assert {"Parameters", "Raises"} <= set(_sections(MODELS[name]))
 
 
 @pytest.mark.parametrize("error", sorted(PUBLIC[tw.errors]))
@@ -206,7 +312,8 @@ def test_each_exception_that_an_operation_raises_is_documented_with_it() -> None
     for operation in OPERATIONS:
         raises = _sections(operation)["Raises"]
         assert {name for name in PUBLIC[tw.errors] if name in raises} == (
-            PUBLIC[tw.errors] - {"FormatError", "StorageError", "ThreadwiseError"}
+            PUBLIC[tw.errors]
+            - {"CommunicationError", "FormatError", "StorageError", "ThreadwiseError"}
         )
 
 

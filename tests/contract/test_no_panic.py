@@ -1,5 +1,6 @@
 """Whatever is passed: a result, or one of our exceptions. Never a panic, never a crash."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -95,6 +96,25 @@ def test_swiglu_and_softmax_compute_or_refuse(x: Any, up: Any, out: Any, threads
     _computes_or_refuses(tw.nn.softmax, x, out=out, threads=threads)
 
 
+@given(anything, anything, places, numbers)
+def test_training_computes_or_refuses(x: Any, y: Any, out: Any, threads: Any) -> None:
+    def accumulated(*shards: Any, **options: Any) -> Any:
+        return tw.train.aggregate_gradients(shards, **options)
+
+    def predicted(x: Any, **options: Any) -> Any:
+        return tw.train.MLP([2, 3, 2], dropout=0.5).predict(x, **options)
+
+    def derived(x: Any, y: Any, out: Any, threads: Any) -> Any:
+        gradients = tw.train.MLP([2, 3, 2], dtype=np.float64).gradients(x, y, threads=threads)
+        return gradients["0.weight"] if out is None else out
+
+    if isinstance(x, np.ndarray):
+        _computes_or_refuses(accumulated, x, y, out=out, threads=threads)
+    _computes_or_refuses(predicted, x, out=out, threads=threads)
+    if out is None:
+        _computes_or_refuses(derived, x, y, out=out, threads=threads)
+
+
 @given(any_floats(), any_floats(), any_floats())
 def test_what_is_refused_leaves_out_untouched(a: Any, b: Any, out: Any) -> None:
     before = out.tobytes()
@@ -127,3 +147,22 @@ def test_budgets_are_set_or_refused(threads: Any) -> None:
         except ThreadwiseError:
             assert tw.get_num_threads() == before
         tw.set_num_threads(None)
+
+
+@given(anything, anything, numbers)
+def test_communicators_pass_on_or_refuse(a: Any, b: Any, number: Any) -> None:
+    comm = tw.shard.SelfComm()
+    calls: list[Callable[[], object]] = [
+        lambda: comm.Allreduce(a, b),
+        lambda: comm.Allgather(a, b),
+        lambda: comm.Bcast(a, number),
+        lambda: comm.Send(a, 0, number),
+        lambda: comm.Send(a, number),
+        lambda: comm.Split(number, number),
+        lambda: tw.shard.TensorParallelConfig(number, 0).local_size(number),
+        lambda: tw.shard.PipelineState(number, number),
+        lambda: tw.shard.PipelineConfig.for_model(number, number, number),
+    ]
+    for call in calls:
+        with contextlib.suppress(ThreadwiseError):
+            call()

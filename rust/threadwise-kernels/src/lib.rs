@@ -12,6 +12,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod dense;
 mod element;
 pub mod gate;
 pub mod gemm;
@@ -22,6 +23,7 @@ pub mod quant;
 pub mod rope;
 mod simd;
 pub mod softmax;
+pub mod train;
 
 pub use activation::Activation;
 pub use element::Element;
