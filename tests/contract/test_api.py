@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 import threadwise as tw
+import threadwise.sklearn
 
 PUBLIC = {
     tw: {
@@ -157,6 +158,7 @@ PUBLIC = {
         "mlp_tensor_parallel",
         "row_parallel_linear",
     },
+    threadwise.sklearn: {"MLPClassifier", "MLPRegressor"},
     tw.workflows: {
         "CrossValidation",
         "Ensemble",
