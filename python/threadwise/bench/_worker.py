@@ -19,8 +19,8 @@ __all__ = ["Answer", "Hello", "Request", "main"]
 
 REST = 0.05
 LONG_REST = 0.15
-"""Seconds of rest after work, and after work by NumPy. OpenBLAS's threads spin for some 120 ms before they
-sleep, and would take the CPU from whoever is timed next."""
+"""Seconds of rest after work, and after work by NumPy. OpenBLAS's threads spin for some 120 ms
+before they sleep, and would take the CPU from whoever is timed next."""
 
 
 class Hello(TypedDict):

@@ -335,7 +335,7 @@ mod tests {
         assert_eq!(cache.length(0), 65);
         cache.reserve(1, 300).unwrap();
         assert!(cache.truncate(0, 66).is_err(), "more than there are");
-        let mut cache = super::tests::cache(Some(70), 300);
+        let mut cache = tests::cache(Some(70), 300);
         cache.reserve(0, 250).unwrap();
         cache.advance(0, 250);
         let sentence = cache.truncate(0, 100).unwrap_err().to_string();
