@@ -9,7 +9,7 @@ RUST := $(shell find rust -path rust/threadwise-benches -prune -o -name '*.rs' -
 help: ## what there is
 	@sed -n 's/^\([a-z-]*\):.*## /\1\t/p' $(MAKEFILE_LIST) | expand -t 14
 
-demo: $(VENV)/built ## real work, next to NumPy, in a minute
+demo: $(VENV)/built ## a small language model in fewer bits, what it writes, products next to NumPy's
 	$(BIN)/threadwise demo
 
 test: test-rust test-python ## everything that must hold
@@ -48,7 +48,7 @@ clean: ## forget everything built
 
 # The package with all that its tests need; built as a release, because a debug build gets timed.
 $(VENV)/built: $(VENV)/test $(RUST)
-	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet --extras cli
+	PIP_QUIET=1 $(BIN)/maturin develop --release --locked --quiet --extras cli,hf
 	touch $@
 
 $(VENV)/test $(VENV)/lint $(VENV)/docs: $(VENV)/%: pyproject.toml | $(BIN)/python

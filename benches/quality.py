@@ -18,9 +18,9 @@ import threadwise as tw
 ROOT = Path(__file__).parents[1]
 sys.path.insert(0, str(ROOT / "tests"))
 
-from mistral import MODELS, Mistral, perplexity  # noqa: E402 - it is one of the tests'
+from mistral import SAMPLE, Mistral, perplexity  # noqa: E402 - it is one of the tests'
 
-MODEL = MODELS / "stdlib-mistral-2.8m"
+MODEL = SAMPLE
 PAGE = ROOT / "docs" / "quantize.md"
 PICTURE = ROOT / "docs" / "img" / "quantize.png"
 SETTINGS: list[dict[str, Any]] = [

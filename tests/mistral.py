@@ -9,9 +9,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["MODELS", "Array", "Mistral", "is_linear", "perplexity", "tensors"]
+import threadwise as tw
+
+__all__ = ["MODELS", "SAMPLE", "Array", "Mistral", "is_linear", "perplexity", "tensors"]
 
 MODELS = Path(__file__).parent / "models"
+"""Models that tests alone need, and what transformers says of all of them."""
+
+SAMPLE = tw.samples.path("stdlib-mistral-2.8m")
+"""The model that comes with the package."""
 
 Array = NDArray[np.float32]
 

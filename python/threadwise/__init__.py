@@ -17,7 +17,20 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import parallel, plan, quant, work
+    from threadwise import (
+        data,
+        inference,
+        models,
+        parallel,
+        plan,
+        quant,
+        samples,
+        scaling,
+        shard,
+        train,
+        work,
+        workflows,
+    )
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -38,32 +51,46 @@ __all__ = [
     "WorkStats",
     "__version__",
     "calibrate",
+    "data",
     "errors",
     "explain",
     "get_num_threads",
+    "inference",
     "info",
     "linalg",
     "linear",
     "matmul",
+    "models",
     "nn",
     "pack",
     "parallel",
     "plan",
     "quant",
     "reset_work_stats",
+    "samples",
+    "scaling",
     "set_num_threads",
+    "shard",
     "threads",
     "train",
     "work",
     "work_stats",
+    "workflows",
 ]
 
 _LATE: dict[str, tuple[str, ...]] = {
+    "data": (),
+    "inference": (),
+    "models": (),
     "parallel": (),
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),
+    "samples": (),
+    "scaling": (),
+    "shard": (),
     "train": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
+    "workflows": (),
 }
 """What is imported when it is first asked for, so that most programs need not wait for it."""
 

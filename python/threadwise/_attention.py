@@ -9,9 +9,9 @@ from numpy.typing import ArrayLike, NDArray
 from threadwise import _threadwise, errors
 from threadwise._types import FloatArrayLike
 
-__all__ = ["attention", "rope"]
+__all__ = ["SCALINGS", "attention", "rope"]
 
-_SCALINGS = {
+SCALINGS = {
     "linear": ("factor",),
     "llama3": (
         "factor",
@@ -20,6 +20,7 @@ _SCALINGS = {
         "original_max_position_embeddings",
     ),
 }
+"""How frequencies can be changed, and by which numbers."""
 
 
 def attention(
@@ -220,12 +221,12 @@ def _scaling(scaling: Mapping[str, Any] | None) -> tuple[str, list[Any]] | None:
     kind = scaling.get("rope_type", scaling.get("type"))
     if kind == "default":
         return None
-    if not isinstance(kind, str) or kind not in _SCALINGS:
-        known = "', '".join(["default", *_SCALINGS])
+    if not isinstance(kind, str) or kind not in SCALINGS:
+        known = "', '".join(["default", *SCALINGS])
         raise errors.DomainError(f"scaling has rope_type {kind!r}, expected one of '{known}'")
-    missing = [name for name in _SCALINGS[kind] if name not in scaling]
+    missing = [name for name in SCALINGS[kind] if name not in scaling]
     if missing:
         raise errors.DomainError(
             f"scaling of rope_type {kind!r} has no {missing[0]}, expected a number"
         )
-    return kind, [scaling[name] for name in _SCALINGS[kind]]
+    return kind, [scaling[name] for name in SCALINGS[kind]]

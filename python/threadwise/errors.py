@@ -6,6 +6,7 @@ sentence: what, what it is, what was expected, and what to do where that is not 
 """
 
 __all__ = [
+    "CommunicationError",
     "DTypeError",
     "DomainError",
     "FormatError",
@@ -37,6 +38,14 @@ class DTypeError(ThreadwiseError, TypeError):
 
 class DomainError(ThreadwiseError, ValueError):
     """An argument or a setting of the right type has a value that makes no sense."""
+
+
+class CommunicationError(ThreadwiseError, RuntimeError):
+    """Ranks or stages that work together cannot go on.
+
+    Another one has failed, they call different things where all must call the same, or each waits
+    for another.
+    """
 
 
 class FormatError(ThreadwiseError, ValueError):

@@ -26,10 +26,10 @@ def test_help_names_every_command_in_whole_sentences() -> None:
     assert done.returncode == 0
     assert done.stderr == ""
     lines = done.stdout.splitlines()
-    assert "  calibrate  Measure this machine, for better plans." in lines
-    assert "  demo       Multiply matrices, next to NumPy." in lines
-    assert "  doctor     Say what threadwise runs on." in lines
-    assert "  explain    Say how a product would be computed." in lines
+    assert "  calibrate   Measure this machine, for better plans." in lines
+    assert "  demo        Quantize a small language model, and let it write." in lines
+    assert "  doctor      Say what threadwise runs on." in lines
+    assert "  explain     Say how a product would be computed." in lines
     assert "..." not in done.stdout.replace("[ARGS]...", "")
     assert max(map(len, lines)) <= 80
 

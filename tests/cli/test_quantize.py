@@ -12,11 +12,11 @@ import pytest
 from typer.testing import CliRunner
 
 import threadwise as tw
-from mistral import MODELS
+from mistral import SAMPLE
 from threadwise.cli._app import app
 from threadwise.quant import Progress, QuantReport
 
-MODEL = MODELS / "stdlib-mistral-2.8m"
+MODEL = SAMPLE
 INHERITED = {name: text for name, text in os.environ.items() if "THREADWISE_QUANT" not in name}
 
 WRONG = """2 settings make no sense:

@@ -21,26 +21,50 @@ PUBLIC = {
         "WorkStats",
         "__version__",
         "calibrate",
+        "data",
         "errors",
         "explain",
         "get_num_threads",
+        "inference",
         "info",
         "linalg",
         "linear",
         "matmul",
+        "models",
         "nn",
         "pack",
         "parallel",
         "plan",
         "quant",
         "reset_work_stats",
+        "samples",
+        "scaling",
         "set_num_threads",
+        "shard",
         "threads",
         "train",
         "work",
         "work_stats",
+        "workflows",
+    },
+    tw.data: {"Cursor", "DataLoader", "Subset"},
+    tw.inference: {
+        "Predictions",
+        "Uncertainty",
+        "predict_batches",
+        "predict_with_uncertainty",
     },
     tw.linalg: {"Activation", "PackedWeight", "linear", "matmul", "pack"},
+    tw.models: {
+        "CausalLM",
+        "Generation",
+        "KvCache",
+        "ModelConfig",
+        "Piece",
+        "Stream",
+        "Timings",
+        "load",
+    },
     tw.nn: {"attention", "rms_norm", "rope", "softmax", "swiglu"},
     tw.parallel: {
         "Advice",
@@ -65,6 +89,22 @@ PUBLIC = {
         "quantize_model",
         "validate",
     },
+    tw.scaling: {
+        "AmdahlFit",
+        "Attribution",
+        "Environment",
+        "GustafsonFit",
+        "Probe",
+        "ScalingPoint",
+        "ScalingResult",
+        "USLFit",
+        "amdahl_analysis",
+        "benchmark",
+        "gustafson_analysis",
+        "karp_flatt",
+        "usl_analysis",
+    },
+    tw.samples: {"names", "path"},
     tw.train: {
         "MLP",
         "SGD",
@@ -98,7 +138,52 @@ PUBLIC = {
         "reset_work_stats",
         "work_stats",
     },
+    tw.shard: {
+        "Communicator",
+        "HeadPlan",
+        "ParallelConfig",
+        "Pipeline",
+        "PipelineConfig",
+        "PipelineReport",
+        "PipelineState",
+        "SelfComm",
+        "TensorParallelConfig",
+        "TensorParallelStrategy",
+        "ThreadComm",
+        "all_reduce_sum",
+        "all_reduce_sum_inplace",
+        "attention_parallel",
+        "column_parallel_linear",
+        "mlp_tensor_parallel",
+        "row_parallel_linear",
+    },
+    tw.workflows: {
+        "CrossValidation",
+        "Ensemble",
+        "Fold",
+        "GridSearch",
+        "GroupKFold",
+        "KFold",
+        "Mapped",
+        "Scaling",
+        "StratifiedKFold",
+        "TimeSeriesSplit",
+        "Trial",
+        "augment",
+        "cross_validate",
+        "elementwise",
+        "ensemble_predict",
+        "extract_features",
+        "grid_search",
+        "matvec_batch",
+        "min_max",
+        "preprocess",
+        "rolling",
+        "standardize",
+        "windows",
+    },
     tw.errors: {
+        "CommunicationError",
         "DTypeError",
         "DomainError",
         "FormatError",
@@ -124,6 +209,18 @@ CALLABLE: dict[str, Callable[..., object]] = {
     "threads": tw.threads,
     "work_stats": tw.work_stats,
 }
+
+MODELS: dict[str, Callable[..., object]] = {
+    "models.load": tw.models.load,
+    "CausalLM.cache": tw.models.CausalLM.cache,
+    "CausalLM.forward": tw.models.CausalLM.forward,
+    "CausalLM.generate": tw.models.CausalLM.generate,
+    "CausalLM.perplexity": tw.models.CausalLM.perplexity,
+    "ModelConfig.load": tw.models.ModelConfig.load,
+    "ModelConfig.of": tw.models.ModelConfig.of,
+    "samples.path": tw.samples.path,
+}
+"""What language models are used through."""
 
 FOUND = {"Calibration", "Info", "Measured", "PackedWeight", "Plan", "WorkStats"}
 """What functions answer with, which nobody else makes."""
@@ -178,12 +275,30 @@ def test_each_has_the_sections_that_it_needs(name: str) -> None:
     assert first_line.endswith(".")
 
 
-@pytest.mark.parametrize("name", CALLABLE)
+@pytest.mark.parametrize("name", sorted(PUBLIC[tw.shard] - {"Communicator", "PipelineReport"}))
+def test_what_ranks_and_stages_take_is_documented_in_order(name: str) -> None:
+    found = getattr(tw.shard, name)
+    sections, signature = _sections(found), inspect.signature(found)
+    if name in {"SelfComm", "TensorParallelStrategy", "ThreadComm"}:
+        assert sections[""]
+    else:
+        assert {"Parameters", "Raises"} <= set(sections)
+        documented = re.findall(r"^(\w+(?:, \w+)*) : .*$", sections["Parameters"], re.MULTILINE)
+        assert ", ".join(documented).split(", ") == list(signature.parameters)
+
+
+@pytest.mark.parametrize("name", [*CALLABLE, *MODELS])
 def test_each_parameter_is_documented_in_order(name: str) -> None:
-    function = CALLABLE[name]
+    function = (CALLABLE | MODELS)[name]
     section = _sections(function).get("Parameters", "")
     documented = re.findall(r"^\**(\w+)(?: : .*)?$", section, re.MULTILINE)
-    assert documented == list(inspect.signature(function).parameters)
+    parameters = list(inspect.signature(function).parameters)
+    assert documented == [parameter for parameter in parameters if parameter != "self"]
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_way_to_use_a_model_says_what_can_go_wrong(name: str) -> None:
+    assert {"Parameters", "Raises"} <= set(_sections(MODELS[name]))
 
 
 @pytest.mark.parametrize("error", sorted(PUBLIC[tw.errors]))
@@ -197,7 +312,8 @@ def test_each_exception_that_an_operation_raises_is_documented_with_it() -> None
     for operation in OPERATIONS:
         raises = _sections(operation)["Raises"]
         assert {name for name in PUBLIC[tw.errors] if name in raises} == (
-            PUBLIC[tw.errors] - {"FormatError", "StorageError", "ThreadwiseError"}
+            PUBLIC[tw.errors]
+            - {"CommunicationError", "FormatError", "StorageError", "ThreadwiseError"}
         )
 
 

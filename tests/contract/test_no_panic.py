@@ -1,5 +1,6 @@
 """Whatever is passed: a result, or one of our exceptions. Never a panic, never a crash."""
 
+import contextlib
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -146,3 +147,22 @@ def test_budgets_are_set_or_refused(threads: Any) -> None:
         except ThreadwiseError:
             assert tw.get_num_threads() == before
         tw.set_num_threads(None)
+
+
+@given(anything, anything, numbers)
+def test_communicators_pass_on_or_refuse(a: Any, b: Any, number: Any) -> None:
+    comm = tw.shard.SelfComm()
+    calls: list[Callable[[], object]] = [
+        lambda: comm.Allreduce(a, b),
+        lambda: comm.Allgather(a, b),
+        lambda: comm.Bcast(a, number),
+        lambda: comm.Send(a, 0, number),
+        lambda: comm.Send(a, number),
+        lambda: comm.Split(number, number),
+        lambda: tw.shard.TensorParallelConfig(number, 0).local_size(number),
+        lambda: tw.shard.PipelineState(number, number),
+        lambda: tw.shard.PipelineConfig.for_model(number, number, number),
+    ]
+    for call in calls:
+        with contextlib.suppress(ThreadwiseError):
+            call()

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 
-from mistral import MODELS
+from mistral import SAMPLE
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
-    *("docs/index.md", "docs/plan.md", "docs/quantize.md", "docs/threading.md", "docs/work.md"),
-    "docs/training.md",
+    *("docs/data.md", "docs/index.md", "docs/inference.md", "docs/plan.md"),
+    *("docs/quantize.md", "docs/scaling.md", "docs/shard.md", "docs/threading.md"),
+    *("docs/training.md", "docs/work.md", "docs/workflows.md"),
 ]
 LENGTHS = {"README.md": 150, "ARCHITECTURE.md": 150}
 
@@ -23,7 +24,7 @@ def test_the_examples_of_a_page_run(
     page: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # Where a reader who has copied the small model is.
-    shutil.copytree(MODELS / "stdlib-mistral-2.8m", tmp_path / "stdlib-mistral-2.8m")
+    shutil.copytree(SAMPLE, tmp_path / "stdlib-mistral-2.8m")
     monkeypatch.chdir(tmp_path)
     text = (ROOT / page).read_text("utf-8")
     blocks = re.findall(r"^```python\n(.*?)^```$", text, re.MULTILINE | re.DOTALL)

@@ -43,6 +43,7 @@ def test_contains_the_package_one_binary_and_the_licence(wheel: Path) -> None:
     names = zipfile.ZipFile(wheel).namelist()
     assert "threadwise/__init__.py" in names
     assert "threadwise/py.typed" in names
+    assert "threadwise/samples/stdlib-mistral-2.8m/model.safetensors" in names
     binaries = [name for name in names if name.endswith((".so", ".pyd", ".dylib", ".dll"))]
     assert len(binaries) == 1
     assert binaries[0].startswith("threadwise/_threadwise.")

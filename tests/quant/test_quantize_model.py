@@ -15,7 +15,7 @@ from safetensors.numpy import load_file
 import threadwise as tw
 from checkpoints import digest, save, write_model
 from interpreters import run
-from mistral import MODELS
+from mistral import MODELS, SAMPLE
 from threadwise.quant import Progress, QuantConfig, QuantizedTensor
 
 
@@ -106,7 +106,7 @@ def test_everything_else_goes_with_the_model(tmp_path: Path) -> None:
 
 
 def test_the_format_is_that_of_compressed_tensors_where_it_can_be(tmp_path: Path) -> None:
-    src, theirs = MODELS / "stdlib-mistral-2.8m", {}
+    src, theirs = SAMPLE, {}
     for kind, symmetric in [("sym", True), ("asym", False)]:
         tw.quant.quantize_model(src, tmp_path / kind, bits=4, symmetric=symmetric)
         ours = json.loads((tmp_path / kind / "config.json").read_text())
@@ -304,7 +304,7 @@ def test_memory_is_bounded_predicted_and_measured(tmp_path: Path) -> None:
 def test_settings_come_from_a_configuration_and_what_overrides_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    src = MODELS / "stdlib-mistral-2.8m"
+    src = SAMPLE
     config = QuantConfig(bits=8, group_size=64)
     report = tw.quant.quantize_model(src, tmp_path / "a", config, bits=2, method="minmax")
     assert {(tensor.bits, tensor.group_size) for tensor in report.tensors} == {(2, 64)}

@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from threadwise.bench import _draw, _matmul, _quantized
+from threadwise.bench import _compare, _draw, _matmul, _model, _quantize, _quantized
 from threadwise.errors import ThreadwiseError
 
 __all__ = ["main"]
@@ -17,9 +17,12 @@ def main(
     parser = argparse.ArgumentParser(prog=program, description="Time threadwise.")
     benches = parser.add_subparsers(required=True, metavar="BENCH")
     _matmul.add_options(benches.add_parser("matmul", help="products of matrices"))
+    _quantize.add_options(benches.add_parser("quantize", help="weights in few bits"))
     quantized = benches.add_parser("quantized", help="layers with quantized weights")
     _quantized.add_options(quantized)
+    _model.add_options(benches.add_parser("model", help="a language model"))
     _draw.add_options(benches.add_parser("draw", help="a heat map of a record, without measuring"))
+    _compare.add_options(benches.add_parser("compare", help="two records: what became slower"))
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)

@@ -9,8 +9,11 @@ from threadwise.cli.calibrate import calibrate
 from threadwise.cli.demo import demo
 from threadwise.cli.doctor import doctor
 from threadwise.cli.explain import explain
+from threadwise.cli.generate import generate
 from threadwise.cli.inspect import inspect
+from threadwise.cli.perplexity import perplexity
 from threadwise.cli.quantize import quantize
+from threadwise.cli.scaling import scaling
 
 __all__ = ["app"]
 
@@ -28,8 +31,11 @@ app.command()(calibrate)
 app.command()(demo)
 app.command()(doctor)
 app.command()(explain)
+app.command()(generate)
 app.command()(inspect)
+app.command()(perplexity)
 app.command()(quantize)
+app.command()(scaling)
 
 
 def _version(wanted: bool) -> None:

@@ -1,49 +1,24 @@
 """``threadwise demo``."""
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import typer
 
-if TYPE_CHECKING:
-    from threadwise.bench._cases import Case
-
-__all__ = ["cases", "demo", "run"]
+__all__ = ["demo"]
 
 
 def demo() -> None:
-    """Multiply matrices, next to NumPy.
+    """Quantize a small language model, and let it write.
 
-    Small ones and large ones, in about half a minute. The exit code is 1 if a result is wrong.
+    Shows what fewer bits cost and gain, the text that the model writes, how one of its products is
+    computed, and products next to NumPy's. Takes less than a minute, without a network. The exit
+    code is 1 if a result is wrong.
     """
-    raise typer.Exit(0 if run(cases()) else 1)
-
-
-def cases() -> list["Case"]:
-    """Return cubes, and the products of a language model that writes one word at a time."""
-    from threadwise.bench._cases import Case
-
-    cubes = [Case(m=size, k=size, n=size) for size in (4, 32, 128, 512, 1024, 2048)]
-    decode = [Case(m=rows, k=4096, n=4096) for rows in (1, 4)]
-    return [*cubes, *decode, Case(operation="linear", m=1, k=4096, n=4096)]
-
-
-def run(cases: Sequence["Case"], *, rounds: int = 5, budget: float = 0.12) -> bool:
-    """Print the table for `cases`, and what it ran on; return whether all results are right."""
-    import numpy as np
-
     import threadwise as tw
-    from threadwise.bench._load import busy, caution
-    from threadwise.bench._race import Entrant, Pace, Race
-    from threadwise.bench._table import EXPLANATION, HEADER, conclusion, row
+    from threadwise.cli._products import cases, race
+    from threadwise.cli._story import tell
 
     tw.get_num_threads()  # raises where the environment makes no sense
-    print(f"threadwise {tw.__version__} and NumPy {np.__version__}, multiplying matrices\n")
-    print(f"{EXPLANATION}\n\n{HEADER}", flush=True)
-    others, pairs = busy(), []
-    with Race([Entrant(library="threadwise"), Entrant(library="numpy")]) as race:
-        for outcome in race.run(cases, Pace(rounds=rounds, budget=budget)):
-            print(row(outcome.results), flush=True)
-            pairs.append(outcome.results)
-    print(f"\n{conclusion(pairs)}{caution(others)}\n\n{tw.info()}")
-    return all(result.correct for pair in pairs for result in pair.values())
+    told = tell()
+    print("\nProducts, next to NumPy's\n")
+    raced = race(cases())
+    print(f"\n{tw.info()}")
+    raise typer.Exit(0 if told and raced else 1)

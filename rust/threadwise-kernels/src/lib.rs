@@ -12,6 +12,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod dense;
 mod element;
 pub mod gate;
 pub mod gemm;

@@ -1,6 +1,7 @@
 //! `threadwise._threadwise`: private. The public functions and their documentation are in Python.
 #![forbid(unsafe_code)]
 
+mod causal;
 mod dequantize;
 mod dtype;
 mod info;
@@ -10,11 +11,14 @@ mod model;
 mod nn;
 mod operand;
 mod packed;
+mod pipeline;
 mod plain;
 mod plan;
 mod quant;
 mod quantized;
+mod ranks;
 mod seam;
+mod spread;
 mod threads;
 mod train;
 mod work;
@@ -23,6 +27,8 @@ use pyo3::pymodule;
 
 #[pymodule]
 mod _threadwise {
+    #[pymodule_export]
+    use crate::causal::{CausalModel, KvCache};
     #[pymodule_export]
     use crate::dequantize::dequantize;
     #[pymodule_export]
@@ -36,11 +42,17 @@ mod _threadwise {
     #[pymodule_export]
     use crate::packed::{PackedWeight, pack};
     #[pymodule_export]
+    use crate::pipeline::{Line, PipelineState, pipeline_config, pipeline_micro_batches};
+    #[pymodule_export]
     use crate::plan::{calibrate, explain_linear, explain_matmul};
     #[pymodule_export]
     use crate::quant::quantize;
     #[pymodule_export]
     use crate::quantized::linear_quantized;
+    #[pymodule_export]
+    use crate::ranks::{Rank, count, head_plan, local_part, projection_strategy, ranks};
+    #[pymodule_export]
+    use crate::spread::forward_spread;
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
     #[pymodule_export]

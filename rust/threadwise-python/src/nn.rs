@@ -115,7 +115,7 @@ pub(crate) fn rope<'py>(
 }
 
 /// The scaling of this name.
-fn scaling_argument(kind: &str, numbers: &[Object<'_>]) -> PyResult<Scaling> {
+pub(crate) fn scaling_argument(kind: &str, numbers: &[Object<'_>]) -> PyResult<Scaling> {
     let number = |i: usize, name: &str| number_argument(name, &numbers[i]);
     let factor = number(0, "factor")?;
     if kind == "linear" {

@@ -23,6 +23,7 @@ use threadwise::linalg::WORTH_DETACHING;
 use threadwise::store::StoreError;
 use threadwise::{Context, Error, Interrupt, Isa, budget, topology};
 
+pyo3::import_exception!(threadwise.errors, CommunicationError);
 pyo3::import_exception!(threadwise.errors, DTypeError);
 pyo3::import_exception!(threadwise.errors, DomainError);
 pyo3::import_exception!(threadwise.errors, FormatError);
@@ -327,6 +328,7 @@ pub(crate) fn raise(error: impl Into<Error>) -> PyErr {
         | Error::Node(_)
         | Error::Threads(_) => DomainError::new_err(sentence),
         Error::Memory(_) => PyMemoryError::new_err(sentence),
+        Error::Ranks(_) => CommunicationError::new_err(sentence),
         Error::Store(StoreError::Io { .. }) => StorageError::new_err(sentence),
         Error::Store(_) => FormatError::new_err(sentence),
         // An interruption comes with the signal handler's exception, which `compute` raises.

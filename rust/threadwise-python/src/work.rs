@@ -211,7 +211,7 @@ fn threads_of(given: Option<&Object<'_>>) -> PyResult<usize> {
 }
 
 /// A whole number, at least `least`, that a length can be.
-fn whole(name: &str, given: &Object<'_>, least: usize) -> PyResult<usize> {
+pub(crate) fn whole(name: &str, given: &Object<'_>, least: usize) -> PyResult<usize> {
     let most = isize::MAX.unsigned_abs();
     let expected = || format!("a whole number from {least} to {most}");
     if !given.hasattr(intern!(given.py(), "__index__"))? || given.is_instance_of::<PyBool>() {
@@ -227,7 +227,7 @@ fn whole(name: &str, given: &Object<'_>, least: usize) -> PyResult<usize> {
 }
 
 /// The exception for an argument of another type than the expected one.
-fn unexpected(name: &str, given: &Object<'_>, expected: &str) -> PyErr {
+pub(crate) fn unexpected(name: &str, given: &Object<'_>, expected: &str) -> PyErr {
     let sentence = || -> PyResult<String> {
         let kind = given.get_type();
         Ok(format!("{name} is {} (a {}), expected {expected}", given.repr()?, kind.name()?))

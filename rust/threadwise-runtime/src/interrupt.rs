@@ -45,6 +45,12 @@ impl<'a> Interrupt<'a> {
         Self { check: Some(check), asked: Cell::new(None) }
     }
 
+    /// Asks now, whenever it was asked before.
+    #[must_use]
+    pub fn ask(&self) -> bool {
+        self.check.is_some_and(|check| check())
+    }
+
     /// Whether to stop. The first 50 ms pass without a check: most work is done by then.
     #[must_use]
     pub fn is_due(&self) -> bool {

@@ -10,6 +10,7 @@ mod cgroup;
 mod cpus;
 mod interrupt;
 mod mailbox;
+mod mapped;
 mod members;
 mod momentum;
 pub mod nodes;
@@ -31,6 +32,7 @@ mod workers;
 
 pub use cpus::{BadList, CpuSet};
 pub use interrupt::{Interrupt, Interrupted};
+pub use mapped::Mapped;
 pub use momentum::worth_waking;
 pub use owned::Owned;
 pub use region::{Item, Program, Region};

@@ -138,9 +138,56 @@ pub enum Error {
     #[error("{0}")]
     Cosine(Refusal),
 
+    /// Ranks that share a layer have no sum of what each computed.
+    #[error("the sum over ranks failed: {0}")]
+    Sum(String),
+
     /// The caller asked to stop; the result is incomplete.
     #[error(transparent)]
     Interrupted(#[from] Interrupted),
+
+    /// Ranks that work together cannot, any more.
+    #[error(transparent)]
+    Ranks(#[from] RankError),
+}
+
+/// Why a rank hears no more from the others.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum RankError {
+    /// Somebody ended it for all.
+    #[error("stopped, because another rank or stage has failed")]
+    Stopped,
+
+    /// Each waits for another.
+    #[error("no rank can go on: {0}")]
+    Stuck(String),
+
+    /// Ranks call different things, where all must call the same.
+    #[error("rank 0 calls {first}, rank {rank} calls {other}: they must be alike")]
+    Unlike {
+        /// What rank 0 calls.
+        first: String,
+        /// The first rank that differs.
+        rank: usize,
+        /// What that calls.
+        other: String,
+    },
+
+    /// A message does not fit its place.
+    #[error(
+        "the message of rank {sender} with tag {tag} has {sent}, buf has {buffer}: they must be equal"
+    )]
+    Message {
+        /// Who sent it.
+        sender: usize,
+        /// Its tag.
+        tag: u32,
+        /// How many of what it has.
+        sent: String,
+        /// How many of what there is room for.
+        buffer: String,
+    },
 }
 
 impl Error {

@@ -16,18 +16,20 @@
 //! ```
 #![forbid(unsafe_code)]
 
+pub mod causal;
 mod context;
 mod error;
 pub mod linalg;
 pub mod nn;
 pub mod phased;
 pub mod quant;
+pub mod shard;
 pub mod store;
 pub mod train;
 pub mod work;
 
 pub use context::Context;
-pub use error::Error;
+pub use error::{Error, RankError};
 pub use threadwise_kernels::attention::Stored;
 pub use threadwise_kernels::quant::dots;
 pub use threadwise_kernels::{Activation, Isa, narrow};

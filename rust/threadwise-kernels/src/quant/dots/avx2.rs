@@ -11,7 +11,7 @@ use crate::simd::avx2::F32x8;
 
 /// Eight words.
 #[derive(Clone, Copy)]
-pub(super) struct Words8(__m256i);
+pub(in crate::quant) struct Words8(__m256i);
 
 impl Words for Words8 {
     type Proof = Avx2;
@@ -39,6 +39,12 @@ impl Words for Words8 {
     unsafe fn load_24(_: Avx2, from: *const u8) -> Self {
         // SAFETY: the token proves the instruction set; the caller promises the bytes.
         Self(unsafe { load_24(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut u8) {
+        // SAFETY: a value proves the instruction set; the caller promises a full register to write.
+        unsafe { _mm256_storeu_si256(to.cast(), self.0) }
     }
 
     #[inline(always)]

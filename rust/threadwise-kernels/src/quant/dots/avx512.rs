@@ -11,7 +11,7 @@ use crate::{Avx512, Vnni};
 
 /// Sixteen words.
 #[derive(Clone, Copy)]
-pub(super) struct Words16(__m512i);
+pub(in crate::quant) struct Words16(__m512i);
 
 /// What numbers the lowest four bits of a word stand for, where codes have 2, 3 and 4 bits.
 const TABLES: [[f32; 16]; 3] = [
@@ -46,6 +46,12 @@ impl Words for Words16 {
     unsafe fn load_24(_: Vnni, from: *const u8) -> Self {
         // SAFETY: the token proves the instruction set; the caller promises the bytes.
         Self(unsafe { load_24(from) })
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut u8) {
+        // SAFETY: a value proves the instruction set; the caller promises a full register to write.
+        unsafe { _mm512_storeu_si512(to.cast(), self.0) }
     }
 
     #[inline(always)]

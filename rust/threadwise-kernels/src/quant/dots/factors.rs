@@ -30,10 +30,9 @@ impl<'a> Scales<'a> {
         }
     }
 
-    /// Those of row `row`, of `groups` each.
-    #[inline(always)]
-    pub(super) fn row(&self, row: usize, groups: usize) -> Scales<'a> {
-        let place = row * groups..(row + 1) * groups;
+    /// Some of them.
+    #[must_use]
+    pub fn part(&self, place: std::ops::Range<usize>) -> Scales<'a> {
         match self {
             Self::F16(numbers) => Scales::F16(&numbers[place]),
             Self::Bf16(numbers) => Scales::Bf16(&numbers[place]),
@@ -41,9 +40,15 @@ impl<'a> Scales<'a> {
         }
     }
 
+    /// Those of row `row`, of `groups` each.
+    #[inline(always)]
+    pub(super) fn row(&self, row: usize, groups: usize) -> Scales<'a> {
+        self.part(row * groups..(row + 1) * groups)
+    }
+
     /// One of them.
     #[inline(always)]
-    pub(super) fn get(&self, i: usize) -> f32 {
+    pub(in crate::quant) fn get(&self, i: usize) -> f32 {
         match self {
             Self::F16(numbers) => numbers[i].to_f32(),
             Self::Bf16(numbers) => numbers[i].to_f32(),

@@ -29,9 +29,9 @@
 //! its twin over `words`, whose instances are `avx2` and `avx512`, `decode` writes floats.
 
 #[cfg(target_arch = "x86_64")]
-mod avx2;
+pub(super) mod avx2;
 #[cfg(target_arch = "x86_64")]
-mod avx512;
+pub(super) mod avx512;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only vectors need it"))]
 mod decode;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only vectors need it"))]
@@ -42,11 +42,11 @@ mod layout;
 mod prepare;
 mod scalar;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only vectors need it"))]
-mod strip;
+pub(super) mod strip;
 #[cfg(test)]
 mod tests;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only vectors need it"))]
-mod words;
+pub(super) mod words;
 
 pub use factors::{Scales, Zeros};
 pub use kernel::{Inputs, Kernel, Weights};

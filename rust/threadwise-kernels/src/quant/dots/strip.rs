@@ -246,9 +246,13 @@ unsafe fn add_bytes<W: Words, const BITS: u32, const M: usize>(
     sums
 }
 
-/// Codes as bytes, in planes as `layout::place` says.
+/// Codes as bytes, in planes: the codes that lie at the same bits of their bytes; of 3 bits, the halves of a word.
 #[inline(always)]
-fn unpack<W: Words, const BITS: u32>(proof: W::Proof, word: W, codes: &mut [W; 4]) {
+pub(in crate::quant) fn unpack<W: Words, const BITS: u32>(
+    proof: W::Proof,
+    word: W,
+    codes: &mut [W; 4],
+) {
     match BITS {
         8 => codes[0] = word,
         3 => {

@@ -8,7 +8,7 @@ use crate::simd::{Arithmetic, Lanes};
 ///
 /// A value can only be made with a [`Words::Proof`], which exists only where the CPU has the instructions:
 /// operations on values are therefore safe.
-pub(super) trait Words: Copy {
+pub(in crate::quant) trait Words: Copy {
     /// The capability token of the instruction set.
     type Proof: Copy;
     /// As many floats.
@@ -35,6 +35,13 @@ pub(super) trait Words: Copy {
     ///
     /// `from` is valid for reading 3 · `COUNT` bytes.
     unsafe fn load_24(proof: Self::Proof, from: *const u8) -> Self;
+
+    /// Writes the words.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writing 4 · `COUNT` bytes; it need not be aligned.
+    unsafe fn store(self, to: *mut u8);
 
     /// Each word shifted right, by less than 32.
     fn right(self, proof: Self::Proof, by: u32) -> Self;

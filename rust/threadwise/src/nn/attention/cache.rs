@@ -59,6 +59,11 @@ pub struct KvCache<S> {
     sequences: Vec<Sequence>,
 }
 
+impl<S> KvCache<S> {
+    /// Tokens of a page, at most.
+    pub const LONGEST_PAGE: usize = PAGES[0];
+}
+
 impl<S: Stored> KvCache<S> {
     /// A cache with room for `sequences` sequences of up to `tokens` tokens.
     ///
@@ -162,6 +167,32 @@ impl<S: Stored> KvCache<S> {
                 self.free.push(page);
             }
         }
+    }
+
+    /// Forgets the tokens of a sequence from `length` on.
+    ///
+    /// # Errors
+    ///
+    /// If it has fewer, or those that the next one would see were given back.
+    ///
+    /// # Panics
+    ///
+    /// If there is no such sequence.
+    pub fn truncate(&mut self, sequence: usize, length: usize) -> Result<(), Error> {
+        let Sequence { length: now, table } = &mut self.sequences[sequence];
+        let seen = self.shape.window.map_or(0, |window| (length + 1).saturating_sub(window));
+        let given_back = table.first * self.layout.tokens();
+        if length > *now || seen < given_back {
+            let what = if length > *now { "the tokens there are" } else { "what the window left" };
+            let first = given_back + self.shape.window.map_or(0, |window| window - 1);
+            let first = if given_back == 0 { 0 } else { first };
+            let expected = format!("from {first} to {now}, {what}");
+            return Err(Error::Count { name: "length", actual: length, expected });
+        }
+        *now = length;
+        let kept = length.div_ceil(self.layout.tokens()).saturating_sub(table.first);
+        self.free.extend(table.pages.drain(kept.min(table.pages.len())..));
+        Ok(())
     }
 
     /// Forgets a sequence.
@@ -293,6 +324,25 @@ mod tests {
         assert_eq!(cache.bytes(), 0, "nothing was taken");
         cache.reserve(0, 256).unwrap();
         assert!(cache.reserve(1, 1).is_err(), "nothing is left for the other");
+    }
+
+    #[test]
+    fn tokens_at_the_end_can_be_forgotten_but_not_what_is_gone() {
+        let mut cache = cache(None, 300);
+        cache.reserve(0, 200).unwrap();
+        cache.advance(0, 200);
+        cache.truncate(0, 65).unwrap();
+        assert_eq!(cache.length(0), 65);
+        cache.reserve(1, 300).unwrap();
+        assert!(cache.truncate(0, 66).is_err(), "more than there are");
+        let mut cache = super::tests::cache(Some(70), 300);
+        cache.reserve(0, 250).unwrap();
+        cache.advance(0, 250);
+        let sentence = cache.truncate(0, 100).unwrap_err().to_string();
+        let expected = "length is 100, expected from 197 to 250, what the window left";
+        assert_eq!(sentence, expected);
+        cache.truncate(0, 197).unwrap();
+        assert_eq!(cache.length(0), 197);
     }
 
     #[test]

@@ -2,7 +2,8 @@
 //!
 //! Keys and values are stored by pages. Then queries attend: many of them in blocks of positions, each block to
 //! all its keys in order; few of them, as when tokens are generated one by one, to chunks of keys, whose
-//! results are united in order. The cut follows from lengths alone, so bits do too.
+//! results are united in order, as those of chunks that one item attends to are: bits do not depend on how many
+//! queries there are. The cut follows from lengths alone, so bits do too.
 
 use std::ops::Range;
 use std::slice::ChunksExactMut;
@@ -39,9 +40,9 @@ pub struct Heads {
 }
 
 impl Heads {
-    /// Heads of queries that share a head of keys.
+    /// Heads of queries that share a head of keys; none, if there are no heads.
     fn group(&self) -> usize {
-        self.heads / self.kv_heads
+        self.heads.checked_div(self.kv_heads).unwrap_or(0)
     }
 }
 
@@ -114,6 +115,9 @@ pub struct Schedule {
 }
 
 impl Schedule {
+    /// More queries than this attend in blocks, each by itself, whatever their number.
+    pub const FEW: usize = ROWS;
+
     /// For these sequences, each named once, in a cache with pages of so many tokens.
     #[must_use]
     pub fn new(heads: Heads, spans: Vec<Span>, page: usize) -> Self {
@@ -176,6 +180,12 @@ impl Schedule {
     #[must_use]
     pub fn stores(&self) -> usize {
         self.stores.len()
+    }
+
+    /// Those of them that are of one head of keys.
+    pub fn stores_of(&self, head: usize) -> impl Iterator<Item = usize> {
+        let stores = self.stores.iter().enumerate();
+        stores.filter(move |(_, store)| store.head == head).map(|(number, _)| number)
     }
 
     /// Items that attend, in a phase after those that store.
@@ -256,11 +266,12 @@ impl Schedule {
         let (it, group, width) = (self.spans[work.span], self.heads.group(), self.heads.width);
         let (layout, kernel) = (lent.layout, S::attention(isa));
         let rows_here = work.queries.len() * group;
-        let lengths =
-            [rows_here * width, Attention::<S>::scratch(rows_here), State::len(rows_here, layout)];
+        let state_len = State::len(rows_here, layout);
+        let lengths = [rows_here * width, Attention::<S>::scratch(rows_here), state_len, state_len];
         with_scratch(lengths.iter().sum(), |scratch: &mut [f32]| {
             let (scaled, rest) = scratch.split_at_mut(lengths[0]);
-            let (scores, memory) = rest.split_at_mut(lengths[1]);
+            let (scores, rest) = rest.split_at_mut(lengths[1]);
+            let (memory, united) = rest.split_at_mut(state_len);
             let from = queries(work.span);
             let mut to = scaled.chunks_exact_mut(width);
             for i in work.queries.clone() {
@@ -272,28 +283,38 @@ impl Schedule {
             let mut piece;
             let memory = if let Some(partial) = work.partial {
                 piece = partials.piece(item, rows, partial);
-                &mut piece.as_slice_mut().unwrap_or_default()[..lengths[2]]
+                &mut piece.as_slice_mut().unwrap_or_default()[..state_len]
             } else {
                 memory
             };
-            let mut state = State::of(memory, rows_here, layout);
-            state.clear();
+            let mut all = State::of(united, rows_here, layout);
+            all.clear();
             let (tokens, keys) = (layout.tokens(), &work.keys);
-            for page in keys.start / tokens..keys.end.div_ceil(tokens) {
-                let here = keys.start.max(page * tokens)..keys.end.min((page + 1) * tokens);
-                let seen = |i: usize| {
-                    let seen = it.seen(i, &self.heads);
-                    let local = |token: usize| token.clamp(here.start, here.end) - page * tokens;
-                    local(seen.start)..local(seen.end)
-                };
-                let seen = work.queries.clone().flat_map(|i| std::iter::repeat_n(seen(i), group));
-                let seen: Vec<Range<usize>> = seen.collect();
-                let page = lent.read(item, it.sequence, page, (layer, work.head));
-                kernel.attend(layout, page, scaled, &seen, state.reborrow(), scores);
+            for chunk in keys.start / CHUNK..keys.end.div_ceil(CHUNK) {
+                let keys = keys.start.max(chunk * CHUNK)..keys.end.min((chunk + 1) * CHUNK);
+                let mut state = State::of(memory, rows_here, layout);
+                state.clear();
+                for page in keys.start / tokens..keys.end.div_ceil(tokens) {
+                    let here = keys.start.max(page * tokens)..keys.end.min((page + 1) * tokens);
+                    let seen = |i: usize| {
+                        let seen = it.seen(i, &self.heads);
+                        let local =
+                            |token: usize| token.clamp(here.start, here.end) - page * tokens;
+                        local(seen.start)..local(seen.end)
+                    };
+                    let seen =
+                        work.queries.clone().flat_map(|i| std::iter::repeat_n(seen(i), group));
+                    let seen: Vec<Range<usize>> = seen.collect();
+                    let page = lent.read(item, it.sequence, page, (layer, work.head));
+                    kernel.attend(layout, page, scaled, &seen, state.reborrow(), scores);
+                }
+                if work.partial.is_none() {
+                    all.unite(memory, layout);
+                }
             }
             if work.partial.is_none() {
                 let place = |i| place(work.span, work.queries.start + i, work.head);
-                finish(&state, work.queries.len(), group, place);
+                finish(&all, work.queries.len(), group, place);
             }
         })?;
         Ok(())
