@@ -226,6 +226,8 @@ def test_threads_are_as_many_as_were_asked_for() -> None:
 def test_refuses_settings_that_make_no_network(arguments: Any, match: str) -> None:
     with pytest.raises(tw.errors.DomainError, match=match):
         MLP(*arguments)
+    with pytest.raises(tw.errors.DTypeError, match=r"sizes is \[2.5, 1\], expected whole numbers"):
+        MLP([2.5, 1])  # type: ignore[list-item]
     with pytest.raises(tw.errors.DTypeError, match="dtype is int32, expected float32 or float64"):
         MLP([2, 2], dtype=np.int32)
 

@@ -30,9 +30,7 @@ from threadwise.train.schedules import (
     WarmupRate,
 )
 
-__all__ = [
-    "MLP",
-    "SGD",
+__all__ = [  # noqa: RUF022, in the order of the letters, as everywhere here
     "Adam",
     "AdamW",
     "ConstantRate",
@@ -43,8 +41,10 @@ __all__ = [
     "Gradients",
     "History",
     "Huber",
+    "MLP",
     "OneCycleRate",
     "Optimizer",
+    "SGD",
     "Schedule",
     "StepRate",
     "WarmupRate",

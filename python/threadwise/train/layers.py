@@ -1,6 +1,7 @@
 """The layers of a network: sizes, functions, parameters."""
 
 from collections.abc import Mapping, Sequence
+from operator import index
 from types import MappingProxyType
 from typing import Any, Self
 
@@ -26,7 +27,10 @@ class Layers:
         seed: int = 0,
         dtype: DTypeLike = np.float32,
     ) -> None:
-        self._sizes = tuple(int(size) for size in sizes)
+        try:
+            self._sizes = tuple(index(size) for size in sizes)
+        except TypeError as error:
+            raise DTypeError(f"sizes is {sizes!r}, expected whole numbers") from error
         if len(self._sizes) < 2 or min(self._sizes) < 1:
             raise DomainError(
                 f"sizes is {list(sizes)}, expected at least two positive numbers: inputs, units of "
@@ -37,10 +41,9 @@ class Layers:
             raise DomainError(f"activation is {activation!r}, expected one of {known}")
         self._activation = activation
         hidden = len(self._sizes) - 2
-        rates = [dropout] * hidden if isinstance(dropout, float | int) else list(dropout)
-        self._dropout = tuple(float(rate) for rate in rates)
-        within = isinstance(dropout, Sequence) or 0 <= dropout < 1
-        if len(rates) != hidden or not within or not all(0 <= p < 1 for p in self._dropout):
+        rates = [float(rate) for rate in np.atleast_1d(dropout)]
+        self._dropout = tuple(rates * hidden if np.ndim(dropout) == 0 else rates)
+        if len(self._dropout) != hidden or not all(0 <= rate < 1 for rate in rates):
             raise DomainError(
                 f"dropout is {dropout}, expected a number from 0 to less than 1, or one for each "
                 f"of {hidden} hidden layers"

@@ -155,20 +155,7 @@ fn compute<T: Real>(
         let cells = Cells::of_product((batch, outputs), width);
         let of_weight = Cells::of_gradient((outputs, inputs), height);
         let of_bias = Cells { rows: of_weight.rows, columns: 1 };
-        let shared = |it| grids(&region, it, [of_weight, of_bias]);
-        let (weight, bias, states) = match parameters {
-            Parameters::Lent(Weights { weight, bias }) => {
-                (Plane::Lent(weight), Plane::Lent(bias), Vec::new())
-            }
-            Parameters::Trained(Trained { weights, states }) => {
-                let (weight, bias) = shared(weights);
-                (
-                    Plane::Shared(weight),
-                    Plane::Shared(bias),
-                    states.into_iter().map(shared).collect(),
-                )
-            }
-        };
+        let (weight, bias, states) = planes(&region, parameters, [of_weight, of_bias]);
         let mut buffer = |is_needed: bool| -> Result<_, Error> {
             let room = is_needed.then(|| carver.matrix((batch, outputs))).transpose()?;
             Ok(room.map(|room| Grid::new(&region, room, cells)))
@@ -189,18 +176,11 @@ fn compute<T: Real>(
         } else {
             None
         };
-        let gradient = gradients.next().map(|it| match end {
-            End::EachGradient => {
-                let row =
-                    |columns: usize| Cells { rows: Cells::of_rows(columns).rows.min(8), columns };
-                let (of_weight, of_bias) = (row(outputs * inputs), row(outputs));
-                let rows = of_weight.rows.min(of_bias.rows);
-                let same = |columns| Cells { rows, columns };
-                let weight = Grid::new(&region, it.weight, same(of_weight.columns));
-                (weight, Grid::new(&region, it.bias, same(of_bias.columns)))
-            }
-            _ => shared(it),
-        });
+        let cells = match end {
+            End::EachGradient => Cells::of_each_row([outputs * inputs, outputs]),
+            _ => [of_weight, of_bias],
+        };
+        let gradient = gradients.next().map(|it| grids(&region, it, cells));
         let items = if sizes.packs { outputs.div_ceil(of_weight.rows) } else { 0 };
         let rows = of_weight.rows;
         layers.push(Layer { weight, bias, y, z, delta, packed, gradient, states, items, rows });
@@ -240,6 +220,27 @@ fn compute<T: Real>(
     drop(pass);
     let share = goal.map_or(1.0, |goal| goal.share(batch, network.sizes[count]));
     Ok(losses.chunks(shards.max(1)).map(|losses| losses.iter().sum::<f64>() * share).collect())
+}
+
+/// The parameters of a layer as its items reach them.
+type Planes<'b, T> = (Plane<'b, T>, Plane<'b, T>, Vec<(Grid<'b, T>, Grid<'b, T>)>);
+
+/// Weight, bias and what the optimizer remembers of them, to be read or to be written by cells.
+fn planes<'b, T: Real>(
+    region: &Region,
+    parameters: Parameters<'b, T>,
+    cells: [Cells; 2],
+) -> Planes<'b, T> {
+    match parameters {
+        Parameters::Lent(Weights { weight, bias }) => {
+            (Plane::Lent(weight), Plane::Lent(bias), Vec::new())
+        }
+        Parameters::Trained(Trained { weights, states }) => {
+            let (weight, bias) = grids(region, weights, cells);
+            let states = states.into_iter().map(|it| grids(region, it, cells)).collect();
+            (Plane::Shared(weight), Plane::Shared(bias), states)
+        }
+    }
 }
 
 /// A weight and a bias, to be written by cells.

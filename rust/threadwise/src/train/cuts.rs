@@ -45,6 +45,13 @@ impl Cells {
     pub(super) fn of_rows(columns: usize) -> Self {
         Self { rows: (COPIED / columns.max(1)).clamp(8, 256), columns }
     }
+
+    /// The same few rows of matrices with so many columns.
+    pub(super) fn of_each_row(columns: [usize; 2]) -> [Self; 2] {
+        let widest = columns[0].max(columns[1]);
+        let rows = (COPIED / widest.max(1)).clamp(1, 8);
+        columns.map(|columns| Self { rows, columns })
+    }
 }
 
 /// Slivers of so many elements that an item packs.

@@ -6,10 +6,13 @@ use super::*;
 use crate::linalg::Real;
 use crate::{Context, Isa};
 
+/// A weight and a bias.
+type Pair<T> = (Array2<T>, Array2<T>);
+
 /// A network, its weights and biases, rows and targets that look like none in particular.
 struct Case<T> {
     network: Network,
-    layers: Vec<(Array2<T>, Array2<T>)>,
+    layers: Vec<Pair<T>>,
     x: Array2<T>,
     values: Array2<T>,
     labels: Vec<i64>,
@@ -63,11 +66,7 @@ impl<T: Real> Case<T> {
     }
 
     /// The loss, and the derivatives by each layer's weights and biases.
-    fn gradients(
-        &self,
-        goal: Goal<'_, T>,
-        context: &Context<'_>,
-    ) -> (f64, Vec<(Array2<T>, Array2<T>)>) {
+    fn gradients(&self, goal: Goal<'_, T>, context: &Context<'_>) -> (f64, Vec<Pair<T>>) {
         let mut made: Vec<_> = self
             .layers
             .iter()
@@ -103,7 +102,7 @@ fn derivatives_are_what_differences_say() {
             }
             let mut case = Case::<f64>::new(&[5, 9, 4, 3], curve, 0.0, 7);
             let (_, exact) = case.gradients(case.goal(loss, by_label), &on(1));
-            for l in 0..3 {
+            for (l, (weight, bias)) in exact.iter().enumerate() {
                 for place in 0..2 {
                     let count =
                         if place == 0 { case.layers[l].0.len() } else { case.layers[l].1.len() };
@@ -119,7 +118,7 @@ fn derivatives_are_what_differences_say() {
                             loss
                         };
                         let slope = (at(1e-5) - at(-1e-5)) / 2e-5;
-                        let it = if place == 0 { &exact[l].0 } else { &exact[l].1 };
+                        let it = if place == 0 { weight } else { bias };
                         let error = (it.as_slice().unwrap()[j] - slope).abs();
                         assert!(error < 1e-7, "{curve:?} {loss:?} layer {l}, {j}: {error:e}");
                     }
@@ -233,7 +232,7 @@ fn samples_are_whole_passes_with_their_masks_bit_for_bit() {
             let (weights, x) = (case.weights(), case.x.view());
             let place: ArrayViewMut2<'_, f32> = whole.view_mut();
             forward(&case.network, weights, x, Some(sample), place, &on(2)).unwrap();
-            let first = number as usize * 9;
+            let first = usize::try_from(number).unwrap() * 9;
             let ours = samples.slice_axis(Axis(0), (first..first + 9).into());
             assert_eq!(bits(whole), bits(ours.iter().copied()), "{dropout} {curve:?} {number}");
         }
