@@ -19,7 +19,7 @@ import numpy as np
 import threadwise as tw
 
 ids = np.arange(100_000) % 1000
-model = tw.models.load(tw.samples.path("stdlib-mistral-2.8m"), max_context=200_000)
+model = tw.models.load(tw.samples.path("stdlib-mistral-2.8m"), max_context=200_000{parts})
 model.config.__dict__["eos_token_ids"] = ()
 expected = model.generate(ids[:9], max_new_tokens=5).token_ids
 sent = 0.0
@@ -46,6 +46,8 @@ print(min(delays))
 """
 
 
+@pytest.mark.parametrize("parts", ["", "tensor_parallel=2", "pipeline_stages=2"])
 @pytest.mark.parametrize("work", WORK)
-def test_ctrl_c_ends_it_soon(work: str) -> None:
-    assert float(run(DELAY.format(work=WORK[work]), timeout=25)) < 0.2
+def test_ctrl_c_ends_it_soon(work: str, parts: str) -> None:
+    program = DELAY.format(work=WORK[work], parts=parts and f", {parts}")
+    assert float(run(program, timeout=25)) < 0.2

@@ -1,6 +1,9 @@
 """Threads, tensor parallelism and stages together."""
 
+import re
 from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,3 +111,42 @@ def test_what_makes_no_sense_is_refused(
 def test_the_pipeline_s_settings_are_kept() -> None:
     assert ParallelConfig().pipeline == PipelineConfig()
     assert ParallelConfig(pipeline=PipelineConfig(7)).pipeline.num_micro_batches == 7
+
+
+SIZES = tw.models.ModelConfig.load(tw.samples.path("stdlib-mistral-2.8m"))
+
+
+def large(**changes: Any) -> tw.models.ModelConfig:
+    """Return a model whose products are worth several threads."""
+    sizes: dict[str, Any] = {"hidden_size": 4096, "intermediate_size": 14336, "head_dim": 128}
+    return replace(SIZES, **sizes, num_attention_heads=32, num_key_value_heads=8, **changes)
+
+
+def test_a_model_gets_the_threads_that_its_products_are_worth() -> None:
+    wide = ParallelConfig.for_model(large(), threads=2)
+    assert (wide.threads, wide.ranks) == (2, 1)
+    assert wide.pipeline == PipelineConfig.for_model(SIZES.num_hidden_layers, 4096)
+    small: dict[str, Any] = {"hidden_size": 8, "intermediate_size": 8, "head_dim": 2}
+    assert ParallelConfig.for_model(replace(SIZES, **small), threads=2).threads == 1
+    assert ParallelConfig.for_model(large(), threads=1).threads == 1
+    with tw.threads(1):
+        assert ParallelConfig.for_model(large()).threads == 1
+
+
+def test_a_choice_says_why() -> None:
+    reason = ParallelConfig.for_model(large(num_hidden_layers=7), threads=2).reason
+    assert re.match(
+        r"the products of a token take [\d.]+ ms on one thread, [\d.]+ ms on 2 th", reason
+    )
+    assert "add 14 sums" in reason
+    assert re.search(r"\(constants of this machine: (measured|assumed; .*)\)$", reason)
+    alone = ParallelConfig.for_model(SIZES, threads=1)
+    assert "on one thread, as predicted" in alone.reason
+    assert alone == ParallelConfig(threads=1, pipeline=alone.pipeline)
+
+
+def test_what_is_no_model_and_no_threads_are_refused() -> None:
+    with pytest.raises(DTypeError, match=r"^config is a dict without hidden_size, expected a Mode"):
+        ParallelConfig.for_model({})  # type: ignore[arg-type]
+    with pytest.raises(DomainError, match=r"^threads is 0, expected a whole number from 1 to 1024"):
+        ParallelConfig.for_model(SIZES, threads=0)

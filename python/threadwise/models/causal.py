@@ -19,6 +19,7 @@ from threadwise.models._sampling import Sampling
 from threadwise.models._text import Text, load_tokenizer, stop_strings
 from threadwise.models.cache import KvCache
 from threadwise.models.config import ModelConfig
+from threadwise.shard import PipelineReport
 
 __all__ = ["CausalLM"]
 
@@ -54,6 +55,12 @@ class CausalLM:
     def nbytes(self) -> int:
         """What its weights take in memory, in bytes."""
         return self._engine.nbytes
+
+    @property
+    def pipeline_report(self) -> PipelineReport | None:
+        """What the last call took, stage by stage; None without stages or ranks, or before."""
+        report: PipelineReport | None = getattr(self._engine, "report", None)
+        return report
 
     @property
     def tokenizer(self) -> Any:

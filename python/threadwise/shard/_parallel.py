@@ -1,11 +1,16 @@
 """Threads, tensor parallelism and stages together."""
 
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol, Self
+
+import numpy as np
 
 from threadwise import _threadwise
+from threadwise._budget import get_num_threads
 from threadwise._budget import threads as budget
 from threadwise.errors import DomainError, DTypeError
+from threadwise.linalg import linear
+from threadwise.plan import Plan, explain
 from threadwise.shard._communicator import Communicator
 from threadwise.shard._crew import shares
 from threadwise.shard._pipeline import PipelineConfig
@@ -15,6 +20,36 @@ __all__ = ["ParallelConfig"]
 
 _MOST = 1024
 """Ranks that can be asked for, as threads."""
+_WORTH = 0.9
+"""Threads are worth it where they take at most this part of the time."""
+
+
+class Sizes(Protocol):
+    """What of a `threadwise.models.ModelConfig` says how much there is to do."""
+
+    @property
+    def hidden_size(self) -> int:
+        """Numbers that stand for a token."""
+
+    @property
+    def intermediate_size(self) -> int:
+        """Columns of the feed-forward layers."""
+
+    @property
+    def num_hidden_layers(self) -> int:
+        """Layers."""
+
+    @property
+    def num_attention_heads(self) -> int:
+        """Heads of queries."""
+
+    @property
+    def num_key_value_heads(self) -> int:
+        """Heads of keys and values."""
+
+    @property
+    def head_dim(self) -> int:
+        """Width of a head."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +70,8 @@ class ParallelConfig:
         How many stages the layers are cut into.
     pipeline : PipelineConfig, optional
         How the stages are run.
+    reason : str, optional
+        Why so.
 
     Raises
     ------
@@ -59,6 +96,8 @@ class ParallelConfig:
     """Stages."""
     pipeline: PipelineConfig = field(default_factory=PipelineConfig)
     """How the stages are run."""
+    reason: str = field(default="", compare=False)
+    """Why so, in a sentence, where `for_model` chose it."""
 
     def __post_init__(self) -> None:
         with budget(self.threads):
@@ -72,6 +111,69 @@ class ParallelConfig:
         if not isinstance(self.pipeline, PipelineConfig):
             given = type(self.pipeline).__name__
             raise DTypeError(f"pipeline is a {given}, expected a PipelineConfig")
+
+    @classmethod
+    def for_model(cls, config: Sizes, *, threads: int | None = None) -> Self:
+        """Choose for a language model on this machine.
+
+        Parameters
+        ----------
+        config : ModelConfig
+            Its sizes.
+        threads : int, optional
+            How many threads may be used, from 1 to 1024; by default what
+            `threadwise.get_num_threads` says.
+
+        Returns
+        -------
+        ParallelConfig
+            What is predicted to write tokens fastest, with its `reason`. Threads are as many as may
+            be used, or one where they gain less than a tenth by the plans of its products
+            (`threadwise.explain`). Ranks and stages of one process read the same weights from the
+            same memory as threads do, and have to meet besides; so there is one of each.
+
+        Raises
+        ------
+        DomainError
+            If `threads` is not from 1 to 1024.
+        DTypeError
+            If `threads` is not a whole number, or `config` does not say the sizes of a model.
+
+        Examples
+        --------
+        >>> import threadwise as tw
+        >>> sizes = tw.models.ModelConfig.load(tw.samples.path("stdlib-mistral-2.8m"))
+        >>> chosen = tw.shard.ParallelConfig.for_model(sizes, threads=1)
+        >>> chosen.threads, chosen.ranks
+        (1, 1)
+        """
+        most = get_num_threads()
+        if threads is not None:
+            with budget(threads):
+                most = get_num_threads()
+        plans = _plans(config, most)
+        layers, hidden = config.num_hidden_layers, config.hidden_size
+        share = max(plan.dispatch_seconds for plan in plans)
+        alone = layers * sum(plan.serial_seconds for plan in plans)
+        # All products of a token are shared out at once; the small ones are not.
+        shared = share + layers * sum(
+            plan.serial_seconds
+            if plan.parallel_seconds == plan.serial_seconds
+            else plan.parallel_seconds - plan.dispatch_seconds
+            for plan in plans
+        )
+        used = most if shared < _WORTH * alone else 1
+        known = all(plan.is_calibrated for plan in plans)
+        source = "measured" if known else "assumed; tw.calibrate() measures them"
+        more = f", {_ms(shared)} on {most} threads" if most > 1 else ""
+        reason = (
+            f"the products of a token take {_ms(alone)} on one thread{more}, as predicted for "
+            f"float32; ranks would read the same memory and add {2 * layers} sums, of "
+            f"{_ms(share)} or more each if they sleep, and stages have one token to work on at a "
+            f"time (constants of this machine: {source})"
+        )
+        pipeline = PipelineConfig.for_model(layers, hidden)
+        return cls(threads=used, pipeline=pipeline, reason=reason)
 
     @property
     def ranks(self) -> int:
@@ -125,3 +227,25 @@ class ParallelConfig:
 
     def _checked(self, rank: int) -> int:
         return TensorParallelConfig(self.ranks, rank).rank
+
+
+def _plans(config: Sizes, threads: int) -> list[Plan]:
+    """Plan the products of a layer for one token."""
+    for name in [name for name in vars(Sizes) if not name.startswith("_")]:
+        if not isinstance(getattr(config, name, None), int):
+            kind = type(config).__name__
+            raise DTypeError(f"config is a {kind} without {name}, expected a ModelConfig")
+    d, f, e = config.hidden_size, config.intermediate_size, config.head_dim
+    queries, keys = config.num_attention_heads * e, config.num_key_value_heads * e
+    shapes = [(queries, d), (keys, d), (keys, d), (d, queries), (f, d), (f, d), (d, f)]
+    # Memory that nobody touches is no memory.
+    weights = [np.empty(shape, np.float32) for shape in shapes]
+    rows = [np.zeros((1, weight.shape[1]), np.float32) for weight in weights]
+    return [
+        explain(linear, row, weight, threads=threads)
+        for row, weight in zip(rows, weights, strict=True)
+    ]
+
+
+def _ms(seconds: float) -> str:
+    return f"{seconds * 1e3:.3g} ms"
