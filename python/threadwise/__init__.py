@@ -17,7 +17,19 @@ from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
 if _TYPE_CHECKING:
-    from threadwise import models, parallel, plan, quant, samples, shard, work
+    from threadwise import (
+        data,
+        inference,
+        models,
+        parallel,
+        plan,
+        quant,
+        samples,
+        scaling,
+        shard,
+        work,
+        workflows,
+    )
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -38,9 +50,11 @@ __all__ = [
     "WorkStats",
     "__version__",
     "calibrate",
+    "data",
     "errors",
     "explain",
     "get_num_threads",
+    "inference",
     "info",
     "linalg",
     "linear",
@@ -53,21 +67,27 @@ __all__ = [
     "quant",
     "reset_work_stats",
     "samples",
+    "scaling",
     "set_num_threads",
     "shard",
     "threads",
     "work",
     "work_stats",
+    "workflows",
 ]
 
 _LATE: dict[str, tuple[str, ...]] = {
+    "data": (),
+    "inference": (),
     "models": (),
     "parallel": (),
     "plan": ("Calibration", "Measured", "Plan", "calibrate", "explain"),
     "quant": (),
     "samples": (),
+    "scaling": (),
     "shard": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
+    "workflows": (),
 }
 """What is imported when it is first asked for, so that most programs need not wait for it."""
 

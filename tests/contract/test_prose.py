@@ -12,8 +12,9 @@ from mistral import SAMPLE
 ROOT = Path(__file__).parents[2]
 PAGES = [
     "README.md",
-    *("docs/index.md", "docs/inference.md", "docs/plan.md", "docs/quantize.md", "docs/shard.md"),
-    *("docs/threading.md", "docs/work.md"),
+    *("docs/data.md", "docs/index.md", "docs/inference.md", "docs/plan.md"),
+    *("docs/quantize.md", "docs/scaling.md", "docs/shard.md", "docs/threading.md"),
+    *("docs/work.md", "docs/workflows.md"),
 ]
 LENGTHS = {"README.md": 150, "ARCHITECTURE.md": 150}
 

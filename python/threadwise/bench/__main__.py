@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from threadwise.bench import _draw, _matmul, _model, _quantized
+from threadwise.bench import _compare, _draw, _matmul, _model, _quantized
 from threadwise.errors import ThreadwiseError
 
 __all__ = ["main"]
@@ -21,6 +21,7 @@ def main(
     _quantized.add_options(quantized)
     _model.add_options(benches.add_parser("model", help="a language model"))
     _draw.add_options(benches.add_parser("draw", help="a heat map of a record, without measuring"))
+    _compare.add_options(benches.add_parser("compare", help="two records: what became slower"))
     options = parser.parse_args(arguments)
     try:
         code: int = options.run(options)

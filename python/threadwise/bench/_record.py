@@ -33,11 +33,17 @@ class Entry:
     library: str
     version: str
     threads: str
+    operation: str
     dtype: str
     group: str
     name: str
     median: float | None
     """Seconds a call; None where it was not timed, for the reason in `note`."""
+    low: float | None
+    high: float | None
+    """The quartiles of the same."""
+    busy_cpus: float | None
+    """CPUs that other processes kept busy when the bench began, where that is known."""
     note: str
 
 
@@ -131,6 +137,10 @@ def _entry(row: Mapping[str, str]) -> Entry:
     case = Case(m=int(row["m"]), k=int(row["k"]), n=int(row["n"]))  # all that early records have
     wrong = row.get("note") == "wrong"
     operation = "linear " if row.get("operation") == "linear" else ""
+
+    def seconds(column: str) -> float | None:
+        return float(row[column]) if row.get(column) and not wrong else None
+
     return Entry(
         date=row["date"],
         machine=row["machine"],
@@ -138,10 +148,14 @@ def _entry(row: Mapping[str, str]) -> Entry:
         library=row["library"],
         version=row["version"],
         threads=row["threads"],
+        operation=row.get("operation") or "matmul",
         dtype=row["dtype"],
         group=row.get("group") or group_of(case),
         name=row.get("name") or f"{operation}{case}",
-        median=float(row["median_seconds"]) if row["median_seconds"] and not wrong else None,
+        median=seconds("median_seconds"),
+        low=seconds("low"),
+        high=seconds("high"),
+        busy_cpus=float(row["busy_cpus"]) if row.get("busy_cpus") else None,
         note=row.get("note") or "",
     )
 

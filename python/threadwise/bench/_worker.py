@@ -18,8 +18,9 @@ from threadwise.bench._timing import SLOW, sample, sample_after
 __all__ = ["Answer", "Hello", "Request", "main"]
 
 REST = 0.05
-"""Seconds of rest after work. OpenBLAS's threads spin for some 20 ms before they sleep, and would
-take the CPU from whoever is timed next."""
+LONG_REST = 0.15
+"""Seconds of rest after work, and after work by NumPy. OpenBLAS's threads spin for some 120 ms before they
+sleep, and would take the CPU from whoever is timed next."""
 
 
 class Hello(TypedDict):
@@ -107,7 +108,7 @@ class _Bench:
             took = time.perf_counter() - begin
             left, right, wide = map(self._timed.widened, (*self._operands, result))
             off = error(case, left, right, wide, self._timed.dtype(result))
-            time.sleep(REST)  # the check uses NumPy, whichever library is timed
+            time.sleep(LONG_REST)  # the check uses NumPy, whichever library is timed
         budget = request["budget"]
         if took > SLOW:
             seconds = [took]
@@ -115,7 +116,7 @@ class _Bench:
             seconds = sample_after(self._before, function, *self._operands, budget=budget)
         else:
             seconds = sample(function, *self._operands, budget=budget, count=request["count"])
-        time.sleep(REST)
+        time.sleep(LONG_REST if type(self._timed) is NumPy else REST)
         if case.flops >= self._pace[case.dtype][0]:
             self._pace[case.dtype] = case.flops, min(seconds)
         return Answer(seconds=seconds, error=off, note="")

@@ -13,6 +13,7 @@ from threadwise.cli.generate import generate
 from threadwise.cli.inspect import inspect
 from threadwise.cli.perplexity import perplexity
 from threadwise.cli.quantize import quantize
+from threadwise.cli.scaling import scaling
 
 __all__ = ["app"]
 
@@ -34,6 +35,7 @@ app.command()(generate)
 app.command()(inspect)
 app.command()(perplexity)
 app.command()(quantize)
+app.command()(scaling)
 
 
 def _version(wanted: bool) -> None:

@@ -9,6 +9,7 @@ from time import monotonic
 from types import TracebackType
 from typing import Any, Self
 
+from threadwise._progress import in_notebook
 from threadwise.errors import DTypeError
 from threadwise.quant._report_text import size
 
@@ -78,7 +79,7 @@ class ProgressBar:
     def __init__(self) -> None:
         self._bar: Any = None
         self._said = monotonic()
-        self._moves = find_spec("tqdm") is not None and (sys.stderr.isatty() or _in_notebook())
+        self._moves = find_spec("tqdm") is not None and (sys.stderr.isatty() or in_notebook())
 
     def __call__(self, progress: Progress) -> None:
         """Show `progress`."""
@@ -128,13 +129,6 @@ def _tqdm(progress: Progress) -> Any:
         dynamic_ncols=True,
         smoothing=0.1,
     )
-
-
-def _in_notebook() -> bool:
-    """Return whether this is a kernel of Jupyter, where bars are widgets."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython.get_ipython() if ipython is not None else None
-    return shell is not None and "IPKernelApp" in shell.config
 
 
 @contextmanager

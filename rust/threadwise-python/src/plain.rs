@@ -1,8 +1,10 @@
 //! Plain matrices, contiguous by rows: their products are found out fast.
 
 use half::{bf16, f16};
-use numpy::ndarray::ArrayView2;
-use numpy::{PyArray2, PyArrayMethods, PyUntypedArrayMethods};
+use numpy::ndarray::{ArrayView2, Axis};
+use numpy::{
+    PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
+};
 use pyo3::prelude::*;
 use threadwise::linalg::{self, Summed, WORTH_DETACHING};
 use threadwise::narrow::{Bfloats, Halves, Pair, Rounded, Signed, UnsignedSigned};
@@ -23,7 +25,9 @@ pub(crate) fn matrices<'py, T: Float>(
     out: Option<&Object<'py>>,
     Shares { threads, distribution, .. }: Shares<'_, 'py>,
 ) -> PyResult<Option<Object<'py>>> {
-    let (Some(a), Some(b)) = (plain_matrix::<T>(a), plain_matrix::<T>(b)) else { return Ok(None) };
+    let (Some(a), Some(b)) = (plain_matrix::<T>(a), plain_matrix::<T>(b)) else {
+        return vectors::<T>(py, a, b, out, Shares { threads, distribution, question: None });
+    };
     let (&[m, k], &[b_k, n]) = (a.shape(), b.shape()) else { return Ok(None) };
     let Some(elements) = m.checked_mul(n) else { return Ok(None) };
     if k != b_k {
@@ -53,6 +57,78 @@ pub(crate) fn matrices<'py, T: Float>(
     })?;
     drop(lent);
     Ok(Some(place.into_any()))
+}
+
+/// The same where one of them is a vector, or both are.
+fn vectors<'py, T: Float>(
+    py: Python<'py>,
+    a: &Object<'py>,
+    b: &Object<'py>,
+    out: Option<&Object<'py>>,
+    Shares { threads, distribution, .. }: Shares<'_, 'py>,
+) -> PyResult<Option<Object<'py>>> {
+    let (Some(a), Some(b)) = (Plain::<T>::of(a), Plain::<T>::of(b)) else { return Ok(None) };
+    let (Some(a), Some(b)) = (a.lend(), b.lend()) else { return Ok(None) };
+    let (row, column) = (a.as_row(), b.as_column());
+    let ((m, k), (b_k, n)) = (row.dim(), column.dim());
+    let Some(elements) = m.checked_mul(n) else { return Ok(None) };
+    if k != b_k || out.is_some() {
+        return Ok(None);
+    }
+    let place = result::<T>(py, &[elements])?.cast_into::<PyArray1<T>>()?;
+    let Ok(mut lent) = place.try_readwrite() else { return Ok(None) };
+    let Ok(c) = lent.as_array_mut().into_shape_with_order((m, n)) else { return Ok(None) };
+    compute(py, threads, elements.saturating_mul(k), move |context| {
+        linalg::multiply(row, column, c, &context.distributed(distribution))
+    })?;
+    drop(lent);
+    let is_number = matches!((&a, &b), (Borrowed::Vector(_), Borrowed::Vector(_)));
+    // As in NumPy: an array without axes is given as a number.
+    Ok(Some(if is_number { place.get_item(0)? } else { place.into_any() }))
+}
+
+/// An array with one axis or two, contiguous by rows.
+enum Plain<'a, 'py, T: Number> {
+    Vector(&'a Bound<'py, PyArray1<T>>),
+    Matrix(&'a Bound<'py, PyArray2<T>>),
+}
+
+impl<'a, 'py, T: Number> Plain<'a, 'py, T> {
+    fn of(object: &'a Object<'py>) -> Option<Self> {
+        if let Ok(array) = object.cast::<PyArray1<T>>() {
+            return (array.is_c_contiguous() && array.is_aligned()).then_some(Self::Vector(array));
+        }
+        plain_matrix::<T>(object).map(Self::Matrix)
+    }
+
+    fn lend(&self) -> Option<Borrowed<'py, T>> {
+        match self {
+            Self::Vector(array) => array.try_readonly().ok().map(Borrowed::Vector),
+            Self::Matrix(array) => array.try_readonly().ok().map(Borrowed::Matrix),
+        }
+    }
+}
+
+/// The same, borrowed.
+enum Borrowed<'py, T: Number> {
+    Vector(PyReadonlyArray1<'py, T>),
+    Matrix(PyReadonlyArray2<'py, T>),
+}
+
+impl<T: Number> Borrowed<'_, T> {
+    fn as_row(&self) -> ArrayView2<'_, T> {
+        match self {
+            Self::Vector(vector) => vector.as_array().insert_axis(Axis(0)),
+            Self::Matrix(matrix) => matrix.as_array(),
+        }
+    }
+
+    fn as_column(&self) -> ArrayView2<'_, T> {
+        match self {
+            Self::Vector(vector) => vector.as_array().insert_axis(Axis(1)),
+            Self::Matrix(matrix) => matrix.as_array(),
+        }
+    }
 }
 
 /// The same for the smallest products of narrower numbers.

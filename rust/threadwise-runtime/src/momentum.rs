@@ -36,8 +36,9 @@ impl Momentum {
 
     fn note_at(&self, now: u64, alone: Duration, gain: Duration, price: Duration) -> bool {
         let last = self.last.swap(now, Ordering::Relaxed);
-        // From the end of the last call: a worker looks for the next one for so long.
-        let still_looking = now.saturating_sub(last) < nanoseconds(alone + SPIN);
+        // From the end of the last call: a worker looks for the next one for so long. The call may have taken
+        // longer than was thought.
+        let still_looking = now.saturating_sub(last) < nanoseconds(2 * alone + SPIN);
         let before = if still_looking { self.lost.load(Ordering::Relaxed) } else { 0 };
         let lost = before.saturating_add(nanoseconds(gain));
         let pays = still_looking && lost > nanoseconds(price);

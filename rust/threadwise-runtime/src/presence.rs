@@ -3,12 +3,16 @@
 //! caller then waits, and the call takes longer than it would have taken alone. Nothing tells so
 //! beforehand. So each call watches how it went, and after one that lost time calls stay on their own
 //! threads for some times as long as was lost, so that no more than a part of the time can be lost in
-//! trying. Calls that are much longer than what was lost go on; one that goes well ends the doubt.
+//! trying. Calls that are much longer than what was lost go on; one that goes well ends the doubt. The first
+//! call after a pause says less: processors and pages that were asleep make workers late, too.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
+
+/// From the end of a call to the next from which on that one is the first after a pause.
+const ASLEEP: Duration = Duration::from_millis(5);
 
 /// The first pause, in times of what was lost: an eighth of the time may be lost in trying, ...
 const PAUSE: u64 = 8;
@@ -31,6 +35,8 @@ pub(crate) struct Course {
     pub(crate) wait: Duration,
     /// Workers that came.
     pub(crate) came: usize,
+    /// When it began.
+    pub(crate) begin: Instant,
 }
 
 impl Course {
@@ -53,12 +59,14 @@ pub(crate) struct Presence {
     until: AtomicU64,
     /// What was lost last, in microseconds.
     lost: AtomicU64,
+    /// When the last call ended, in microseconds.
+    last: AtomicU64,
 }
 
 impl Presence {
     pub(crate) const fn new() -> Self {
-        let (strikes, until, lost) = (AtomicU32::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { strikes, until, lost }
+        let (until, lost, last) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+        Self { strikes: AtomicU32::new(0), until, lost, last }
     }
 
     /// Whether workers are worth calling for work that takes so long without them.
@@ -80,59 +88,84 @@ impl Presence {
 
     /// Remembers how a call went.
     pub(crate) fn observe(&self, course: Course) {
+        let begin = at(course.begin);
+        let end = begin + microseconds(course.busy + course.wait);
+        let last = self.last.swap(end, Ordering::Relaxed);
+        let was_asleep = begin.saturating_sub(last) > microseconds(ASLEEP);
         match course.loss() {
-            Some(lost) => self.observe_loss(now(), lost),
+            Some(lost) => self.observe_loss(end, lost, was_asleep),
             None if self.until.load(Ordering::Relaxed) != 0 => self.forget(),
             None => {}
         }
     }
 
     #[cold]
-    fn observe_loss(&self, now: u64, lost: Duration) {
-        let lost = u64::try_from(lost.as_micros()).unwrap_or(u64::MAX >> 8);
+    fn observe_loss(&self, now: u64, lost: Duration, was_asleep: bool) {
+        let lost = microseconds(lost);
         let strikes = self.strikes.fetch_add(1, Ordering::Relaxed);
         self.lost.store(lost, Ordering::Relaxed);
-        self.until.store(now + ((PAUSE * lost) << strikes.min(MOST_DOUBLINGS)), Ordering::Relaxed);
+        let excused = strikes == 0 && was_asleep;
+        let pause = if excused { lost } else { (PAUSE * lost) << strikes.min(MOST_DOUBLINGS) };
+        self.until.store(now + pause, Ordering::Relaxed);
     }
 }
 
-/// Microseconds since the first call, at least 1.
 fn now() -> u64 {
+    at(Instant::now())
+}
+
+/// Microseconds from a while before the first call until then, at least 1.
+fn at(time: Instant) -> u64 {
     static START: OnceBox<Instant> = OnceBox::new();
-    let start = START.get_or_init(|| Box::new(Instant::now()));
-    u64::try_from(start.elapsed().as_micros()).unwrap_or(u64::MAX / 2).max(1)
+    let start = START.get_or_init(|| Box::new(time));
+    microseconds(time.saturating_duration_since(*start) + 2 * ASLEEP).max(1)
+}
+
+fn microseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_micros()).unwrap_or(u64::MAX >> 8)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
-    const GOOD: Course =
-        Course { busy: Duration::from_millis(2), wait: Duration::from_micros(30), came: 1 };
-    const LATE: Course =
-        Course { busy: Duration::from_millis(2), wait: Duration::from_millis(3), came: 1 };
-    const ALONE: Course = Course { busy: Duration::from_millis(4), wait: Duration::ZERO, came: 0 };
-
     const WORK: Duration = Duration::from_millis(1);
+
+    fn course(busy: u64, wait: u64, came: usize) -> Course {
+        let [busy, wait] = [busy, wait].map(Duration::from_micros);
+        Course { busy, wait, came, begin: Instant::now() }
+    }
+
+    fn good() -> Course {
+        course(2000, 30, 1)
+    }
+
+    fn late() -> Course {
+        course(2000, 3000, 1)
+    }
+
+    fn pause(presence: &Presence) -> u64 {
+        presence.until.load(Ordering::Relaxed).saturating_sub(now() + 5000).div_ceil(1000)
+    }
 
     #[test]
     fn losses_pause_the_team_in_proportion_and_a_success_ends_it() {
         let presence = Presence::new();
         assert!(presence.is_expected(WORK), "nothing is known");
-        presence.observe(GOOD);
+        presence.observe(good());
         assert!(presence.is_expected(WORK), "all went well");
-        let pauses = [LATE; 5].map(|course| {
-            presence.observe(course);
-            assert!(!presence.is_expected(WORK), "{course:?}");
-            presence.until.load(Ordering::Relaxed).saturating_sub(now()).div_ceil(1000)
+        let pauses = [(); 5].map(|()| {
+            presence.observe(late());
+            assert!(!presence.is_expected(WORK), "late");
+            pause(&presence)
         });
         assert_eq!(pauses, [24, 48, 96, 96, 96], "milliseconds, for three that were lost");
         assert!(presence.is_expected(Duration::from_millis(13)), "worth the risk of three more");
         let until = presence.until.load(Ordering::Relaxed);
         assert!(presence.is_expected_at(until, WORK), "then it is tried again");
-        presence.observe(GOOD);
+        presence.observe(good());
         assert!(presence.is_expected(WORK), "and trusted after one that went well");
-        presence.observe(ALONE);
+        presence.observe(course(4000, 0, 0));
         assert!(!presence.is_expected(Duration::ZERO), "nobody came");
         assert!(presence.is_expected(WORK), "but little was lost");
         presence.forget();
@@ -140,12 +173,18 @@ mod tests {
     }
 
     #[test]
+    fn the_first_call_after_a_pause_is_excused_once() {
+        let presence = Presence::new();
+        let pauses = [(); 3].map(|()| {
+            presence.observe(late());
+            pause(&presence)
+        });
+        assert_eq!(pauses, [3, 48, 96], "milliseconds");
+    }
+
+    #[test]
     fn short_waits_and_short_calls_say_nothing() {
-        for course in [
-            Course { busy: Duration::from_micros(5), wait: Duration::from_micros(20), came: 1 },
-            Course { busy: Duration::from_micros(300), wait: Duration::ZERO, came: 0 },
-            Course { busy: Duration::from_millis(9), wait: Duration::from_millis(4), came: 3 },
-        ] {
+        for course in [course(5, 20, 1), course(300, 0, 0), course(9000, 4000, 3)] {
             assert_eq!(course.loss(), None, "{course:?}");
         }
     }

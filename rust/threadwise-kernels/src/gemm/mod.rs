@@ -18,6 +18,7 @@
 
 mod block;
 mod few;
+mod left;
 pub(crate) mod pack;
 mod tile;
 mod vectors;

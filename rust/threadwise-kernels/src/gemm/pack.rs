@@ -123,43 +123,6 @@ impl<T: Element> Kernel<T> {
             }
         }
     }
-
-    /// Copies A into `copy`, row after row without gaps: the elements of a row of a transposed matrix are
-    /// scattered.
-    ///
-    /// # Panics
-    ///
-    /// If `copy` has another number of elements than `a`.
-    pub fn copy_left(&self, a: ArrayView2<'_, T>, copy: &mut [T]) {
-        assert_eq!(copy.len(), a.len(), "room for a copy of {:?}", a.dim());
-        let (m, k) = a.dim();
-        let (strides, row) = (a.strides(), k.cast_signed());
-        if a.is_empty() {
-            return;
-        }
-        if strides[1] == 1 || k == 1 {
-            // SAFETY: a kernel is only made with the proof of its instruction set. Rows of A are contiguous,
-            // as those of the copy are, which has as many elements.
-            unsafe { (self.copy)((a.as_ptr(), strides[0]), (copy.as_mut_ptr(), row), m, k) };
-            return;
-        }
-        let whole = |extent: usize| extent / self.lanes * self.lanes;
-        let (rows, terms) = if strides[0] == 1 { (whole(m), whole(k)) } else { (0, 0) };
-        for (i, p) in (0..rows).step_by(self.lanes).flat_map(|i| {
-            // Along the rows of the copy, so that its lines follow one another.
-            (0..terms).step_by(self.lanes).map(move |p| (i, p))
-        }) {
-            let from = a.as_ptr().wrapping_add(i).wrapping_offset(p as isize * strides[1]);
-            let to = copy[i * k + p..].as_mut_ptr();
-            // SAFETY: a kernel is only made with the proof of its instruction set. Columns of A are
-            // contiguous; the square lies within A, and its copy in the same place within the copy.
-            unsafe { (self.squares)((from, strides[1]), (to, row), 1) };
-        }
-        for (i, (from, to)) in a.rows().into_iter().zip(copy.chunks_exact_mut(k)).enumerate() {
-            let done = if i < rows { terms } else { 0 };
-            from.iter().zip(to).skip(done).for_each(|(from, to)| *to = *from);
-        }
-    }
 }
 
 /// Copies squares of as many rows and columns as a vector has lanes, rows to columns: from one after the

@@ -62,6 +62,10 @@ fn check<T: Element>(m: usize, k: usize, n: usize) {
             kernel.copy_left(a_again, copy.as_slice_mut().unwrap());
             assert_eq!(copy, a, "{what}: the copy of A");
         }
+        let apart = kernel.columns_apart(m);
+        let mut copy = Array2::from_elem((k, apart), T::from_f64(f64::NAN));
+        kernel.copy_columns(column_major_a.t(), copy.as_slice_mut().unwrap());
+        assert_eq!(copy.slice(s![.., ..m]).t(), a, "{what}: the copy of A's columns");
         let column_major_b = b.t().as_standard_layout().into_owned();
         let transposed_b = pack_right(&kernel, column_major_b.t());
 

@@ -70,10 +70,13 @@ unsafe fn compute<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     }
     let mut sums = if tile.a_step == 1 {
         // SAFETY: the caller's promise about A and B.
-        unsafe { products::<V, ROWS, VECTORS, true>(proof, mask, tile) }
+        unsafe { products::<V, ROWS, VECTORS, BY_ROWS>(proof, mask, tile) }
+    } else if tile.a_row == 1 {
+        // SAFETY: the same.
+        unsafe { products::<V, ROWS, VECTORS, BY_COLUMNS>(proof, mask, tile) }
     } else {
         // SAFETY: the same.
-        unsafe { products::<V, ROWS, VECTORS, false>(proof, mask, tile) }
+        unsafe { products::<V, ROWS, VECTORS, APART>(proof, mask, tile) }
     };
     // Loops of few instructions: those that the compiler does not write out keep the sums in memory, in
     // the loop over k too.
@@ -129,27 +132,37 @@ const UNROLL: usize = 4;
 const AHEAD: usize = 288;
 const BUSY: usize = 20;
 
-/// Σₖ aₖ·bₖ for each element of a tile. `ADJACENT` says that `a_step` is 1.
+/// Which elements of A are adjacent in memory: constants, because addresses are then part of instructions.
+type Adjacent = u8;
+/// Those of a row: `a_step` is 1.
+const BY_ROWS: Adjacent = 0;
+/// Those of a column: `a_row` is 1.
+const BY_COLUMNS: Adjacent = 1;
+/// None.
+const APART: Adjacent = 2;
+
+/// Σₖ aₖ·bₖ for each element of a tile.
 ///
 /// # Safety
 ///
 /// As [`TileFn`] says of A and B.
 #[inline(always)]
-unsafe fn products<V: Lanes, const ROWS: usize, const VECTORS: usize, const ADJACENT: bool>(
+unsafe fn products<V: Lanes, const ROWS: usize, const VECTORS: usize, const ADJACENT: Adjacent>(
     proof: V::Proof,
     mask: V::Mask,
     tile: &Tile<V::Element>,
 ) -> [[V; VECTORS]; ROWS] {
     let zero = V::splat(proof, V::Element::default());
     let mut sums = [[zero; VECTORS]; ROWS];
-    let a_step = if ADJACENT { 1 } else { tile.a_step };
+    let a_step = if ADJACENT == BY_ROWS { 1 } else { tile.a_step };
+    let a_row = if ADJACENT == BY_COLUMNS { 1 } else { tile.a_row };
     let (mut a, mut b) = (tile.a, tile.b);
     let mut left = tile.depth;
     // The rows of A below, which the next tile reads: each in its round the lines that it has for all rounds.
     let below = tile.a.wrapping_offset(ROWS as isize * tile.a_row);
     let line = 64 / size_of::<V::Element>();
     let rounds = ROWS.next_multiple_of(line / UNROLL);
-    let is_large = ADJACENT && ROWS * VECTORS > BUSY && tile.depth >= LONG;
+    let is_large = ADJACENT == BY_ROWS && ROWS * VECTORS > BUSY && tile.depth >= LONG;
     let mut round = 0;
     while left >= UNROLL {
         if is_large {
@@ -168,7 +181,7 @@ unsafe fn products<V: Lanes, const ROWS: usize, const VECTORS: usize, const ADJA
         for u in 0..UNROLL as isize {
             let (a, b) = (a.wrapping_offset(u * a_step), b.wrapping_offset(u * tile.b_step));
             // SAFETY: `b` is a row of B and `a` a column of A, u steps on, and as many are left.
-            unsafe { step(proof, mask, tile, &mut sums, a, b) };
+            unsafe { step(proof, mask, (a_row, tile.b_step), &mut sums, a, b) };
         }
         // The last step may leave the arrays, so the pointers move without claiming to stay inside.
         a = a.wrapping_offset(UNROLL as isize * a_step);
@@ -177,7 +190,7 @@ unsafe fn products<V: Lanes, const ROWS: usize, const VECTORS: usize, const ADJA
     }
     while left > 0 {
         // SAFETY: `b` is a row of B and `a` a column of A.
-        unsafe { step(proof, mask, tile, &mut sums, a, b) };
+        unsafe { step(proof, mask, (a_row, tile.b_step), &mut sums, a, b) };
         a = a.wrapping_offset(a_step);
         b = b.wrapping_offset(tile.b_step);
         left -= 1;
@@ -189,18 +202,18 @@ unsafe fn products<V: Lanes, const ROWS: usize, const VECTORS: usize, const ADJA
 ///
 /// # Safety
 ///
-/// `a` is a column of the tile's A, `b` a row of its B.
+/// `a` is a column of the tile's A, whose rows are `a_row` apart, `b` a row of its B.
 #[inline(always)]
 unsafe fn step<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     proof: V::Proof,
     mask: V::Mask,
-    tile: &Tile<V::Element>,
+    (a_row, b_step): (isize, isize),
     sums: &mut [[V; VECTORS]; ROWS],
     a: *const V::Element,
     b: *const V::Element,
 ) {
     if ROWS * VECTORS <= BUSY {
-        let ahead = (AHEAD / (ROWS * VECTORS)) as isize * tile.b_step;
+        let ahead = (AHEAD / (ROWS * VECTORS)) as isize * b_step;
         for j in 0..VECTORS {
             V::prefetch(b.wrapping_offset(ahead).wrapping_add(j * V::COUNT));
         }
@@ -209,7 +222,7 @@ unsafe fn step<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     let right = unsafe { row::<V, VECTORS>(proof, mask, b) };
     for (i, sums) in sums.iter_mut().enumerate() {
         // SAFETY: i < ROWS, in the caller's column of A.
-        let left = unsafe { *a.wrapping_offset(i as isize * tile.a_row) };
+        let left = unsafe { *a.wrapping_offset(i as isize * a_row) };
         let left = V::splat(proof, left);
         for (sum, right) in sums.iter_mut().zip(right) {
             *sum = left.mul_add(right, *sum);

@@ -18,6 +18,12 @@ const TERMS: usize = 2048;
 /// Multiply-adds that take as long as to move a byte to or from memory.
 const BYTE: usize = 2;
 
+/// Terms in whose time a tile of C is begun and written.
+const TILE_TERMS: f64 = 8.0;
+
+/// Bytes of the vectors into which columns of C are padded, if B is not read along its columns.
+const VECTOR: usize = 64;
+
 /// Multiply-adds that take as long as to begin a product.
 const BEGIN: f64 = 2000.0;
 
@@ -69,12 +75,14 @@ fn pieces((m, k, n): (usize, usize, usize)) -> usize {
 }
 
 fn load<P: Product>((m, k, n): (usize, usize, usize), count: usize) -> Load {
-    let [m, k, n, count] = [m, k, n, count].map(|extent| extent as f64);
+    let is_padded = n > 1 && k < plan::NARROW_TERMS && m > plan::STREAMED;
+    let padded = if is_padded { n.next_multiple_of(VECTOR / size_of::<P::Out>()) } else { n };
+    let [m, k, n, padded, count] = [m, k, n, padded, count].map(|extent| extent as f64);
     let [left, right, out] = [size_of::<P::Left>(), size_of::<P::Right>(), size_of::<P::Out>()];
     let [left, right, out] = [left, right, out].map(|size| size as f64);
     Load {
         kind: P::rate(),
-        multiply_adds: count * (m * k * n + BEGIN),
+        multiply_adds: count * (m * (k + TILE_TERMS) * padded + BEGIN),
         read: count * (m * k * left + k * n * right),
         written: count * m * n * out,
     }

@@ -8,7 +8,7 @@ use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
 use threadwise_runtime::{Checkpoint, with_scratch};
 
 use super::Real;
-use super::plan::{Form, Plan};
+use super::plan::{Form, Left, Plan};
 use crate::{Context, Error};
 
 /// A piece of C, where in C it begins, and the terms whose sum it is.
@@ -149,16 +149,25 @@ fn blocks<T: Real>(
         if checkpoint.reached() {
             break;
         }
-        if plan.copy_left {
-            with_scratch(a.len(), |scratch: &mut [T]| {
+        // The scratch has as many elements as the copy, so that it has no other shape.
+        match plan.left {
+            Left::InPlace => kernel.multiply(a, b, c, finish),
+            Left::Rows => with_scratch(a.len(), |scratch: &mut [T]| {
                 kernel.copy_left(a, scratch);
-                // The scratch has as many elements, so this cannot fail.
                 if let Ok(a) = ArrayView2::from_shape(a.dim(), scratch) {
                     kernel.multiply(a, b, c, finish);
                 }
-            })?;
-        } else {
-            kernel.multiply(a, b, c, finish);
+            })?,
+            Left::Columns => {
+                let (m, apart) = (a.nrows(), kernel.columns_apart(a.nrows()));
+                with_scratch(apart * a.ncols(), |scratch: &mut [T]| {
+                    kernel.copy_columns(a, scratch);
+                    if let Ok(columns) = ArrayView2::from_shape((a.ncols(), apart), scratch) {
+                        let a = columns.slice_axis_move(Axis(1), (..m).into()).reversed_axes();
+                        kernel.multiply(a, b, c, finish);
+                    }
+                })?;
+            }
         }
     }
     Ok(())

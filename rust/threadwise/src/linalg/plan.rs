@@ -3,6 +3,7 @@
 //! Only the number of threads and the size of the pieces depend on the threads: neither changes a bit
 //! of the result. Where k is cut follows from sizes and layouts alone.
 
+mod left;
 mod wanted;
 
 use std::mem::size_of;
@@ -11,6 +12,7 @@ use threadwise_kernels::gemm::Kernel;
 
 use super::way::Layout;
 use super::{Real, load};
+pub(super) use left::Left;
 
 /// Terms that are summed in registers before the sum meets the result: as many as let a sliver of B
 /// and a block of A share the second-level cache.
@@ -91,7 +93,7 @@ const RUN: usize = 8 << 10;
 pub(super) const WORTH_STREAMING: usize = 128;
 
 /// Rows up to which streaming B through is faster than packing it.
-const STREAMED: usize = 24;
+pub(super) const STREAMED: usize = 24;
 
 /// Rows up to which dots are faster than packing columns, if there are at least [`DOTTED_TERMS`] terms.
 const DOTTED: usize = 20;
@@ -101,7 +103,7 @@ const DOTTED_TERMS: usize = 256;
 /// empty, if there are many rows and at least this many terms.
 const NARROW: usize = 8;
 const NARROW_ROWS: usize = 64;
-const NARROW_TERMS: usize = 64;
+pub(super) const NARROW_TERMS: usize = 64;
 
 /// Rows up to which it is not worth packing a B of contiguous columns, of which there are at least four
 /// times as many, if it has at least this many terms.
@@ -147,8 +149,8 @@ pub(super) struct Plan {
     pub(super) pack_right: bool,
     /// Whether all threads do that together, before they multiply.
     pub(super) pack_together: bool,
-    /// Whether A, whose rows are not contiguous, is copied block by block, so that they are.
-    pub(super) copy_left: bool,
+    /// Where tiles find A.
+    pub(super) left: Left,
     /// Terms of a chunk of k, whose sums are added up at the end: all of them as a rule.
     pub(super) chunk: usize,
     /// Terms a pass.
@@ -190,15 +192,14 @@ impl Plan {
             || (m >= WORTH_PACKING && far)
             || (m >= WORTH_ALIGNING && across_lines);
         let left_bytes = m.saturating_mul(k).saturating_mul(size_of::<T>());
-        // Rows that are contiguous are read where they lie: each tile asks for those of the next.
-        let copy_left = !layout.left_is_row_major && n >= width && left_bytes > NEAREST;
+        let left = Left::of(layout, left_bytes, (k, n / width));
 
         let mut plan = Self {
             form: Form::Tiles,
             threads,
             pack_right,
             pack_together: false,
-            copy_left,
+            left,
             chunk,
             depth,
             rows: m.next_multiple_of(height).max(height),
@@ -238,7 +239,7 @@ impl Plan {
             threads,
             pack_right: false,
             pack_together: false,
-            copy_left: false,
+            left: Left::InPlace,
             chunk,
             depth,
             rows: m.next_multiple_of(height).max(height),
@@ -332,20 +333,9 @@ impl Plan {
         let depth = even_depth(chunk, near);
         let line = kernel.columns();
         let columns = share.min(FEW_PIECE / depth.max(1)).next_multiple_of(line).max(line);
-        let (pack_right, pack_together, copy_left) = (false, false, false);
+        let (pack_right, pack_together, left) = (false, false, Left::InPlace);
         let (rows, block) = (m.max(1), m.max(1));
-        Self {
-            form,
-            threads,
-            pack_right,
-            pack_together,
-            copy_left,
-            chunk,
-            depth,
-            rows,
-            columns,
-            block,
-        }
+        Self { form, threads, pack_right, pack_together, left, chunk, depth, rows, columns, block }
     }
 }
 

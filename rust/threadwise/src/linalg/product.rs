@@ -6,7 +6,7 @@ use threadwise_runtime::with_scratch;
 
 use super::packed::PackedWeight;
 use super::pieces::{Operands, Piece, Source, cut, share};
-use super::plan::{self, Form, Plan};
+use super::plan::{self, Form, Left, Plan};
 use super::way::{Layout, Target, Way, layout};
 use super::{Real, load};
 use crate::error::Shape;
@@ -179,7 +179,7 @@ fn at_once<T: Real>(
     }
     let plan = Plan::new(kernel, (m, k, n), layout(a.view(), b.view()), 1);
     let is_whole = m <= plan.rows.min(plan.block) && n <= plan.columns && k <= plan.depth;
-    (is_whole && !plan.pack_right && !plan.copy_left).then_some(plan.form)
+    (is_whole && !plan.pack_right && plan.left == Left::InPlace).then_some(plan.form)
 }
 
 /// How [`multiply`] would do a product on so many threads: its kernel, and its number of pieces.

@@ -90,6 +90,10 @@ pub(super) struct Layout {
     pub(super) right_is_aligned: bool,
     /// Whether adjacent columns of A are.
     pub(super) left_is_row_major: bool,
+    /// Whether adjacent rows of A are.
+    pub(super) left_is_column_major: bool,
+    /// Bytes from a column of A to the next.
+    pub(super) left_stride: usize,
 }
 
 /// How the operands of a product lie.
@@ -102,5 +106,7 @@ pub(super) fn layout<T>(a: ArrayView2<'_, T>, b: ArrayView2<'_, T>) -> Layout {
         right_stride,
         right_is_aligned: (b.as_ptr().addr() | right_stride).is_multiple_of(64),
         left_is_row_major: a.strides()[1] == 1 || k == 1,
+        left_is_column_major: a.strides()[0] == 1,
+        left_stride: a.strides()[1].unsigned_abs() * size_of::<T>(),
     }
 }

@@ -153,6 +153,17 @@ impl Machine {
         (CALL + compute.max(moved), gain)
     }
 
+    /// Seconds that `load` takes on so many threads if the part of each stays in its own caches, which do not
+    /// hold all of it.
+    fn nearby(&self, load: Load, threads: usize) -> Option<f64> {
+        let (bytes, threads) = (load.read + load.written, threads as f64);
+        let compute =
+            load.multiply_adds / self.rate(load.kind) / (1.0 + (threads - 1.0) * self.compute_gain);
+        let part = bytes / threads;
+        let fits = bytes > self.near_bytes && part <= self.near_bytes;
+        fits.then(|| CALL + compute.max(part / self.near))
+    }
+
     /// How long `load` takes on one thread.
     #[must_use]
     pub fn serial(&self, load: Load) -> Duration {
@@ -168,7 +179,9 @@ impl Machine {
             let others = threads as f64 - 1.0;
             // The last pieces leave some threads without work.
             let rounds = pieces.div_ceil(threads) as f64 * threads as f64 / pieces.max(1) as f64;
-            dispatch * others.sqrt() + serial * rounds / (1.0 + others * gain)
+            let shared = serial * rounds / (1.0 + others * gain);
+            dispatch * others.sqrt()
+                + self.nearby(load, threads).map_or(shared, |near| shared.min(near * rounds))
         };
         let most = most.min(pieces).max(1);
         let best = |available: usize, dispatch: f64| {

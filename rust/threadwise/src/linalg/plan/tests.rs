@@ -11,6 +11,8 @@ const ROW_MAJOR: Layout = Layout {
     right_stride: 4096,
     right_is_aligned: true,
     left_is_row_major: true,
+    left_is_column_major: false,
+    left_stride: 4,
 };
 
 fn plan(m: usize, k: usize, n: usize, threads: usize) -> Plan {
