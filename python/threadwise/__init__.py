@@ -27,6 +27,7 @@ if _TYPE_CHECKING:
         samples,
         scaling,
         shard,
+        train,
         work,
         workflows,
     )
@@ -71,6 +72,7 @@ __all__ = [
     "set_num_threads",
     "shard",
     "threads",
+    "train",
     "work",
     "work_stats",
     "workflows",
@@ -86,6 +88,7 @@ _LATE: dict[str, tuple[str, ...]] = {
     "samples": (),
     "scaling": (),
     "shard": (),
+    "train": (),
     "work": ("NumaHint", "WorkDistribution", "WorkStats", "reset_work_stats", "work_stats"),
     "workflows": (),
 }

@@ -17,6 +17,7 @@ __all__ = [
     "PackedWeight",
     "PipelineState",
     "Rank",
+    "aggregate",
     "attention",
     "calibrate",
     "count",
@@ -30,12 +31,19 @@ __all__ = [
     "explain_matmul",
     "forward_spread",
     "get_num_threads",
+    "global_norm",
     "head_plan",
     "linear",
     "linear_quantized",
     "local_part",
     "matmul",
+    "network_each_gradient",
+    "network_forward",
+    "network_gradients",
+    "network_monte_carlo",
+    "network_train",
     "numa_hint",
+    "optimizer_step",
     "pack",
     "pipeline_config",
     "pipeline_micro_batches",
@@ -325,3 +333,75 @@ def distribution_ranges(
 def numa_hint(policy: object, node: object, pin: object, /) -> tuple[str, int | None, bool]: ...
 def work_stats() -> list[tuple[str, int, int, int, float, float]]: ...
 def reset_work_stats() -> None: ...
+def aggregate(
+    sources: list[NDArray[Any]],
+    weights: list[float],
+    factor: float,
+    out: object,
+    threads: object,
+    /,
+) -> Any: ...
+def global_norm(gradients: list[NDArray[Any]], threads: object, /) -> float: ...
+def optimizer_step(
+    parameters: list[NDArray[Any]],
+    states: list[list[NDArray[Any]]],
+    gradients: list[list[NDArray[Any]]],
+    weights: list[float],
+    factor: float,
+    clip: float | None,
+    settings: tuple[str, list[float], bool, int],
+    threads: object,
+    /,
+) -> float | None: ...
+def network_forward(
+    description: tuple[list[int], str, list[float], int],
+    parameters: list[NDArray[Any]],
+    x: object,
+    sample: tuple[int, int, int] | None,
+    out: object,
+    threads: object,
+    /,
+) -> Any: ...
+def network_gradients(
+    description: tuple[list[int], str, list[float], int],
+    parameters: list[NDArray[Any]],
+    x: object,
+    wanted: tuple[Any, bool, str, float],
+    threads: object,
+    /,
+) -> tuple[float, list[NDArray[Any]]]: ...
+def network_each_gradient(
+    description: tuple[list[int], str, list[float], int],
+    parameters: list[NDArray[Any]],
+    x: object,
+    wanted: tuple[Any, bool, str, float],
+    threads: object,
+    /,
+) -> list[NDArray[Any]]: ...
+def network_train(
+    description: tuple[list[int], str, list[float], int],
+    parameters: list[NDArray[Any]],
+    states: list[list[NDArray[Any]]],
+    x: object,
+    wanted: tuple[Any, bool, str, float],
+    steps: tuple[
+        NDArray[Any] | None,
+        int,
+        tuple[str, list[float], bool, int],
+        list[float],
+        float | None,
+        int,
+    ],
+    threads: object,
+    /,
+) -> list[float]: ...
+def network_monte_carlo(
+    description: tuple[list[int], str, list[float], int],
+    parameters: list[NDArray[Any]],
+    x: object,
+    samples: int,
+    seed: int,
+    first_row: int,
+    threads: object,
+    /,
+) -> Any: ...

@@ -8,6 +8,7 @@ from types import ModuleType
 import pytest
 
 import threadwise as tw
+import threadwise.sklearn
 
 PUBLIC = {
     tw: {
@@ -42,6 +43,7 @@ PUBLIC = {
         "set_num_threads",
         "shard",
         "threads",
+        "train",
         "work",
         "work_stats",
         "workflows",
@@ -104,6 +106,31 @@ PUBLIC = {
         "usl_analysis",
     },
     tw.samples: {"names", "path"},
+    tw.train: {
+        "MLP",
+        "SGD",
+        "Adam",
+        "AdamW",
+        "ConstantRate",
+        "CosineRate",
+        "EarlyStopping",
+        "EpochReport",
+        "GradientAccumulator",
+        "Gradients",
+        "History",
+        "Huber",
+        "OneCycleRate",
+        "Optimizer",
+        "Schedule",
+        "StepRate",
+        "WarmupRate",
+        "aggregate_gradients",
+        "clip_by_global_norm",
+        "fit",
+        "load_checkpoint",
+        "parallel_gradients",
+        "save_checkpoint",
+    },
     tw.work: {
         "NumaHint",
         "WorkDistribution",
@@ -131,6 +158,7 @@ PUBLIC = {
         "mlp_tensor_parallel",
         "row_parallel_linear",
     },
+    threadwise.sklearn: {"MLPClassifier", "MLPRegressor"},
     tw.workflows: {
         "CrossValidation",
         "Ensemble",

@@ -75,6 +75,10 @@ def test_other_threads_go_on_during_long_work(threads: int, dtype: type) -> None
     a = normal((700, 700), dtype)
     assert _progress_elsewhere(lambda: tw.matmul(a, a, threads=threads), 10) == ENOUGH
     assert _progress_elsewhere(lambda: tw.linear(a, a, threads=threads), 10) == ENOUGH
+    model, labels = tw.train.MLP([700, 700, 7], dtype=dtype), np.zeros(700, int)
+    optimizer = tw.train.AdamW()
+    step = _repeat(lambda: model.train_step(a, labels, optimizer, threads=threads), 1)
+    assert _progress_elsewhere(step, 10) == ENOUGH
 
 
 @pytest.mark.parametrize(

@@ -17,6 +17,8 @@ PRODUCTS = {
     "a small batch": "tw.matmul(ones(5, 300, 10**8), ones(5, 10**8, 300), threads=threads)",
     "a large batch": "tw.matmul(ones(10**5, 8, 10**5), ones(10**5, 10**5, 8), threads=threads)",
     "columns": "tw.matmul(ones(4000, 10**7), ones(10**7, 4000), out=columns, threads=threads)",
+    "training": "tw.train.MLP([500, 500, 2]).train_batches(ones(9, 500), [0] * 9, tw.train.SGD(0),"
+    " rows=np.zeros(10**7, int), batch_size=500, threads=threads)",
     "a layer": "tw.linear(ones(4000, 10**7), ones(4000, 10**7), threads=threads)",
 }
 

@@ -96,6 +96,25 @@ def test_swiglu_and_softmax_compute_or_refuse(x: Any, up: Any, out: Any, threads
     _computes_or_refuses(tw.nn.softmax, x, out=out, threads=threads)
 
 
+@given(anything, anything, places, numbers)
+def test_training_computes_or_refuses(x: Any, y: Any, out: Any, threads: Any) -> None:
+    def accumulated(*shards: Any, **options: Any) -> Any:
+        return tw.train.aggregate_gradients(shards, **options)
+
+    def predicted(x: Any, **options: Any) -> Any:
+        return tw.train.MLP([2, 3, 2], dropout=0.5).predict(x, **options)
+
+    def derived(x: Any, y: Any, out: Any, threads: Any) -> Any:
+        gradients = tw.train.MLP([2, 3, 2], dtype=np.float64).gradients(x, y, threads=threads)
+        return gradients["0.weight"] if out is None else out
+
+    if isinstance(x, np.ndarray):
+        _computes_or_refuses(accumulated, x, y, out=out, threads=threads)
+    _computes_or_refuses(predicted, x, out=out, threads=threads)
+    if out is None:
+        _computes_or_refuses(derived, x, y, out=out, threads=threads)
+
+
 @given(any_floats(), any_floats(), any_floats())
 def test_what_is_refused_leaves_out_untouched(a: Any, b: Any, out: Any) -> None:
     before = out.tobytes()

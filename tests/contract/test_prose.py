@@ -14,7 +14,7 @@ PAGES = [
     "README.md",
     *("docs/data.md", "docs/index.md", "docs/inference.md", "docs/plan.md"),
     *("docs/quantize.md", "docs/scaling.md", "docs/shard.md", "docs/threading.md"),
-    *("docs/work.md", "docs/workflows.md"),
+    *("docs/training.md", "docs/work.md", "docs/workflows.md"),
 ]
 LENGTHS = {"README.md": 150, "ARCHITECTURE.md": 150}
 

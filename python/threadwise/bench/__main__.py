@@ -4,7 +4,7 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from threadwise.bench import _compare, _draw, _matmul, _model, _quantized
+from threadwise.bench import _compare, _draw, _matmul, _model, _quantize, _quantized
 from threadwise.errors import ThreadwiseError
 
 __all__ = ["main"]
@@ -17,6 +17,7 @@ def main(
     parser = argparse.ArgumentParser(prog=program, description="Time threadwise.")
     benches = parser.add_subparsers(required=True, metavar="BENCH")
     _matmul.add_options(benches.add_parser("matmul", help="products of matrices"))
+    _quantize.add_options(benches.add_parser("quantize", help="weights in few bits"))
     quantized = benches.add_parser("quantized", help="layers with quantized weights")
     _quantized.add_options(quantized)
     _model.add_options(benches.add_parser("model", help="a language model"))

@@ -81,8 +81,8 @@ def _totals(report: QuantReport) -> list[str]:
     lines.append(f"format     {report.format}, in {report.destination}")
     rate = report.weights / report.seconds / 1e6 if report.seconds else 0.0
     lines.append(
-        f"time       {report.seconds:.2f} s, {rate:,.0f} million weights a second, "
-        f"threads: {report.threads}"
+        f"time       {report.seconds:.2f} s, {rate:,.0f} million weights a second; "
+        f"threads: {report.threads}, each {report.compute_seconds:.2f} s without files"
     )
     measured, predicted = report.measured_peak_bytes, report.predicted_peak_bytes
     peaks = [f"{size(measured)} at most"] if measured is not None else []

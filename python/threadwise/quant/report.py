@@ -47,7 +47,7 @@ class TensorReport:
     bytes_after: int
     """What it takes: codes, scales, zero points and shape."""
     seconds: float
-    """How long threads worked at it, summed."""
+    """How long threads quantized it, summed; reading and writing do not count."""
 
     @classmethod
     def of_sums(
@@ -150,6 +150,11 @@ class QuantReport:
         return 8 * stored / self.weights if self.weights else 0.0
 
     @property
+    def compute_seconds(self) -> float:
+        """How long each thread quantized, in the mean; reading and writing do not count."""
+        return sum(tensor.seconds for tensor in self.tensors) / self.threads if self.threads else 0
+
+    @property
     def least_cosine(self) -> TensorReport | None:
         """The tensor whose values are furthest from its weights; None if there is none."""
         return min(self.tensors, key=lambda tensor: tensor.cosine, default=None)
@@ -197,6 +202,7 @@ class QuantReport:
             "bytes_before": self.bytes_before,
             "bytes_after": self.bytes_after,
             "mean_cosine": self.mean_cosine,
+            "compute_seconds": self.compute_seconds,
         }
         facts = _plain(asdict(self)) | {"totals": totals, "tensors": tensors}
         text = json.dumps({"threadwise_report": _VERSION, **facts}, indent=1, allow_nan=False)

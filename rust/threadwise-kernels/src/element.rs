@@ -11,6 +11,7 @@ use crate::norm::RmsNorm;
 use crate::simd::portable::Portable;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{avx2, avx512};
+use crate::train;
 
 /// A floating-point type that kernels are compiled for: `f32` or `f64`.
 pub trait Element:
@@ -42,6 +43,9 @@ pub trait Element:
 
     /// The kernel that scales rows of this type to unit root mean square on `isa`.
     fn rms_norm(isa: Isa) -> RmsNorm<Self>;
+
+    /// The kernels of training for this type on `isa`.
+    fn train(isa: Isa) -> train::Kernels<Self>;
 
     /// The definition of `activation` at one number.
     #[must_use]
@@ -85,6 +89,10 @@ impl Element for f32 {
         }
     }
 
+    fn train(isa: Isa) -> train::Kernels<Self> {
+        train::Kernels::float32(isa)
+    }
+
     fn activate(self, activation: Activation) -> Self {
         Self::from_f64(scalar::activate(f64::from(self), activation))
     }
@@ -126,6 +134,10 @@ impl Element for f64 {
             #[cfg(target_arch = "x86_64")]
             Isa::Amx(proof) => RmsNorm::avx512::<avx512::F64x8>(proof.avx512()),
         }
+    }
+
+    fn train(isa: Isa) -> train::Kernels<Self> {
+        train::Kernels::float64(isa)
     }
 
     fn activate(self, activation: Activation) -> Self {

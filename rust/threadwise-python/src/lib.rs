@@ -20,6 +20,7 @@ mod ranks;
 mod seam;
 mod spread;
 mod threads;
+mod train;
 mod work;
 
 use pyo3::pymodule;
@@ -54,6 +55,11 @@ mod _threadwise {
     use crate::spread::forward_spread;
     #[pymodule_export]
     use crate::threads::{get_num_threads, set_num_threads, swap_context};
+    #[pymodule_export]
+    use crate::train::{
+        aggregate, global_norm, network_each_gradient, network_forward, network_gradients,
+        network_monte_carlo, network_train, optimizer_step,
+    };
     #[pymodule_export]
     use crate::work::{
         distribution, distribution_chunk, distribution_for_attention, distribution_for_matmul,

@@ -25,6 +25,7 @@ pub mod phased;
 pub mod quant;
 pub mod shard;
 pub mod store;
+pub mod train;
 pub mod work;
 
 pub use context::Context;

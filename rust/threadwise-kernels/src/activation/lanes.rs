@@ -149,7 +149,7 @@ fn gated<V: Arithmetic>(proof: V::Proof, x: V, u: V) -> V {
 
 /// erfc(|x|/√2)/2: the probability that a normal variable exceeds |x|.
 #[inline(always)]
-fn half_erfc_of_magnitude<V: Arithmetic>(proof: V::Proof, x: V) -> V {
+pub(crate) fn half_erfc_of_magnitude<V: Arithmetic>(proof: V::Proof, x: V) -> V {
     let magnitude = x.max(number::<V>(proof, 0.0).sub(x));
     let z = magnitude.mul(number::<V>(proof, FRAC_1_SQRT_2));
     // Beyond this the result is zero, and infinity would make NaN of the quotient.
@@ -178,7 +178,7 @@ pub(crate) fn exp<V: Arithmetic>(proof: V::Proof, x: V) -> V {
 
 /// The polynomial with these coefficients, constant first, by Horner's rule.
 #[inline(always)]
-fn polynomial<V: Arithmetic>(proof: V::Proof, coefficients: &[V::Element], x: V) -> V {
+pub(crate) fn polynomial<V: Arithmetic>(proof: V::Proof, coefficients: &[V::Element], x: V) -> V {
     let mut value = V::splat(proof, V::Element::default());
     for &c in coefficients.iter().rev() {
         value = value.mul_add(x, V::splat(proof, c));

@@ -5,7 +5,7 @@ use std::f64::consts::{FRAC_1_SQRT_2, FRAC_2_PI};
 use super::Activation;
 
 /// The factor of the cubic term in `gelu_tanh`.
-pub(super) const CUBIC: f64 = 0.044_715;
+pub(crate) const CUBIC: f64 = 0.044_715;
 
 /// The definition that [`super::lanes`] answers to.
 pub(crate) fn activate(x: f64, activation: Activation) -> f64 {

@@ -47,6 +47,7 @@ use crate::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::{Avx512, Bf16, Vnni};
 pub use kernel::{Kernel, Left};
+pub(crate) use round::Round;
 pub use round::Rounded;
 
 /// A number that sums are narrower than: `bf16`, `f16`, `i8` or `u8`.

@@ -42,7 +42,7 @@ impl Rounded<i32> for i32 {
 }
 
 /// How a chunk of sums is rounded.
-trait Round: Copy + Default + Send + Sync + 'static {
+pub(crate) trait Round: Copy + Default + Send + Sync + 'static {
     /// In plain Rust, which the compiler vectorizes for the function it is inlined into.
     fn round(sums: &[f32], to: &mut [Self]);
 

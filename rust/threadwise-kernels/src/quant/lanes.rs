@@ -3,12 +3,12 @@
 //! Twin of `scalar`: the same operations in the same order. The numbers of as many groups as there are lanes lie in a
 //! *tile*, transposed: number j of all groups, then number j + 1 of all.
 
-use super::ranges::{Plain, inverse, load, min_max, store, whole};
+use super::ranges::{Plain, inverse, load, min_max, store, whole, write};
 use super::{
-    CHUNK, CUT, FINE_CUTS, LEVELS, MAGIC, Method, NEIGHBORS, REFINEMENTS, SYMMETRIC_CUTS, Task,
-    ZeroPoint,
+    CHUNK, CUT, FINE_CUTS, LEVELS, MAGIC, Method, NEIGHBORS, PROJECTIONS, REFINEMENTS,
+    SYMMETRIC_CUTS, Task, ZeroPoint,
 };
-use crate::simd::{Half, Lanes};
+use crate::simd::Half;
 
 /// The best trial so far.
 #[derive(Clone, Copy)]
@@ -56,6 +56,9 @@ pub(super) fn fit<V: Half, const W: bool, const K: usize>(
             if is_float { zero.sub(search.best.zero.mul(factor)) } else { search.best.zero };
         let sums = search.sums([factor], [offset]);
         search.judge(sums[0], offset);
+    }
+    if task.zero_point == ZeroPoint::Symmetric {
+        search.project();
     }
     let best = search.best;
     let found = Plain {
@@ -229,6 +232,28 @@ impl<V: Half, const W: bool, const K: usize> Search<'_, V, W, K> {
         }
     }
 
+    /// Lengthens the steps until Σw·u·value is Σw·u², for the codes of the steps before.
+    #[inline(always)]
+    fn project(&mut self) {
+        let (zero, one) = (self.splat(0.0), self.splat(1.0));
+        let mut square = zero;
+        let size = CHUNK * V::COUNT;
+        for (u, w) in self.u.chunks(size).zip(self.w.chunks(size)) {
+            let mut sum = zero;
+            for (u, w) in u.chunks_exact(V::COUNT).zip(w.chunks_exact(V::COUNT)) {
+                let u = load::<V>(self.proof, u);
+                let weighted = if W { load::<V>(self.proof, w).mul(u) } else { u };
+                sum = weighted.mul_add(u, sum);
+            }
+            square = square.add(sum);
+        }
+        for _ in 0..PROJECTIONS {
+            let [[.., sum_uq]] = self.sums([one.div(self.best.scale)], [self.best.zero]);
+            let magnitude = sum_uq.max(zero.sub(sum_uq));
+            self.best.scale = zero.select_less(magnitude, square.div(sum_uq), self.best.scale);
+        }
+    }
+
     /// The sums over the codes u·factor + offset.
     #[inline(always)]
     fn sums<const N: usize>(&self, factors: [V; N], offsets: [V; N]) -> [Sums<V>; N] {
@@ -322,11 +347,4 @@ fn add<V: Half, const N: usize>(totals: &mut [Sums<V>; N], sums: &[Sums<V>; N]) 
             *total = total.add(*sum);
         }
     }
-}
-
-#[inline(always)]
-fn write<V: Lanes>(vector: V, y: &mut [V::Element]) {
-    assert_eq!(y.len(), V::COUNT, "a whole vector");
-    // SAFETY: `y` has as many elements as the vector has lanes.
-    unsafe { vector.store(y.as_mut_ptr()) }
 }

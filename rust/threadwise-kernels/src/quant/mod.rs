@@ -16,19 +16,25 @@
 //! then eight around the best are tried, four times, at half the distance each time; scale and minimum of the best are
 //! tried twice more (one step of S. P. Lloyd, *Least Squares Quantization in PCM*, IEEE Trans. Inf. Theory 28,
 //! 1982): 35 trials. Symmetric ranges have one length, of either sign, because −2^(b − 1) has no
-//! counterpart: 26 trials. At last the errors of the best and of the extremes, with codes and parameters as they are
+//! counterpart: 26 trials; their scale is then made longer, until Σw·x·value is Σw·x². Least squares make the errors
+//! orthogonal to the values, which are too small therefore, by the relative error: the products of a layer come out too small with
+//! them. So the errors are made orthogonal to the numbers, as in EDEN (Vargaftik et al., ICML 2022), for less than that
+//! part of the squares. At last the errors of the best and of the extremes, with codes and parameters as they are
 //! stored, are compared, so that it is never worse than [`Method::MinMax`].
 //!
 //! **Bits.** Those of a group depend on its numbers and their importance alone: not on the instruction set, because all
 //! do the same operations in the same order; sums are taken in chunks of 256 terms.
 //!
-//! `codes` has the streams of bits, [`scalar`] is the definition, `lanes` (with `ranges`) its twin with a group in each lane, `rows`
-//! what surrounds that.
+//! `codes` has the streams of bits, [`scalar`] is the definition. Its twin on vector units is `lanes` (with `ranges`), with a
+//! group in each lane; `rows` is what surrounds that, `coding` and `streams` do the rest for each row.
 
 mod codes;
+#[cfg(target_arch = "x86_64")]
+mod coding;
 pub mod dots;
 #[cfg(target_arch = "x86_64")]
 mod lanes;
+mod loss;
 mod number;
 pub mod panels;
 #[cfg(target_arch = "x86_64")]
@@ -36,10 +42,13 @@ mod ranges;
 #[cfg(target_arch = "x86_64")]
 mod rows;
 mod scalar;
+#[cfg(target_arch = "x86_64")]
+mod streams;
 #[cfg(test)]
 mod tests;
 
 pub use codes::{pack, unpack, words};
+pub use loss::Loss;
 pub use number::Number;
 
 use ndarray::{ArrayView2, Axis};
@@ -162,6 +171,9 @@ const FINE_CUTS: [f32; 4] = [-0.04, -0.02, 0.02, 0.04];
 /// How often the best trial's scale and minimum are taken for a trial.
 const REFINEMENTS: usize = 2;
 
+/// How often a symmetric scale is made one without bias.
+const PROJECTIONS: usize = 2;
+
 /// The kernel for one instruction set.
 #[derive(Clone, Copy, Debug)]
 pub struct Kernel {
@@ -175,13 +187,13 @@ macro_rules! on {
             Isa::Scalar => $scalar,
             // SAFETY: the token proves the instruction set.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(_) => unsafe { rows::avx2::$name($($argument),*) },
+            Isa::Avx2(proof) => unsafe { rows::avx2::$name(proof, $($argument),*) },
             // SAFETY: the token proves the instruction set.
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(_) => unsafe { rows::avx512::$name($($argument),*) },
+            Isa::Avx512(proof) => unsafe { rows::avx512::$name(proof, $($argument),*) },
             // SAFETY: the token proves the instruction set.
             #[cfg(target_arch = "x86_64")]
-            Isa::Amx(_) => unsafe { rows::avx512::$name($($argument),*) },
+            Isa::Amx(proof) => unsafe { rows::avx512::$name(proof.avx512(), $($argument),*) },
         }
     };
 }
@@ -199,8 +211,7 @@ impl Kernel {
     ///
     /// The index of the first that is not finite.
     pub fn largest(&self, x: &[f32]) -> Result<f32, usize> {
-        let bits = on!(self.isa, return scalar::largest(x), largest(x));
-        let largest = f32::from_bits(bits);
+        let largest = on!(self.isa, return scalar::largest(x), largest(x));
         if largest.is_finite() { Ok(largest) } else { scalar::largest(x) }
     }
 
@@ -238,25 +249,11 @@ impl Kernel {
         assert_eq!([scales.len(), zeros.len()], [groups; 2], "parameters for each group");
         assert!(importance.is_none_or(|w| w.dim() == x.dim()), "importance of each number");
         assert!(scratch.len() >= self.scratch(group), "as much scratch memory as was said");
-        match self.isa {
-            Isa::Scalar => each(task, group, x, importance, scales, zeros),
-            // SAFETY: the token proves the instruction set.
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(proof) => unsafe {
-                rows::avx2::fit(proof, task, group, x, importance, scales, zeros, scratch);
-            },
-            // SAFETY: the token proves the instruction set.
-            #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(proof) => unsafe {
-                rows::avx512::fit(proof, task, group, x, importance, scales, zeros, scratch);
-            },
-            // SAFETY: the token proves the instruction set.
-            #[cfg(target_arch = "x86_64")]
-            Isa::Amx(proof) => unsafe {
-                let proof = proof.avx512();
-                rows::avx512::fit(proof, task, group, x, importance, scales, zeros, scratch);
-            },
-        }
+        on!(
+            self.isa,
+            each(task, group, x, importance, scales, zeros),
+            fit(task, group, x, importance, scales, zeros, scratch)
+        );
     }
 
     /// The codes of a row.
@@ -303,6 +300,17 @@ impl Kernel {
             scalar::decode(zero_point, group, codes, scales, zeros, values),
             decode(zero_point, group, codes, scales, zeros, values)
         );
+    }
+
+    /// What numbers lost of which these are the values.
+    ///
+    /// # Panics
+    ///
+    /// If the lengths differ.
+    #[must_use]
+    pub fn loss(&self, weights: &[f32], values: &[f32]) -> Loss {
+        assert_eq!(weights.len(), values.len(), "a value for each number");
+        on!(self.isa, loss::loss(weights, values), vectors(weights, values))
     }
 
     /// Writes codes as a stream.

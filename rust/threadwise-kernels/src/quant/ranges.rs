@@ -36,13 +36,21 @@ pub(super) fn inverse<V: Half>(proof: V::Proof, scale: V) -> V {
 /// The range from the least to the greatest number.
 #[inline(always)]
 pub(super) fn min_max<V: Half>(proof: V::Proof, task: Task, x: &[f32]) -> Plain<V> {
-    let zero = V::splat(proof, 0.0);
     let mut least = V::splat(proof, f32::INFINITY);
     let mut greatest = V::splat(proof, f32::NEG_INFINITY);
     for x in x.chunks_exact(V::COUNT) {
         let x = load::<V>(proof, x);
         (least, greatest) = (x.min(least), x.max(greatest));
     }
+    range(proof, task, least, greatest)
+}
+
+/// The range with these ends; of integer zero points, with zero in it; of symmetric ones, with zero in its middle.
+#[inline(always)]
+pub(super) fn range<V: Half>(proof: V::Proof, task: Task, least: V, greatest: V) -> Plain<V> {
+    let zero = V::splat(proof, 0.0);
+    // A zero is the positive one.
+    let (mut least, mut greatest) = (least.add(zero), greatest.add(zero));
     if task.zero_point == ZeroPoint::Symmetric {
         greatest = zero.sub(least).max(greatest);
         least = zero.sub(greatest);
@@ -76,4 +84,12 @@ pub(super) fn load<V: Lanes>(proof: V::Proof, x: &[V::Element]) -> V {
     assert_eq!(x.len(), V::COUNT, "a whole vector");
     // SAFETY: `x` has as many elements as the vector has lanes.
     unsafe { V::load(proof, x.as_ptr()) }
+}
+
+/// Writes a whole vector.
+#[inline(always)]
+pub(super) fn write<V: Lanes>(vector: V, y: &mut [V::Element]) {
+    assert_eq!(y.len(), V::COUNT, "a whole vector");
+    // SAFETY: `y` has as many elements as the vector has lanes.
+    unsafe { vector.store(y.as_mut_ptr()) }
 }

@@ -1,16 +1,17 @@
-//! Rows on vector units: in plain Rust, which the compiler vectorizes for the functions it is inlined into, and the
-//! tiles for `lanes`.
+//! Rows on vector units: the functions for each instruction set, and groups as `lanes` wants them.
 
 use ndarray::ArrayView2;
 
-use super::{Bits, MAGIC, Task, ZeroPoint, lanes, scalar};
-use crate::simd::Half;
+use super::ranges::{load, range, store, write};
+use super::{Bits, Method, Task, ZeroPoint, coding, lanes, loss, streams};
+use crate::simd::Coding;
 use crate::simd::{avx2::F32x8, avx512::F32x16};
 use crate::{Avx2, Avx512};
 
-/// The instances for one instruction set.
+/// The instances for one instruction set, with how many trials are made together, and how many vectors of float64
+/// are a strip.
 macro_rules! instances {
-    ($name:ident, $proof:ty, $lanes:ty, $features:literal, $trials:literal) => {
+    ($name:ident, $proof:ty, $lanes:ty, $features:literal, $trials:literal, $wide:literal) => {
         pub(super) mod $name {
             use super::*;
 
@@ -45,6 +46,7 @@ macro_rules! instances {
             /// The CPU has the instruction set.
             #[target_feature(enable = $features)]
             pub(in crate::quant) unsafe fn encode(
+                proof: $proof,
                 task: Task,
                 group: usize,
                 x: &[f32],
@@ -52,7 +54,7 @@ macro_rules! instances {
                 zeros: &[f32],
                 codes: &mut [u8],
             ) {
-                super::encode(task, group, x, scales, zeros, codes);
+                coding::encode::<$lanes>(proof, task, group, x, scales, zeros, codes);
             }
 
             /// # Safety
@@ -60,6 +62,7 @@ macro_rules! instances {
             /// The CPU has the instruction set.
             #[target_feature(enable = $features)]
             pub(in crate::quant) unsafe fn decode(
+                _: $proof,
                 zero_point: ZeroPoint,
                 group: usize,
                 codes: &[u8],
@@ -67,27 +70,44 @@ macro_rules! instances {
                 zeros: &[f32],
                 values: &mut [f32],
             ) {
-                super::decode(zero_point, group, codes, scales, zeros, values);
+                coding::decode(zero_point, group, codes, scales, zeros, values);
             }
 
             /// # Safety
             ///
             /// The CPU has the instruction set.
             #[target_feature(enable = $features)]
-            pub(in crate::quant) unsafe fn largest(x: &[f32]) -> u32 {
-                super::largest(x)
+            pub(in crate::quant) unsafe fn largest(proof: $proof, x: &[f32]) -> f32 {
+                coding::largest::<$lanes>(proof, x)
             }
 
             /// # Safety
             ///
             /// The CPU has the instruction set.
             #[target_feature(enable = $features)]
-            pub(in crate::quant) unsafe fn pack(bits: Bits, codes: &[u8], to: &mut [u32]) {
+            pub(in crate::quant) unsafe fn vectors(
+                proof: $proof,
+                weights: &[f32],
+                values: &[f32],
+            ) -> loss::Loss {
+                loss::vectors::<$lanes, $wide>(proof, weights, values)
+            }
+
+            /// # Safety
+            ///
+            /// The CPU has the instruction set.
+            #[target_feature(enable = $features)]
+            pub(in crate::quant) unsafe fn pack(
+                _: $proof,
+                bits: Bits,
+                codes: &[u8],
+                to: &mut [u32],
+            ) {
                 match bits {
-                    Bits::Two => super::pack(Bits::Two, codes, to),
-                    Bits::Three => super::pack(Bits::Three, codes, to),
-                    Bits::Four => super::pack(Bits::Four, codes, to),
-                    Bits::Eight => super::pack(Bits::Eight, codes, to),
+                    Bits::Two => streams::pack(Bits::Two, codes, to),
+                    Bits::Three => streams::pack(Bits::Three, codes, to),
+                    Bits::Four => streams::pack(Bits::Four, codes, to),
+                    Bits::Eight => streams::pack(Bits::Eight, codes, to),
                 }
             }
 
@@ -95,22 +115,27 @@ macro_rules! instances {
             ///
             /// The CPU has the instruction set.
             #[target_feature(enable = $features)]
-            pub(in crate::quant) unsafe fn unpack(bits: Bits, from: &[u32], codes: &mut [u8]) {
+            pub(in crate::quant) unsafe fn unpack(
+                _: $proof,
+                bits: Bits,
+                from: &[u32],
+                codes: &mut [u8],
+            ) {
                 match bits {
-                    Bits::Two => super::unpack(Bits::Two, from, codes),
-                    Bits::Three => super::unpack(Bits::Three, from, codes),
-                    Bits::Four => super::unpack(Bits::Four, from, codes),
-                    Bits::Eight => super::unpack(Bits::Eight, from, codes),
+                    Bits::Two => streams::unpack(Bits::Two, from, codes),
+                    Bits::Three => streams::unpack(Bits::Three, from, codes),
+                    Bits::Four => streams::unpack(Bits::Four, from, codes),
+                    Bits::Eight => streams::unpack(Bits::Eight, from, codes),
                 }
             }
         }
     };
 }
 
-instances!(avx2, Avx2, F32x8, "avx2,fma,f16c", 2);
-instances!(avx512, Avx512, F32x16, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c", 4);
+instances!(avx2, Avx2, F32x8, "avx2,fma,f16c", 2, 4);
+instances!(avx512, Avx512, F32x16, "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c", 4, 2);
 
-/// Numbers that are worked on at once.
+/// Lanes of the widest vector.
 const STRIP: usize = 16;
 
 /// Groups of one length, by the rows that they are in and where they begin there.
@@ -126,12 +151,18 @@ struct Groups<'a> {
 }
 
 impl Groups<'_> {
-    /// Group `i` of these in `x`.
+    /// Whether groups `first..last` are of one row, and as many as lanes.
     #[inline(always)]
-    fn get<'a>(&self, x: ArrayView2<'a, f32>, i: usize) -> &'a [f32] {
+    fn fill<V: Coding>(&self, first: usize, last: usize) -> bool {
+        last - first == V::COUNT && first % self.many + V::COUNT <= self.many
+    }
+
+    /// Groups of one row in `x`, `count` from `i` on.
+    #[inline(always)]
+    fn run<'a>(&self, x: ArrayView2<'a, f32>, i: usize, count: usize) -> &'a [f32] {
         let begin = self.first + i % self.many * self.length;
         let row = x.index_axis_move(ndarray::Axis(0), i / self.many).to_slice();
-        &row.expect("adjacent numbers")[begin..begin + self.length]
+        &row.expect("adjacent numbers")[begin..begin + count * self.length]
     }
 }
 
@@ -145,7 +176,7 @@ struct Place {
 /// Twin of [`scalar::fit`], for all groups of some rows.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the operands and the results")]
-fn fit<V: Half, const W: bool, const K: usize>(
+fn fit<V: Coding, const W: bool, const K: usize>(
     proof: V::Proof,
     task: Task,
     group: usize,
@@ -173,7 +204,7 @@ fn fit<V: Half, const W: bool, const K: usize>(
 /// The same for groups of one length, a tile at a time.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "the operands and the results")]
-fn fit_each<V: Half, const W: bool, const K: usize>(
+fn fit_each<V: Coding, const W: bool, const K: usize>(
     proof: V::Proof,
     task: Task,
     groups: Groups<'_>,
@@ -190,18 +221,28 @@ fn fit_each<V: Half, const W: bool, const K: usize>(
     let count = groups.x.nrows() * groups.many;
     for first in (0..count).step_by(V::COUNT) {
         let last = count.min(first + V::COUNT);
-        if W {
-            transposed::<V>(proof, groups, w, first, last, stage, &mut scratch[..size]);
+        let [scale, zero] =
+            if task.method == Method::MinMax && groups.length.is_multiple_of(V::COUNT) {
+                let [least, greatest] = extremes::<V>(proof, groups, first, last, stage, tile);
+                store(proof, task, range(proof, task, least, greatest))
+            } else {
+                if W {
+                    transposed::<V>(proof, groups, w, first, last, stage, &mut scratch[..size]);
+                }
+                transposed::<V>(proof, groups, groups.x, first, last, stage, tile);
+                let (x, u) = (&tile[..used], &mut stage[..used]);
+                let w = if W { &scratch[..used] } else { x };
+                lanes::fit::<V, W, K>(proof, task, x, u, w)
+            };
+        if groups.fill::<V>(first, last) {
+            let at = first / groups.many * to.row + to.first + first % groups.many;
+            write(scale, &mut scales[at..at + V::COUNT]);
+            write(zero, &mut zeros[at..at + V::COUNT]);
+            continue;
         }
-        transposed::<V>(proof, groups, groups.x, first, last, stage, tile);
-        let (x, u) = (&tile[..used], &mut stage[..used]);
-        let w = if W { &scratch[..used] } else { x };
-        let [scale, zero] = lanes::fit::<V, W, K>(proof, task, x, u, w);
         let mut found = [[0.0; STRIP]; 2];
-        // SAFETY: no vector has more lanes than a strip has numbers.
-        unsafe { scale.store(found[0].as_mut_ptr()) };
-        // SAFETY: as above.
-        unsafe { zero.store(found[1].as_mut_ptr()) };
+        write(scale, &mut found[0][..V::COUNT]);
+        write(zero, &mut found[1][..V::COUNT]);
         for i in first..last {
             let at = i / groups.many * to.row + to.first + i % groups.many;
             (scales[at], zeros[at]) = (found[0][i - first], found[1][i - first]);
@@ -209,9 +250,55 @@ fn fit_each<V: Half, const W: bool, const K: usize>(
     }
 }
 
+/// The least and the greatest numbers of groups `first..last`, which are whole vectors. Lanes without a group of
+/// their own get those of the last one.
+#[inline(always)]
+fn extremes<V: Coding>(
+    proof: V::Proof,
+    groups: Groups<'_>,
+    first: usize,
+    last: usize,
+    below: &mut [f32],
+    above: &mut [f32],
+) -> [V; 2] {
+    let square = V::COUNT * V::COUNT;
+    let (below, above) = (&mut below[..square], &mut above[..square]);
+    let places = below.chunks_exact_mut(V::COUNT).zip(above.chunks_exact_mut(V::COUNT));
+    if groups.fill::<V>(first, last) {
+        let run = groups.run(groups.x, first, V::COUNT);
+        for (x, (below, above)) in run.chunks_exact(groups.length).zip(places) {
+            ends::<V>(proof, x, below, above);
+        }
+    } else {
+        for (lane, (below, above)) in places.enumerate() {
+            let x = groups.run(groups.x, (first + lane).min(last - 1), 1);
+            ends::<V>(proof, x, below, above);
+        }
+    }
+    // SAFETY: a whole square, as above.
+    let least = unsafe { V::least(proof, below.as_ptr()) };
+    // SAFETY: a whole square, as above.
+    let greatest = unsafe { V::least(proof, above.as_ptr()) };
+    [least, V::splat(proof, 0.0).sub(greatest)]
+}
+
+/// The least numbers of the lanes of a group, and the least of what they are below zero.
+#[inline(always)]
+fn ends<V: Coding>(proof: V::Proof, x: &[f32], below: &mut [f32], above: &mut [f32]) {
+    let mut vectors = x.chunks_exact(V::COUNT);
+    let first = load::<V>(proof, vectors.next().unwrap_or_default());
+    let (mut least, mut greatest) = (first, first);
+    for x in vectors {
+        let x = load::<V>(proof, x);
+        (least, greatest) = (x.min(least), x.max(greatest));
+    }
+    write(least, below);
+    write(V::splat(proof, 0.0).sub(greatest), above);
+}
+
 /// Groups `first..last` as a tile. Lanes without a group of their own get the last one.
 #[inline(always)]
-fn transposed<V: Half>(
+fn transposed<V: Coding>(
     proof: V::Proof,
     groups: Groups<'_>,
     x: ArrayView2<'_, f32>,
@@ -220,153 +307,27 @@ fn transposed<V: Half>(
     stage: &mut [f32],
     tile: &mut [f32],
 ) {
+    let length = groups.length;
+    // In whole squares they are read where they are.
+    if groups.fill::<V>(first, last) && length.is_multiple_of(V::COUNT) {
+        return squares::<V>(proof, groups.run(x, first, V::COUNT), length, tile);
+    }
     let width = stage.len() / V::COUNT;
     for (lane, stage) in stage.chunks_exact_mut(width).enumerate() {
-        let from = groups.get(x, (first + lane).min(last - 1));
+        let from = groups.run(x, (first + lane).min(last - 1), 1);
         stage[..from.len()].copy_from_slice(from);
     }
+    squares::<V>(proof, stage, width, tile);
+}
+
+/// Rows of `width` numbers, as many as lanes, to columns.
+#[inline(always)]
+fn squares<V: Coding>(proof: V::Proof, from: &[f32], width: usize, tile: &mut [f32]) {
     let step = V::COUNT.cast_signed();
     for (j, to) in tile.chunks_exact_mut(V::COUNT * V::COUNT).enumerate() {
-        let from = &stage[j * V::COUNT..];
-        assert!(from.len() >= (V::COUNT - 1) * width + V::COUNT, "a square in the stage");
+        let from = &from[j * V::COUNT..];
+        assert!(from.len() >= (V::COUNT - 1) * width + V::COUNT, "a square of these rows");
         // SAFETY: both squares are within their slices, as asserted, and by the chunk's length.
         unsafe { V::transpose(proof, from.as_ptr(), width.cast_signed(), to.as_mut_ptr(), step) };
     }
-}
-
-/// Twin of [`scalar::encode`], for a row.
-#[inline(always)]
-#[expect(clippy::disallowed_methods, reason = "the functions that this is inlined into have FMA")]
-#[expect(clippy::cast_possible_truncation, reason = "the low bits are the code")]
-fn encode(task: Task, group: usize, x: &[f32], scales: &[f32], zeros: &[f32], codes: &mut [u8]) {
-    let most = MAGIC + task.steps();
-    for (i, (x, codes)) in x.chunks(group).zip(codes.chunks_mut(group)).enumerate() {
-        let inverse = scalar::inverse(scales[i]);
-        let is_float = task.zero_point == ZeroPoint::Float;
-        let (minimum, zero) = if is_float { (zeros[i], 0.0) } else { (0.0, zeros[i]) };
-        let shift = MAGIC + zero;
-        let (strips, rest) = x.as_chunks::<STRIP>();
-        let (strips_to, rest_to) = codes.as_chunks_mut::<STRIP>();
-        for (x, to) in strips.iter().zip(strips_to) {
-            for (x, code) in x.iter().zip(to) {
-                let shifted = (x - minimum).mul_add(inverse, shift);
-                let shifted = if shifted > MAGIC { shifted } else { MAGIC };
-                *code = (if shifted < most { shifted } else { most }).to_bits() as u8;
-            }
-        }
-        for (x, code) in rest.iter().zip(rest_to) {
-            let shifted = (x - minimum).mul_add(inverse, shift);
-            let shifted = if shifted > MAGIC { shifted } else { MAGIC };
-            *code = (if shifted < most { shifted } else { most }).to_bits() as u8;
-        }
-    }
-}
-
-/// Twin of [`scalar::decode`], for a row.
-#[inline(always)]
-fn decode(
-    zero_point: ZeroPoint,
-    group: usize,
-    codes: &[u8],
-    scales: &[f32],
-    zeros: &[f32],
-    values: &mut [f32],
-) {
-    for (i, (codes, values)) in codes.chunks(group).zip(values.chunks_mut(group)).enumerate() {
-        let (scale, zero) = (scales[i], zeros[i]);
-        let (strips, rest) = codes.as_chunks::<STRIP>();
-        let (strips_to, rest_to) = values.as_chunks_mut::<STRIP>();
-        for (codes, values) in strips.iter().zip(strips_to) {
-            for (code, value) in codes.iter().zip(values) {
-                *value = scalar::value_of(zero_point, f32::from(*code), scale, zero);
-            }
-        }
-        for (code, value) in rest.iter().zip(rest_to) {
-            *value = scalar::value_of(zero_point, f32::from(*code), scale, zero);
-        }
-    }
-}
-
-/// The bits of the largest magnitude: those of numbers that are not finite are larger than all others.
-#[inline(always)]
-fn largest(x: &[f32]) -> u32 {
-    let mut most = [0; STRIP];
-    let (strips, rest) = x.as_chunks::<STRIP>();
-    for x in strips {
-        for (most, x) in most.iter_mut().zip(x) {
-            *most = (*most).max(x.to_bits() & 0x7fff_ffff);
-        }
-    }
-    for (most, x) in most.iter_mut().zip(rest) {
-        *most = (*most).max(x.to_bits() & 0x7fff_ffff);
-    }
-    most.into_iter().fold(0, u32::max)
-}
-
-/// Twin of [`super::codes::pack`]: eight codes in a word of 64 bits are moved together in three steps.
-#[inline(always)]
-#[expect(clippy::cast_possible_truncation, reason = "words are cut from a stream")]
-fn pack(bits: Bits, codes: &[u8], to: &mut [u32]) {
-    let b = bits.get();
-    let (blocks, rest) = codes.as_chunks::<32>();
-    let (words, tail) = to.split_at_mut(blocks.len() * b);
-    for (codes, words) in blocks.iter().zip(words.chunks_exact_mut(b)) {
-        if b == 8 {
-            for (four, word) in codes.as_chunks::<4>().0.iter().zip(words) {
-                *word = u32::from_le_bytes(*four);
-            }
-            continue;
-        }
-        let mut stream = 0_u128;
-        for (i, eight) in codes.as_chunks::<8>().0.iter().enumerate() {
-            stream |= u128::from(gathered(b, u64::from_le_bytes(*eight))) << (8 * b * i);
-        }
-        for (i, word) in words.iter_mut().enumerate() {
-            *word = (stream >> (32 * i)) as u32;
-        }
-    }
-    if !rest.is_empty() {
-        super::codes::pack(bits, rest, tail);
-    }
-}
-
-/// The low `b` bits of eight bytes, one after the other; `b` is less than 8.
-#[inline(always)]
-fn gathered(b: usize, x: u64) -> u64 {
-    let twos = (x | x >> (8 - b)) & (0x0001_0001_0001_0001 * ((1 << (2 * b)) - 1));
-    let fours = (twos | twos >> (16 - 2 * b)) & (0x0000_0001_0000_0001 * ((1 << (4 * b)) - 1));
-    (fours | fours >> (32 - 4 * b)) & ((1 << (8 * b)) - 1)
-}
-
-/// Twin of [`super::codes::unpack`], by the same steps back.
-#[inline(always)]
-fn unpack(bits: Bits, from: &[u32], codes: &mut [u8]) {
-    let b = bits.get();
-    let (blocks, rest) = codes.as_chunks_mut::<32>();
-    let (words, tail) = from.split_at(blocks.len() * b);
-    for (codes, words) in blocks.iter_mut().zip(words.chunks_exact(b)) {
-        if b == 8 {
-            for (four, word) in codes.as_chunks_mut::<4>().0.iter_mut().zip(words) {
-                *four = word.to_le_bytes();
-            }
-            continue;
-        }
-        for (i, eight) in codes.as_chunks_mut::<8>().0.iter_mut().enumerate() {
-            let (word, shift) = (8 * b * i / 32, 8 * b * i % 32);
-            let high = words.get(word + 1).map_or(0, |&next| u64::from(next) << 32);
-            *eight = scattered(b, (u64::from(words[word]) | high) >> shift).to_le_bytes();
-        }
-    }
-    if !rest.is_empty() {
-        super::codes::unpack(bits, tail, rest);
-    }
-}
-
-/// Eight numbers of `b` bits, each in a byte: what [`gathered`] undoes.
-#[inline(always)]
-fn scattered(b: usize, x: u64) -> u64 {
-    let x = x & ((1 << (8 * b)) - 1);
-    let fours = (x | x << (32 - 4 * b)) & (0x0000_0001_0000_0001 * ((1 << (4 * b)) - 1));
-    let twos = (fours | fours << (16 - 2 * b)) & (0x0001_0001_0001_0001 * ((1 << (2 * b)) - 1));
-    (twos | twos << (8 - b)) & (0x0101_0101_0101_0101 * ((1 << b) - 1))
 }

@@ -5,7 +5,9 @@
 
 use half::f16;
 
-use super::{CHUNK, CUT, LEVELS, MAGIC, NEIGHBORS, REFINEMENTS, SYMMETRIC_CUTS, Task, ZeroPoint};
+use super::{
+    CHUNK, CUT, LEVELS, MAGIC, NEIGHBORS, PROJECTIONS, REFINEMENTS, SYMMETRIC_CUTS, Task, ZeroPoint,
+};
 
 /// The largest magnitude, or the index of the first number that is not finite.
 pub(super) fn largest(x: &[f32]) -> Result<f32, usize> {
@@ -130,8 +132,9 @@ impl Plain {
 /// The range from the least to the greatest number; of integer zero points, with zero in it; of symmetric ones, with
 /// zero in its middle.
 fn min_max(task: Task, x: &[f32]) -> Plain {
-    let mut least = x.iter().fold(f32::INFINITY, |least, x| smaller(*x, least));
-    let mut greatest = x.iter().fold(f32::NEG_INFINITY, |most, x| larger(*x, most));
+    // A zero is the positive one.
+    let mut least = x.iter().fold(f32::INFINITY, |least, x| smaller(*x, least)) + 0.0;
+    let mut greatest = x.iter().fold(f32::NEG_INFINITY, |most, x| larger(*x, most)) + 0.0;
     match task.zero_point {
         ZeroPoint::Float => {}
         ZeroPoint::Symmetric => {
@@ -218,6 +221,9 @@ impl<'a> Search<'a> {
             };
             self.attempt(factor, offset);
         }
+        if self.task.zero_point == ZeroPoint::Symmetric {
+            self.project();
+        }
         let Best { scale, zero, .. } = self.best;
         let zero = match self.task.zero_point {
             ZeroPoint::Float => plain.step.mul_add(zero, plain.least),
@@ -276,22 +282,38 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Rounds the numbers to codes, u·factor + offset, and finds the best scale and minimum for these codes.
-    fn attempt(&mut self, factor: f32, offset: f32) -> bool {
+    /// Lengthens the steps until Σw·u·value is Σw·u², for the codes of the steps before.
+    fn project(&mut self) {
+        let n = self.u.len();
+        let square = sum(n, |j, sum| (self.weight(j) * self.u[j]).mul_add(self.u[j], sum));
+        for _ in 0..PROJECTIONS {
+            let codes = self.codes(1.0 / self.best.scale, self.best.zero);
+            let sum_uq = sum(n, |j, sum| (self.weight(j) * codes[j]).mul_add(self.u[j], sum));
+            if 0.0 < sum_uq.abs() {
+                self.best.scale = square / sum_uq;
+            }
+        }
+    }
+
+    /// The numbers rounded to codes, u·factor + offset; from the code of zero on, if there is one.
+    fn codes(&self, factor: f32, offset: f32) -> Vec<f32> {
         let is_float = self.task.zero_point == ZeroPoint::Float;
         let steps = self.task.steps();
-        let codes: Vec<f32> = self
-            .u
-            .iter()
-            .map(|u| {
-                if is_float {
-                    whole(smaller(larger(u.mul_add(factor, offset), 0.0), steps))
-                } else {
-                    let shifted = u.mul_add(factor, MAGIC + offset);
-                    smaller(larger(shifted, MAGIC), MAGIC + steps) - (MAGIC + offset)
-                }
-            })
-            .collect();
+        let code = |u: &f32| {
+            if is_float {
+                whole(smaller(larger(u.mul_add(factor, offset), 0.0), steps))
+            } else {
+                let shifted = u.mul_add(factor, MAGIC + offset);
+                smaller(larger(shifted, MAGIC), MAGIC + steps) - (MAGIC + offset)
+            }
+        };
+        self.u.iter().map(code).collect()
+    }
+
+    /// Rounds the numbers to codes, and finds the best scale and minimum for these codes.
+    fn attempt(&mut self, factor: f32, offset: f32) -> bool {
+        let is_float = self.task.zero_point == ZeroPoint::Float;
+        let codes = self.codes(factor, offset);
         let n = codes.len();
         let sum_q = sum(n, |j, sum| sum + self.weight(j) * codes[j]);
         let sum_qq = sum(n, |j, sum| (self.weight(j) * codes[j]).mul_add(codes[j], sum));

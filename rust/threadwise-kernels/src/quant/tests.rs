@@ -192,3 +192,43 @@ fn the_largest_is_found_or_what_is_not_finite() {
         assert_eq!(kernel.largest(&[]), Ok(0.0), "{}", isa.name());
     }
 }
+
+#[test]
+fn losses_are_the_same_sums_on_every_instruction_set() {
+    for count in (0..=67).chain([1000]) {
+        let x = numbers(1, count, 0.02).into_raw_vec_and_offset().0;
+        let values: Vec<f32> = x.iter().map(|x| (x * 64.0).round() / 64.0).collect();
+        let exact = Kernel::new(Isa::Scalar).loss(&x, &values);
+        for isa in Isa::detected() {
+            assert_eq!(Kernel::new(isa).loss(&x, &values), exact, "{} {count}", isa.name());
+        }
+        let pairs = || x.iter().zip(&values).map(|(w, v)| (f64::from(*w), f64::from(*v)));
+        let is_near = |sum: f64, plain: f64| (sum - plain).abs() <= 1e-12 * plain.abs();
+        assert!(is_near(exact.weights, pairs().map(|(w, _)| w * w).sum()));
+        assert!(is_near(exact.values, pairs().map(|(_, v)| v * v).sum()));
+        assert!(is_near(exact.products, pairs().map(|(w, v)| w * v).sum()));
+        assert!(is_near(exact.errors, pairs().map(|(w, v)| (w - v) * (w - v)).sum()));
+        let largest = pairs().map(|(w, v)| (w - v).abs()).fold(0.0, f64::max);
+        assert_eq!(exact.largest.to_bits(), largest.to_bits());
+    }
+}
+
+#[test]
+fn symmetric_values_are_not_too_small() {
+    // Values of least squares are too small by Σerror²/Σw².
+    let x = numbers(1, 4096, 0.02).into_raw_vec_and_offset().0;
+    let kernel = Kernel::new(Isa::Scalar);
+    for bits in [Bits::Two, Bits::Three, Bits::Four] {
+        let (zero_point, method) = (ZeroPoint::Symmetric, Method::Mse);
+        let task = Task { bits, zero_point, method, is_half: true };
+        let row = ArrayView2::from_shape((1, x.len()), &x).unwrap();
+        let (mut scales, mut zeros) = (vec![0.0; 128], vec![0.0; 128]);
+        kernel.fit(task, 32, row, None, &mut scales, &mut zeros, &mut []);
+        let (mut codes, mut values) = (vec![0; x.len()], vec![f32::NAN; x.len()]);
+        kernel.encode(task, 32, &x, &scales, &zeros, &mut codes);
+        kernel.decode(zero_point, 32, &codes, &scales, &zeros, &mut values);
+        let loss = kernel.loss(&x, &values);
+        let bias = 1.0 - loss.products / loss.weights;
+        assert!(bias.abs() < 0.3 * loss.errors / loss.weights, "{bits:?}: {bias}, {loss:?}");
+    }
+}

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::register::register_lanes;
-use super::{Arithmetic, Half, Lanes};
+use super::{Arithmetic, Coding, Half, Lanes};
 use crate::activation::{self, Activation};
 use crate::isa::Avx2;
 
@@ -15,7 +15,7 @@ register_lanes!(F32x8, f32, 8, __m256, __m256i, Avx2, "avx2,fma", {
     activate: activate_f32, first: first_f32,
     splat: _mm256_set1_ps, load: _mm256_loadu_ps, load_first: _mm256_maskload_ps,
     store: _mm256_storeu_ps, store_first: _mm256_maskstore_ps, add: _mm256_add_ps,
-    sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps, mul_add: _mm256_fmadd_ps,
+    sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps, sqrt: _mm256_sqrt_ps, mul_add: _mm256_fmadd_ps,
     max: _mm256_max_ps, min: _mm256_min_ps, round: _mm256_round_ps, scale: scale_f32,
     less: _mm256_cmp_ps, blend: _mm256_blendv_ps, total: total_f32, largest: largest_f32,
     transposed: transposed_f32,
@@ -25,7 +25,7 @@ register_lanes!(F64x4, f64, 4, __m256d, __m256i, Avx2, "avx2,fma", {
     activate: activate_f64, first: first_f64,
     splat: _mm256_set1_pd, load: _mm256_loadu_pd, load_first: _mm256_maskload_pd,
     store: _mm256_storeu_pd, store_first: _mm256_maskstore_pd, add: _mm256_add_pd,
-    sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd, mul_add: _mm256_fmadd_pd,
+    sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd, sqrt: _mm256_sqrt_pd, mul_add: _mm256_fmadd_pd,
     max: _mm256_max_pd, min: _mm256_min_pd, round: _mm256_round_pd, scale: scale_f64,
     less: _mm256_cmp_pd, blend: _mm256_blendv_pd, total: total_f64, largest: largest_f64,
     transposed: transposed_f64,
@@ -37,6 +37,70 @@ impl Half for F32x8 {
         // SAFETY: a value proves the instruction set.
         Self(unsafe { half(self.0) })
     }
+}
+
+impl Coding for F32x8 {
+    type Wide = F64x4;
+
+    #[inline(always)]
+    fn wide(self) -> [F64x4; 2] {
+        // SAFETY: a value proves the instruction set.
+        unsafe { wide(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn least(proof: Avx2, from: *const f32) -> Self {
+        let mut rows = [Self::splat(proof, 0.0).0; 8];
+        for (i, row) in rows.iter_mut().enumerate() {
+            // SAFETY: row i of the square.
+            let lanes = unsafe { Self::load(proof, from.wrapping_add(8 * i)) };
+            *row = lanes.0;
+        }
+        // SAFETY: the token proves the instruction set.
+        Self(unsafe { least_f32(&rows) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_low_bytes(self, to: *mut u8) {
+        // SAFETY: a value proves the instruction set.
+        let bytes = unsafe { low_bytes(self.0) };
+        // SAFETY: a value proves the instruction set; the caller promises eight bytes.
+        unsafe { _mm_storel_epi64(to.cast(), bytes) }
+    }
+}
+
+/// The least number of each of eight rows: first halves of two rows meet, then the numbers.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn least_f32(rows: &[__m256; 8]) -> __m256 {
+    let mut fours = [rows[0]; 4];
+    for (k, four) in fours.iter_mut().enumerate() {
+        let low = _mm256_permute2f128_ps::<0x20>(rows[k], rows[4 + k]);
+        *four = _mm256_min_ps(low, _mm256_permute2f128_ps::<0x31>(rows[k], rows[4 + k]));
+    }
+    let [x, y, z, w] = fours;
+    let first = _mm256_min_ps(_mm256_unpacklo_ps(x, y), _mm256_unpackhi_ps(x, y));
+    let second = _mm256_min_ps(_mm256_unpacklo_ps(z, w), _mm256_unpackhi_ps(z, w));
+    let (first, second) = (_mm256_castps_pd(first), _mm256_castps_pd(second));
+    let (low, high) = (_mm256_unpacklo_pd(first, second), _mm256_unpackhi_pd(first, second));
+    _mm256_min_ps(_mm256_castpd_ps(low), _mm256_castpd_ps(high))
+}
+
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn wide(x: __m256) -> [F64x4; 2] {
+    let (low, high) = (_mm256_castps256_ps128(x), _mm256_extractf128_ps::<1>(x));
+    [F64x4(_mm256_cvtps_pd(low)), F64x4(_mm256_cvtps_pd(high))]
+}
+
+/// In the low half.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn low_bytes(x: __m256) -> __m128i {
+    let bytes = _mm256_castps_si256(x);
+    let first = _mm256_set1_epi32(0x0c08_0400);
+    let fours = _mm256_shuffle_epi8(bytes, first);
+    _mm_unpacklo_epi32(_mm256_castsi256_si128(fours), _mm256_extracti128_si256::<1>(fours))
 }
 
 /// There and back.

@@ -3,7 +3,7 @@
 use std::arch::x86_64::*;
 
 use super::register::register_lanes;
-use super::{Arithmetic, Half, Lanes};
+use super::{Arithmetic, Coding, Half, Lanes};
 use crate::activation::{self, Activation};
 use crate::isa::Avx512;
 
@@ -11,7 +11,7 @@ register_lanes!(F32x16, f32, 16, __m512, __mmask16, Avx512, "avx512f,avx512bw,av
     activate: activate_f32, first: first_f32,
     splat: _mm512_set1_ps, load: _mm512_loadu_ps, load_first: load_first_f32,
     store: _mm512_storeu_ps, store_first: _mm512_mask_storeu_ps, add: _mm512_add_ps,
-    sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps, mul_add: _mm512_fmadd_ps,
+    sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps, sqrt: _mm512_sqrt_ps, mul_add: _mm512_fmadd_ps,
     max: _mm512_max_ps, min: _mm512_min_ps, round: _mm512_roundscale_ps, scale: _mm512_scalef_ps,
     less: _mm512_cmp_ps_mask, blend: blend_f32, total: _mm512_reduce_add_ps,
     largest: _mm512_reduce_max_ps, transposed: transposed_f32,
@@ -21,7 +21,7 @@ register_lanes!(F64x8, f64, 8, __m512d, __mmask8, Avx512, "avx512f,avx512bw,avx5
     activate: activate_f64, first: first_f64,
     splat: _mm512_set1_pd, load: _mm512_loadu_pd, load_first: load_first_f64,
     store: _mm512_storeu_pd, store_first: _mm512_mask_storeu_pd, add: _mm512_add_pd,
-    sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd, mul_add: _mm512_fmadd_pd,
+    sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd, sqrt: _mm512_sqrt_pd, mul_add: _mm512_fmadd_pd,
     max: _mm512_max_pd, min: _mm512_min_pd, round: _mm512_roundscale_pd, scale: _mm512_scalef_pd,
     less: _mm512_cmp_pd_mask, blend: blend_f64, total: _mm512_reduce_add_pd,
     largest: _mm512_reduce_max_pd, transposed: transposed_f64,
@@ -33,6 +33,71 @@ impl Half for F32x16 {
         // SAFETY: a value proves the instruction set.
         Self(unsafe { half(self.0) })
     }
+}
+
+impl Coding for F32x16 {
+    type Wide = F64x8;
+
+    #[inline(always)]
+    fn wide(self) -> [F64x8; 2] {
+        // SAFETY: a value proves the instruction set.
+        unsafe { wide(self.0) }
+    }
+
+    #[inline(always)]
+    unsafe fn least(proof: Avx512, from: *const f32) -> Self {
+        let mut rows = [Self::splat(proof, 0.0).0; 16];
+        for (i, row) in rows.iter_mut().enumerate() {
+            // SAFETY: row i of the square.
+            let lanes = unsafe { Self::load(proof, from.wrapping_add(16 * i)) };
+            *row = lanes.0;
+        }
+        // SAFETY: the token proves the instruction set.
+        Self(unsafe { least_f32(&rows) })
+    }
+
+    #[inline(always)]
+    unsafe fn store_low_bytes(self, to: *mut u8) {
+        // SAFETY: a value proves the instruction set.
+        let bytes = unsafe { low_bytes(self.0) };
+        // SAFETY: a value proves the instruction set; the caller promises sixteen bytes.
+        unsafe { _mm_storeu_si128(to.cast(), bytes) }
+    }
+}
+
+/// The least number of each of sixteen rows: first groups of four numbers of four rows meet, then the numbers.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn least_f32(rows: &[__m512; 16]) -> __m512 {
+    let mut fours = [rows[0]; 4];
+    for (k, four) in fours.iter_mut().enumerate() {
+        let (x, y, z, w) = (rows[k], rows[4 + k], rows[8 + k], rows[12 + k]);
+        let (low, high) = (_mm512_shuffle_f32x4::<0x44>(x, y), _mm512_shuffle_f32x4::<0xee>(x, y));
+        let (low_2, high_2) =
+            (_mm512_shuffle_f32x4::<0x44>(z, w), _mm512_shuffle_f32x4::<0xee>(z, w));
+        let (first, second) = (_mm512_min_ps(low, high), _mm512_min_ps(low_2, high_2));
+        let even = _mm512_shuffle_f32x4::<0x88>(first, second);
+        *four = _mm512_min_ps(even, _mm512_shuffle_f32x4::<0xdd>(first, second));
+    }
+    let [x, y, z, w] = fours;
+    let first = _mm512_min_ps(_mm512_unpacklo_ps(x, y), _mm512_unpackhi_ps(x, y));
+    let second = _mm512_min_ps(_mm512_unpacklo_ps(z, w), _mm512_unpackhi_ps(z, w));
+    let (first, second) = (_mm512_castps_pd(first), _mm512_castps_pd(second));
+    let (low, high) = (_mm512_unpacklo_pd(first, second), _mm512_unpackhi_pd(first, second));
+    _mm512_min_ps(_mm512_castpd_ps(low), _mm512_castpd_ps(high))
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn wide(x: __m512) -> [F64x8; 2] {
+    let (low, high) = (_mm512_castps512_ps256(x), _mm512_extractf32x8_ps::<1>(x));
+    [F64x8(_mm512_cvtps_pd(low)), F64x8(_mm512_cvtps_pd(high))]
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn low_bytes(x: __m512) -> __m128i {
+    _mm512_cvtepi32_epi8(_mm512_castps_si512(x))
 }
 
 /// There and back.

@@ -106,6 +106,8 @@ pub(crate) trait Arithmetic: Lanes {
     fn mul(self, other: Self) -> Self;
     /// `self / other`.
     fn div(self, other: Self) -> Self;
+    /// The square root.
+    fn sqrt(self) -> Self;
     /// The larger of both; `other` where either is NaN.
     fn max(self, other: Self) -> Self;
     /// The smaller of both; `other` where either is NaN.
@@ -125,4 +127,28 @@ pub(crate) trait Arithmetic: Lanes {
 pub(crate) trait Half: Arithmetic<Element = f32> {
     /// The nearest number of float16, halves to even; infinite where that overflows.
     fn to_half(self) -> Self;
+}
+
+/// What groups of numbers and their codes need besides.
+#[cfg(target_arch = "x86_64")]
+pub(crate) trait Coding: Half {
+    /// Half as many numbers, of float64.
+    type Wide: Arithmetic<Element = f64, Proof = Self::Proof>;
+
+    /// The same numbers: the first half of the lanes, then the second.
+    fn wide(self) -> [Self::Wide; 2];
+
+    /// The least number of each row of a square of `COUNT` adjacent rows: lane i has that of row i. None is NaN.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading `COUNT`·`COUNT` elements.
+    unsafe fn least(proof: Self::Proof, from: *const f32) -> Self;
+
+    /// Writes the low byte of each lane's bits.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writing `COUNT` bytes.
+    unsafe fn store_low_bytes(self, to: *mut u8);
 }

@@ -120,6 +120,12 @@ impl<T: Element, const N: usize> Arithmetic for Portable<T, N> {
     }
 
     #[inline(always)]
+    fn sqrt(self) -> Self {
+        // Rounded once: a root of double precision has digits enough for any narrower one.
+        Self(self.0.map(|x| T::from_f64(x.to_f64().sqrt())))
+    }
+
+    #[inline(always)]
     fn max(self, other: Self) -> Self {
         self.zip(other, |x, y| if x > y { x } else { y })
     }

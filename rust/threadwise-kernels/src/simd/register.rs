@@ -7,7 +7,7 @@ macro_rules! register_lanes {
         activate: $op:ident, first: $first:ident,
         splat: $splat:ident, load: $load:ident, load_first: $load_first:ident,
         store: $store:ident, store_first: $store_first:ident, add: $add:ident, sub: $sub:ident,
-        mul: $mul:ident, div: $div:ident, mul_add: $mul_add:ident, max: $max:ident,
+        mul: $mul:ident, div: $div:ident, sqrt: $sqrt:ident, mul_add: $mul_add:ident, max: $max:ident,
         min: $min:ident, round: $round:ident, scale: $scale:ident, less: $less:ident,
         blend: $blend:ident, total: $total:ident, largest: $largest:ident, transposed: $transposed:ident,
     }) => {
@@ -140,6 +140,12 @@ macro_rules! register_lanes {
             fn div(self, other: Self) -> Self {
                 // SAFETY: a value proves the instruction set.
                 Self(unsafe { $div(self.0, other.0) })
+            }
+
+            #[inline(always)]
+            fn sqrt(self) -> Self {
+                // SAFETY: a value proves the instruction set.
+                Self(unsafe { $sqrt(self.0) })
             }
 
             #[inline(always)]

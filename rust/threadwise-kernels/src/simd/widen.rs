@@ -1,4 +1,4 @@
-//! Lanes of `f32` that are read from narrower numbers.
+//! Lanes that are read from numbers as wide, or narrower.
 
 use half::{bf16, f16};
 
@@ -23,11 +23,11 @@ impl<V: Lanes<Element = f32>> Widen<f32> for V {
     }
 }
 
-impl<const N: usize> Widen<f16> for Portable<f32, N> {
+impl<V: Lanes<Element = f64>> Widen<f64> for V {
     #[inline(always)]
-    unsafe fn widen((): (), from: *const f16) -> Self {
-        // SAFETY: the caller's promise: N readable numbers; an array needs no more alignment.
-        Self(unsafe { *from.cast::<[f16; N]>() }.map(f32::from))
+    unsafe fn widen(proof: V::Proof, from: *const f64) -> Self {
+        // SAFETY: the caller's promise.
+        unsafe { V::load(proof, from) }
     }
 }
 
@@ -36,6 +36,14 @@ impl<const N: usize> Widen<bf16> for Portable<f32, N> {
     unsafe fn widen((): (), from: *const bf16) -> Self {
         // SAFETY: the caller's promise: N readable numbers; an array needs no more alignment.
         Self(unsafe { *from.cast::<[bf16; N]>() }.map(f32::from))
+    }
+}
+
+impl<const N: usize> Widen<f16> for Portable<f32, N> {
+    #[inline(always)]
+    unsafe fn widen((): (), from: *const f16) -> Self {
+        // SAFETY: the caller's promise: N readable numbers; an array needs no more alignment.
+        Self(unsafe { *from.cast::<[f16; N]>() }.map(f32::from))
     }
 }
 
@@ -67,6 +75,8 @@ mod registers {
         _mm256_cvtph_ps(unsafe { _mm_loadu_si128(from.cast()) })
     }
 
+    /// A number of bfloat16 is the upper half of one of float32.
+    ///
     /// # Safety
     ///
     /// `from` is valid for reading eight numbers.
@@ -76,6 +86,17 @@ mod registers {
         // SAFETY: the caller's promise.
         let eight = unsafe { _mm_loadu_si128(from.cast()) };
         _mm256_castsi256_ps(_mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(eight)))
+    }
+
+    /// # Safety
+    ///
+    /// `from` is valid for reading sixteen numbers.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    unsafe fn sixteen_bf16(from: *const bf16) -> __m512 {
+        // SAFETY: the caller's promise.
+        let sixteen = unsafe { _mm256_loadu_si256(from.cast()) };
+        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(sixteen)))
     }
 
     /// # Safety
@@ -97,17 +118,6 @@ mod registers {
     unsafe fn sixteen_f16(from: *const f16) -> __m512 {
         // SAFETY: the caller's promise.
         _mm512_cvtph_ps(unsafe { _mm256_loadu_si256(from.cast()) })
-    }
-
-    /// # Safety
-    ///
-    /// `from` is valid for reading sixteen numbers.
-    #[inline]
-    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-    unsafe fn sixteen_bf16(from: *const bf16) -> __m512 {
-        // SAFETY: the caller's promise.
-        let sixteen = unsafe { _mm256_loadu_si256(from.cast()) };
-        _mm512_castsi512_ps(_mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(sixteen)))
     }
 
     /// # Safety
@@ -137,6 +147,14 @@ mod registers {
         }
     }
 
+    impl Widen<bf16> for F32x16 {
+        #[inline(always)]
+        unsafe fn widen(_: Avx512, from: *const bf16) -> Self {
+            // SAFETY: the token proves the instruction set; the caller promises the numbers.
+            Self(unsafe { sixteen_bf16(from) })
+        }
+    }
+
     impl Widen<i8> for F32x8 {
         #[inline(always)]
         unsafe fn widen(_: Avx2, from: *const i8) -> Self {
@@ -150,14 +168,6 @@ mod registers {
         unsafe fn widen(_: Avx512, from: *const f16) -> Self {
             // SAFETY: the token proves the instruction set; the caller promises the numbers.
             Self(unsafe { sixteen_f16(from) })
-        }
-    }
-
-    impl Widen<bf16> for F32x16 {
-        #[inline(always)]
-        unsafe fn widen(_: Avx512, from: *const bf16) -> Self {
-            // SAFETY: the token proves the instruction set; the caller promises the numbers.
-            Self(unsafe { sixteen_bf16(from) })
         }
     }
 

@@ -2,11 +2,11 @@
 
 use ndarray::{ArrayViewMut2, Axis};
 use threadwise_kernels::Isa;
-use threadwise_kernels::quant::{Kernel, Number, unpack, words};
+use threadwise_kernels::quant::{Kernel, Number};
 use threadwise_runtime::with_scratch;
 
 use super::parts::narrow;
-use super::{Quantized, ROWS, Scheme, Zeros};
+use super::{Quantized, Scheme, Zeros};
 use crate::error::Shape;
 use crate::work::{Choice, Kind, Load, calibration};
 use crate::{Context, Error};
@@ -110,19 +110,16 @@ impl Zeros<'_> {
             Self::Symmetric => to.fill(bits.largest().div_ceil(2) as f32),
             Self::Float(minima) => minima.row(isa, row, to),
             Self::Integer(zeros) => {
-                // So many rows fill whole words.
-                let (above, within) = (row / ROWS, row % ROWS);
-                let from = words(above * ROWS, bits);
-                let last = zeros.nrows().min(from + bits.get());
-                let mut stream = [0; 8];
-                let mut column = [0; ROWS];
-                let stream = &mut stream[..bits.get()];
-                for (group, to) in to.iter_mut().enumerate() {
-                    for (i, word) in (from..last).zip(stream.iter_mut()) {
-                        *word = zeros[[i, group]];
+                let (word, shift) = (row * bits.get() / 32, row * bits.get() % 32);
+                let above = zeros.row(word);
+                if shift + bits.get() <= 32 {
+                    for (to, &low) in to.iter_mut().zip(above) {
+                        *to = (low >> shift & bits.largest()) as f32;
                     }
-                    unpack(bits, stream, &mut column);
-                    *to = column[within].into();
+                } else {
+                    for ((to, &low), &high) in to.iter_mut().zip(above).zip(zeros.row(word + 1)) {
+                        *to = ((low >> shift | high << (32 - shift)) & bits.largest()) as f32;
+                    }
                 }
             }
         }

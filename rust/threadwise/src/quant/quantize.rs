@@ -3,16 +3,13 @@
 use ndarray::{ArrayView2, Axis};
 use threadwise_kernels::quant::{Method, Number, ZeroPoint};
 
-use super::rows::expect_importance;
+use super::rows::{LANES, expect_importance};
 use super::{Outcome, QuantizedMut, ROWS, Scheme, quantize_rows};
 use crate::work::{Choice, Kind, Load, calibration};
 use crate::{Context, Error};
 
 /// Numbers of a piece of work, about: their rows and codes fit in the second-level cache.
 const PIECE: usize = 1 << 16;
-
-/// Groups of a piece, at least: as many as the widest vectors have lanes.
-const GROUPS: usize = 16;
 
 /// Multiply-adds that take about as long as a number does, by the method.
 #[must_use]
@@ -44,18 +41,17 @@ pub fn quantize<T: Number>(
     if weight.is_empty() {
         return Ok(Outcome::default());
     }
-    let together = (PIECE / columns).max(GROUPS.div_ceil(scheme.groups(columns)));
+    let together = (PIECE / columns).max(LANES.div_ceil(scheme.groups(columns)));
     let is_packed = scheme.zero_point == ZeroPoint::Integer;
     let together = together.next_multiple_of(if is_packed { ROWS } else { 1 });
     let mut pieces = Vec::with_capacity(rows.div_ceil(together));
-    let mut rest = (weight, importance, to);
+    let (mut rest, mut counts, mut places) = (weight, importance, to);
     for first in (0..rows).step_by(together) {
         let many = together.min(rows - first);
-        let (x, below) = rest.0.split_at(Axis(0), many);
-        let importance = rest.1.map(|w| w.split_at(Axis(0), many));
-        let (to, to_below) = rest.2.split_at(many, scheme);
-        rest = (below, importance.map(|w| w.1), to_below);
-        let importance = importance.map(|w| w.0);
+        let (x, below) = rest.split_at(Axis(0), many);
+        let (importance, others) = counts.map(|w| w.split_at(Axis(0), many)).unzip();
+        let (to, to_below) = places.split_at(many, scheme);
+        (rest, counts, places) = (below, others, to_below);
         pieces.push(Piece { first, x, importance, to: Some(to), outcome: Ok(Outcome::default()) });
     }
     let threads = threads(weight.len(), size_of::<T>(), scheme, pieces.len(), context);

@@ -1,14 +1,17 @@
 //! Some rows of a weight, on one thread.
 
-use ndarray::{ArrayView2, ArrayViewMut2, Axis, Slice};
+use ndarray::{ArrayView2, ArrayViewMut1, ArrayViewMut2, Axis, Slice};
 use threadwise_kernels::Isa;
-use threadwise_kernels::quant::{Kernel, Number, Task, pack, words as words_of};
+use threadwise_kernels::quant::{Kernel, Number, Task, words};
 use threadwise_runtime::with_scratch;
 
 use super::parts::widen;
 use super::{ErrorSums, NumbersMut, QuantizedMut, ROWS, Scheme, ZerosMut};
 use crate::Error;
 use crate::error::Shape;
+
+/// Groups that the widest vectors hold, one in each lane.
+pub(super) const LANES: usize = 16;
 
 /// What the numbers of a weight are like.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -168,49 +171,71 @@ impl Block {
         mut codes: ArrayViewMut2<'_, u32>,
     ) -> Result<Result<Outcome, (usize, usize)>, Error> {
         let (rows, columns) = weight.dim();
+        // As few as fill the lanes, so that numbers are in the nearest cache when they are read again.
+        let together = LANES.div_ceil(self.groups).min(rows);
         let plain = singles(weight);
-        let copied = if plain.is_some() { 0 } else { rows * columns };
+        let copied = if plain.is_some() { 0 } else { together * columns };
         let gaps = importance.filter(|w| columns > 1 && w.strides()[1] != 1);
-        let weights = gaps.map_or(0, |w| w.len());
+        let weights = if gaps.is_some() { together * columns } else { 0 };
         let values = if self.measure { columns } else { 0 };
         let length = copied + weights + values + self.kernel.scratch(self.group);
         Ok(with_scratch(length, |scratch: &mut [f32]| {
             let (copy, scratch) = scratch.split_at_mut(copied);
             let (weights, scratch) = scratch.split_at_mut(weights);
             let (values, scratch) = scratch.split_at_mut(values);
-            let x = plain.unwrap_or_else(|| widened(self.isa, weight, copy));
             let mut outcome = Outcome::default();
-            for (i, x) in x.outer_iter().enumerate() {
-                let largest = self.kernel.largest(x.to_slice().unwrap_or_default());
-                outcome.survey.merge(&Survey { largest: largest.map_err(|column| (i, column))? });
-            }
-            let importance = if gaps.is_some() {
-                importance.map(|w| widened(self.isa, w, weights))
-            } else {
-                importance
-            };
-            let many = rows * self.groups;
-            let (scales, zeros) = (&mut self.scales[..many], &mut self.zeros[..many]);
-            self.kernel.fit(self.task, self.group, x, importance, scales, zeros, scratch);
-            for (i, (x, mut to)) in x.outer_iter().zip(codes.outer_iter_mut()).enumerate() {
-                let x = x.to_slice().unwrap_or_default();
-                let groups = i * self.groups..(i + 1) * self.groups;
-                let (scales, zeros) = (&self.scales[groups.clone()], &self.zeros[groups]);
-                self.kernel.encode(self.task, self.group, x, scales, zeros, &mut self.codes);
-                if let Some(to) = to.as_slice_mut() {
-                    self.kernel.pack(self.task.bits, &self.codes, to);
-                } else {
-                    self.kernel.pack(self.task.bits, &self.codes, &mut self.words);
-                    to.iter_mut().zip(&self.words).for_each(|(to, word)| *to = *word);
+            for first in (0..rows).step_by(together) {
+                let some = Slice::from(first..rows.min(first + together));
+                let x = match plain {
+                    Some(plain) => plain.slice_axis_move(Axis(0), some),
+                    None => widened(self.isa, weight.slice_axis(Axis(0), some), copy),
+                };
+                for (i, x) in x.outer_iter().enumerate() {
+                    let largest = self.kernel.largest(x.to_slice().unwrap_or_default());
+                    let largest = largest.map_err(|column| (first + i, column))?;
+                    outcome.survey.merge(&Survey { largest });
                 }
-                if self.measure {
-                    let kind = self.task.zero_point;
-                    self.kernel.decode(kind, self.group, &self.codes, scales, zeros, values);
-                    outcome.sums.add(x, values);
+                let importance = importance.map(|w| w.slice_axis_move(Axis(0), some));
+                let importance = if gaps.is_some() {
+                    importance.map(|w| widened(self.isa, w, weights))
+                } else {
+                    importance
+                };
+                let groups = first * self.groups..(first + x.nrows()) * self.groups;
+                let (scales, zeros) = (&mut self.scales[groups.clone()], &mut self.zeros[groups]);
+                self.kernel.fit(self.task, self.group, x, importance, scales, zeros, scratch);
+                for (i, x) in x.outer_iter().enumerate() {
+                    let x = x.to_slice().unwrap_or_default();
+                    self.encode(first + i, x, codes.row_mut(first + i));
+                    if self.measure {
+                        self.decode(first + i, values);
+                        outcome.sums.add(self.kernel, x, values);
+                    }
                 }
             }
             Ok(outcome)
         })?)
+    }
+
+    /// Writes the codes of a row.
+    fn encode(&mut self, row: usize, x: &[f32], mut to: ArrayViewMut1<'_, u32>) {
+        let groups = row * self.groups..(row + 1) * self.groups;
+        let (scales, zeros) = (&self.scales[groups.clone()], &self.zeros[groups]);
+        self.kernel.encode(self.task, self.group, x, scales, zeros, &mut self.codes);
+        if let Some(to) = to.as_slice_mut() {
+            self.kernel.pack(self.task.bits, &self.codes, to);
+        } else {
+            self.kernel.pack(self.task.bits, &self.codes, &mut self.words);
+            to.iter_mut().zip(&self.words).for_each(|(to, word)| *to = *word);
+        }
+    }
+
+    /// The values of the row whose codes were just written.
+    fn decode(&self, row: usize, values: &mut [f32]) {
+        let groups = row * self.groups..(row + 1) * self.groups;
+        let (scales, zeros) = (&self.scales[groups.clone()], &self.zeros[groups]);
+        let kind = self.task.zero_point;
+        self.kernel.decode(kind, self.group, &self.codes, scales, zeros, values);
     }
 
     /// Writes the scales and zero points of `rows` rows from `first` on.
@@ -229,27 +254,30 @@ impl Block {
             }
         }
         if let ZerosMut::Integer(packed) = zeros {
-            let mut column = [0; ROWS];
-            let mut words = [0; 8];
-            let words = &mut words[..words_of(rows, self.task.bits)];
-            let from = words_of(first, self.task.bits);
-            for group in 0..self.groups {
-                for (i, code) in column[..rows].iter_mut().enumerate() {
-                    *code = small(self.zeros[i * self.groups + group]);
+            let bits = self.task.bits;
+            let words = words(first, bits)..words(first + rows, bits);
+            packed.slice_axis_mut(Axis(0), Slice::from(words)).fill(0);
+            for i in 0..rows {
+                let codes = &self.zeros[i * self.groups..(i + 1) * self.groups];
+                let at = (first + i) * bits.get();
+                let (word, shift) = (at / 32, at % 32);
+                for (to, code) in packed.row_mut(word).iter_mut().zip(codes) {
+                    *to |= small(*code) << shift;
                 }
-                pack(self.task.bits, &column[..rows], words);
-                for (i, word) in words.iter().enumerate() {
-                    packed[[from + i, group]] = *word;
+                if shift + bits.get() > 32 {
+                    for (to, code) in packed.row_mut(word + 1).iter_mut().zip(codes) {
+                        *to |= small(*code) >> (32 - shift);
+                    }
                 }
             }
         }
     }
 }
 
-/// A whole number from 0 to 255.
-#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it is a code")]
-fn small(x: f32) -> u8 {
-    x as u8
+/// A code.
+#[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "from 0 to 255")]
+fn small(x: f32) -> u32 {
+    x as u32
 }
 
 /// The numbers as they lie, if they are float32 and each row's are adjacent.
@@ -269,6 +297,6 @@ fn widened<'a, T: Number>(
     for (from, to) in from.outer_iter().zip(to.chunks_exact_mut(columns)) {
         widen(isa, from, to);
     }
-    // A slice of another length would be a mistake above.
-    ArrayView2::from_shape((rows, columns), to).unwrap_or_else(|_| ArrayView2::from(&[[0.0; 0]; 0]))
+    let copied = &to[..rows * columns];
+    ArrayView2::from_shape((rows, columns), copied).expect("as many numbers as were copied")
 }

@@ -1,5 +1,7 @@
 //! What was lost: sums from which errors are computed.
 
+use threadwise_kernels::quant::{Kernel, Loss};
+
 /// Sums over the numbers w of a weight and the values v that its codes stand for.
 ///
 /// Those of parts of a weight are merged in the order of the parts: in floating point, another order gives
@@ -32,17 +34,11 @@ impl ErrorSums {
     }
 
     /// Adds numbers and what became of them.
-    pub fn add(&mut self, weights: &[f32], values: &[f32]) {
-        let mut sums = Self { count: weights.len(), ..Self::default() };
-        for (&weight, &value) in weights.iter().zip(values) {
-            let (weight, value) = (f64::from(weight), f64::from(value));
-            sums.weights += weight * weight;
-            sums.values += value * value;
-            sums.products += weight * value;
-            sums.errors += (weight - value) * (weight - value);
-            sums.largest = sums.largest.max((weight - value).abs());
-        }
-        self.merge(&sums);
+    pub fn add(&mut self, kernel: Kernel, weights: &[f32], values: &[f32]) {
+        let Loss { weights: squares, values: of_values, products, errors, largest } =
+            kernel.loss(weights, values);
+        let count = weights.len();
+        self.merge(&Self { count, weights: squares, values: of_values, products, errors, largest });
     }
 
     /// The cosine of the angle between weight and values; 1 where both are zero.

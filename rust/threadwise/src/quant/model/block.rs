@@ -34,7 +34,7 @@ pub(super) struct Done {
     pub(super) outcomes: Vec<Outcome>,
     /// Of each part, in the order of the parts.
     pub(super) checksums: Vec<Hasher>,
-    /// How long it was worked at.
+    /// How long it was quantized, without reading and writing.
     pub(super) seconds: f64,
 }
 

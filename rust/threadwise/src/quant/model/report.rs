@@ -57,7 +57,7 @@ pub struct TensorReport {
     pub tries: Vec<(usize, f64)>,
     /// Bytes of all of its parts.
     pub bytes: u64,
-    /// How long threads worked at it, summed.
+    /// How long threads quantized it, summed, without reading and writing.
     pub seconds: f64,
 }
 

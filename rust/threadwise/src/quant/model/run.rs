@@ -129,13 +129,13 @@ fn no_thread(error: io::Error) -> Error {
 /// What a streaming worker does.
 fn stream(shop: Shop<'_>, mut buffers: Buffers, peak: &Peak) {
     while let Some(ticket) = shop.course.next() {
-        let since = Instant::now();
         let mut work = || {
             shop.read(&ticket, &mut buffers)?;
+            let since = Instant::now();
             let Some(outcomes) = shop.quantize(&ticket, &mut buffers)? else { return Ok(None) };
+            let seconds = since.elapsed().as_secs_f64();
             peak.look();
             let checksums = shop.write(&ticket, &buffers)?;
-            let seconds = since.elapsed().as_secs_f64();
             Ok(Some(Done { outcomes, checksums, seconds }))
         };
         match work() {
