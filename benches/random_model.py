@@ -59,8 +59,22 @@ def write(directory: Path, shapes: dict[str, tuple[int, ...]], *, sparse: bool =
             numbers = rng.standard_normal(min(left, CHUNK), np.float32)
             numbers *= 0.02
             file.write(numbers.astype(np.float16).tobytes())
-    (directory / "config.json").write_text(json.dumps({"architectures": ["LlamaForCausalLM"]}))
     return end // 2
+
+
+def settings(given: argparse.Namespace) -> dict[str, object]:
+    """Return what the `config.json` says of such a model."""
+    return {
+        "architectures": ["LlamaForCausalLM"],
+        "model_type": "llama",
+        "vocab_size": given.vocabulary,
+        "hidden_size": given.hidden,
+        "intermediate_size": given.ffn,
+        "num_hidden_layers": given.layers,
+        "num_attention_heads": given.hidden // given.head_dim,
+        "num_key_value_heads": given.key_value // given.head_dim,
+        "head_dim": given.head_dim,
+    }
 
 
 def main() -> None:
@@ -71,11 +85,13 @@ def main() -> None:
     parser.add_argument("--hidden", type=int, default=2048)
     parser.add_argument("--ffn", type=int, default=5632)
     parser.add_argument("--key-value", type=int, default=512)
+    parser.add_argument("--head-dim", type=int, default=64)
     parser.add_argument("--vocabulary", type=int, default=32000)
     parser.add_argument("--sparse", action="store_true", help="zeros that take no disk")
     given = parser.parse_args()
     shapes = tensors(given.layers, given.hidden, given.ffn, given.key_value, given.vocabulary)
     count = write(given.directory, dict(shapes), sparse=given.sparse)
+    (given.directory / "config.json").write_text(json.dumps(settings(given)))
     print(f"{count / 1e6:.0f} million weights in {given.directory}")
 
 

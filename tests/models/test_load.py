@@ -62,7 +62,7 @@ def test_what_older_files_have_besides_is_passed_over(tmp_path: Path) -> None:
         ({"tensor_parallel": 0}, DomainError, "tensor_parallel is 0, expected a whole number from"),
         ({"pipeline_stages": 0}, DomainError, "pipeline_stages is 0, expected a whole number from"),
         ({"quantize": 5}, DomainError, "bits is 5, expected 2, 3, 4 or 8"),
-        ({"config": 5}, DTypeError, "config is a int, expected a ModelConfig or a mapping of set"),
+        ({"config": 5}, DTypeError, "config is a int, expected a ModelConfig, a mapping of s"),
     ],
 )
 def test_arguments_that_make_no_sense_are_one_sentence(
@@ -70,6 +70,19 @@ def test_arguments_that_make_no_sense_are_one_sentence(
 ) -> None:
     with pytest.raises(error, match=f"^{sentence}"):
         tw.models.load(SAMPLE, **arguments)
+
+
+def test_how_a_model_is_spread_may_be_said_at_once(tmp_path: Path) -> None:
+    folder, ids = written(tmp_path), range(30)
+    expected = tw.models.load(folder, tensor_parallel=2, pipeline_stages=2).forward(ids)
+    spread = tw.shard.ParallelConfig(threads=3, tensor_parallel=2, pipeline_stages=2)
+    model = tw.models.load(folder, config=spread)
+    assert model.threads == 3
+    assert model.forward(ids).tobytes() == expected.tobytes()
+    with pytest.raises(DomainError, match="config says threads, ranks and stages: expected no thr"):
+        tw.models.load(folder, config=spread, threads=2)
+    chosen = tw.shard.ParallelConfig.for_model(model.config)
+    assert tw.models.load(folder, config=chosen).threads == chosen.threads
 
 
 def test_what_is_quantized_is_not_quantized_again() -> None:

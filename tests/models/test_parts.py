@@ -14,6 +14,7 @@ from mistral import MODELS, SAMPLE
 from threadwise.errors import DomainError
 from threadwise.models import CausalLM, ModelConfig
 from threadwise.models._parts import Parts, cut
+from threadwise.shard import PipelineConfig
 
 Array = NDArray[np.float32]
 NAMES = ["stdlib-mistral-2.8m", "mistral-window16-tied", "llama-theta1e6-mha"]
@@ -176,6 +177,40 @@ def test_a_cache_of_another_number_of_parts_is_refused(options: dict[str, int]) 
         DomainError, match=r"^the cache has 1 parts, the model 2: expected the cach"
     ):
         model.forward([1], cache=load(SAMPLE.name).cache())
+
+
+@pytest.mark.parametrize(
+    ("options", "kept", "sentence"),
+    [
+        ({"pipeline_stages": 2}, [1, 0], "the first layer of a share is 3, expected 0"),
+        ({"pipeline_stages": 2}, [0], "the number of layers is 3, expected 6"),
+        ({"tensor_parallel": 2}, [1, 0], "the rank of a share is 1, expected 0"),
+        ({"tensor_parallel": 2}, [0], "the number of ranks is 1, expected 2"),
+        ({"tensor_parallel": 2}, [], "the number of stages is 0, expected at least 1, of at lea"),
+    ],
+)
+def test_parts_that_are_no_whole_are_refused(
+    options: dict[str, int], kept: list[int], sentence: str
+) -> None:
+    model = load(SAMPLE.name, **options)
+    engine = model._engine  # noqa: SLF001
+    assert isinstance(engine, Parts)
+    shares = [engine._models[part] for part in kept]  # noqa: SLF001
+    if "pipeline_stages" in options:
+        wrong = Parts([[[share]] for share in shares], PipelineConfig())
+    else:
+        wrong = Parts([[shares]], PipelineConfig())
+    with pytest.raises(DomainError, match=f"^{sentence}"):
+        wrong.forward([np.array([1])], [0], wrong.cache(1, 9, "float32"), "all", None)
+
+
+def test_parts_that_have_read_differently_are_refused() -> None:
+    model = load(SAMPLE.name, pipeline_stages=2)
+    cache = model.cache()
+    model.forward([1, 2, 3], cache=cache)
+    cache.parts[1].truncate(0, 2)
+    with pytest.raises(DomainError, match=r"^the length of a sequence is 2, expected 3, as before"):
+        model.forward([4], cache=cache)
 
 
 @pytest.mark.parametrize("options", [{"pipeline_stages": 3}, {"tensor_parallel": 3}])

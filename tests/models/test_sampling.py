@@ -10,13 +10,22 @@ from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose
 
 import threadwise as tw
-from threadwise.models._sampling import Sampling, drawn, penalized, probabilities, uniform
+from threadwise.models._sampling import Sampling, drawn, likely, penalized, uniform
 
 LOGITS = arrays(
     np.float32,
     st.integers(1, 40),
     elements=st.floats(-20, 20, width=32).map(lambda x: round(x, 1)),  # so that some are equal
 )
+
+
+def probabilities(logits: Any, sampling: Sampling) -> Any:
+    """Return how likely each token is to be drawn, 0 for those that filters leave out."""
+    p = np.zeros(len(logits))
+    tokens, found = likely(logits, sampling)
+    assert (np.diff(tokens) > 0).all()
+    p[tokens] = found
+    return p
 
 
 def softmax(logits: Any, temperature: float = 1.0) -> list[float]:

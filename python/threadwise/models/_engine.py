@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 
 from threadwise import _threadwise
 from threadwise._attention import SCALINGS
-from threadwise.models._arguments import whole
 from threadwise.models._parts import Parts, Span, cut
 from threadwise.models.cache import KvCache
 from threadwise.models.config import ModelConfig
 from threadwise.quant.loading import QuantizedModel
+from threadwise.shard import ParallelConfig
 
 __all__ = ["Engine", "Ids", "build"]
 
@@ -68,10 +68,7 @@ class Engine(Protocol):
 def build(
     path: str | Path,
     config: ModelConfig,
-    *,
-    threads: int | None,
-    tensor_parallel: int,
-    pipeline_stages: int,
+    parallel: ParallelConfig,
     activations: str,
 ) -> Engine:
     """Return what computes the model whose weights are in `path`.
@@ -79,29 +76,29 @@ def build(
     Raises
     ------
     DomainError
-        If a number makes no sense.
+        If there are more stages than layers.
     FormatError
         If weights are missing, are too many, or have another shape than `config` says.
     StorageError
         If a file cannot be read.
     """
-    ranks = whole("tensor_parallel", tensor_parallel, 1, 1024)
-    stages = whole("pipeline_stages", pipeline_stages, 1, 1024)
-    packed = _packed(path)
+    ranks, packed = parallel.tensor_parallel, _packed(path)
 
     def load(span: Span, rank: int) -> Any:
         layers, window = span
         shape, shard = _shape(config, window), (ranks, rank)
-        return _threadwise.CausalModel(path, shape, packed, layers, shard, activations, threads)
+        return _threadwise.CausalModel(
+            path, shape, packed, layers, shard, activations, parallel.threads
+        )
 
     spans = _spans(config)
-    if ranks == stages == 1:
+    if parallel.ranks == 1:
         return _Spans([load(span, 0) for span in spans])
     parts = [
         [[load(span, rank) for rank in range(ranks)] for span in stage]
-        for stage in cut(spans, config, stages)
+        for stage in cut(spans, config, parallel.pipeline_stages)
     ]
-    return Parts(parts, config)
+    return Parts(parts, parallel.pipeline)
 
 
 class _Spans:

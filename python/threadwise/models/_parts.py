@@ -48,11 +48,10 @@ class Parts:
     A rank has its shard of the weights, and the keys and values of its heads.
     """
 
-    def __init__(self, stages: Sequence[Sequence[Sequence[Any]]], config: ModelConfig) -> None:
+    def __init__(self, stages: Sequence[Sequence[Sequence[Any]]], pipeline: PipelineConfig) -> None:
         self._stages = stages
         self._models = [model for spans in stages for ranks in spans for model in ranks]
-        hidden, layers = config.hidden_size, config.num_hidden_layers
-        self._pipeline = PipelineConfig.for_model(layers, hidden)
+        self._pipeline = pipeline
         self.report: PipelineReport | None = None
         """What the last call took."""
 

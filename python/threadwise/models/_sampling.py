@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from threadwise.errors import DomainError
 from threadwise.models._arguments import number, whole
 
-__all__ = ["Sampling", "drawn", "penalized", "probabilities", "uniform"]
+__all__ = ["Sampling", "drawn", "likely", "penalized", "uniform"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +73,8 @@ class Sampling:
             )
         if self.is_greedy:
             return likeliest
-        return drawn(probabilities(logits, self), uniform(seed, position))
+        tokens, p = likely(logits, self)
+        return int(tokens[drawn(p, uniform(seed, position))])
 
 
 def penalized(
@@ -88,34 +89,48 @@ def penalized(
     return np.where(seen, changed, logits)
 
 
-def probabilities(logits: NDArray[np.float32], sampling: Sampling) -> NDArray[np.float64]:
-    """Return how likely each token is to be drawn, of all that the filters leave.
+def likely(
+    logits: NDArray[np.float32], sampling: Sampling
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the tokens that may be drawn, in their order, and how likely each is.
 
-    In this order: the temperature; the `top_k` likeliest and those as likely as the last of them;
-    of what is left, the likeliest up to where they make up `top_p`, and those as likely as the
-    last; of what is left, those of at least `min_p` times the likelihood of the likeliest.
+    They are those that filters leave, in this order: the temperature; the `top_k` likeliest and
+    those as likely as the last of them; of what is left, the likeliest up to where they make up
+    `top_p`, and those as likely as the last; of what is left, those of at least `min_p` times the
+    likelihood of the likeliest.
     """
+    tokens = np.arange(len(logits))
+    if sampling.top_k is not None and sampling.top_k < len(logits):
+        last = np.partition(logits, -sampling.top_k)[-sampling.top_k]
+        tokens = np.flatnonzero(logits >= last)
+        logits = logits[tokens]
     x = logits.astype(np.float64)
     x -= x.max()
     with np.errstate(over="ignore"):  # what is infinitely unlikely may be
         x /= sampling.temperature
-    if sampling.top_k is not None and sampling.top_k < len(x):
-        x[x < np.partition(x, -sampling.top_k)[-sampling.top_k]] = -np.inf
     p: NDArray[np.float64] = np.exp(x)
     p /= p.sum()
     if sampling.top_p is not None and sampling.top_p < 1:
-        falling = np.sort(p)[::-1]
-        last = min(int(np.searchsorted(falling.cumsum(), sampling.top_p)), len(p) - 1)
-        p[p < falling[last]] = 0
-        p /= p.sum()
+        # All of less than that together are less than what is left out: they need no sorting.
+        falling = np.sort(p[p >= (1 - sampling.top_p) / len(p)])[::-1]
+        last = min(int(np.searchsorted(falling.cumsum(), sampling.top_p)), len(falling) - 1)
+        tokens, p = _kept(tokens, p, falling[last])
     if sampling.min_p:
-        p[p < sampling.min_p * p.max()] = 0
-        p /= p.sum()
-    return p
+        tokens, p = _kept(tokens, p, sampling.min_p * p.max())
+    return tokens, p
+
+
+def _kept(
+    tokens: NDArray[np.intp], p: NDArray[np.float64], least: float
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    """Return the tokens that are at least so likely."""
+    kept = p >= least
+    p = p[kept]
+    return tokens[kept], p / p.sum()
 
 
 def drawn(p: NDArray[np.float64], u: float) -> int:
-    """Return the first token up to which the probabilities are more than `u`, from 0 to 1."""
+    """Return the first place up to which the probabilities are more than `u`, from 0 to 1."""
     total = p.cumsum()
     last = int(np.searchsorted(total, total[-1]))  # of those that have any
     return min(int(np.searchsorted(total, u * total[-1], side="right")), last)

@@ -5,13 +5,14 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from threadwise.errors import DTypeError, StorageError
+from threadwise.errors import DomainError, DTypeError, StorageError
 from threadwise.models._arguments import whole, word
 from threadwise.models._engine import Engine, build
 from threadwise.models.causal import CausalLM
 from threadwise.models.config import ModelConfig
 from threadwise.quant.config import QuantConfig
 from threadwise.quant.model import quantize_model
+from threadwise.shard import ParallelConfig, PipelineConfig
 
 __all__ = ["load"]
 
@@ -28,7 +29,7 @@ def load(
     kv_dtype: str = "float16",
     max_context: int | None = None,
     quantize: int | QuantConfig | None = None,
-    config: ModelConfig | Mapping[str, Any] | None = None,
+    config: ModelConfig | ParallelConfig | Mapping[str, Any] | None = None,
     activations: str = "int8",
 ) -> CausalLM:
     """Load a language model from a directory of Hugging Face.
@@ -54,8 +55,9 @@ def load(
         Quantize the weights first, as `threadwise.quant.quantize_model` does with so many bits, or
         with these settings. The result is in memory alone; on the way there it lies in a temporary
         directory.
-    config : ModelConfig or mapping, optional
-        In place of what ``config.json`` holds.
+    config : ModelConfig, mapping or ParallelConfig, optional
+        In place of what ``config.json`` holds; or in place of `threads`, `tensor_parallel` and
+        `pipeline_stages`, how the model is spread.
     activations : {"int8", "float"}
         How inputs meet quantized weights: rounded to eight bits, which is faster, or as they are.
 
@@ -94,9 +96,9 @@ def load(
     if not Path(path).exists():
         raise StorageError(f"{path} is not there, expected the directory of a model")
     folder = Path(path) if Path(path).is_dir() else Path(path).parent
-    settings = _config(config, folder)
-    if threads is not None:
-        whole("threads", threads, 1, 1024)
+    spread = isinstance(config, ParallelConfig)
+    settings = ModelConfig.load(folder) if config is None or spread else _config(config)
+    parallel = _parallel(config, settings, threads, tensor_parallel, pipeline_stages)
     word("kv_dtype", kv_dtype, _KV_DTYPES)
     word("activations", activations, _ACTIVATIONS)
     context = settings.max_position_embeddings
@@ -104,14 +106,7 @@ def load(
         context = whole("max_context", max_context, 1)
 
     def engine(weights: str | Path) -> Engine:
-        return build(
-            weights,
-            settings,
-            threads=threads,
-            tensor_parallel=tensor_parallel,
-            pipeline_stages=pipeline_stages,
-            activations=activations,
-        )
+        return build(weights, settings, parallel, activations)
 
     if quantize is None:
         made = engine(path)
@@ -119,25 +114,45 @@ def load(
         wish = quantize if isinstance(quantize, QuantConfig) else QuantConfig.resolve(bits=quantize)
         # What is mapped stays readable when its name is gone.
         with TemporaryDirectory(prefix="threadwise-", ignore_cleanup_errors=True) as place:
-            wish = wish if threads is None else wish.replace(threads=threads)
+            if parallel.threads is not None:
+                wish = wish.replace(threads=parallel.threads)
             quantize_model(path, Path(place) / "model", wish)
             made = engine(Path(place) / "model")
     return CausalLM(
         made,
         settings,
         folder=folder,
-        threads=threads,
+        threads=parallel.threads,
         kv_dtype=kv_dtype,
         max_context=context,
     )
 
 
-def _config(config: ModelConfig | Mapping[str, Any] | None, folder: Path) -> ModelConfig:
-    if config is None:
-        return ModelConfig.load(folder)
+def _parallel(
+    config: object, settings: ModelConfig, threads: Any, tensor_parallel: Any, stages: Any
+) -> ParallelConfig:
+    """Return how a model is spread, by `config` or by numbers, not by both."""
+    if isinstance(config, ParallelConfig):
+        if (threads, tensor_parallel, stages) != (None, 1, 1):
+            raise DomainError(
+                "config says threads, ranks and stages: expected no threads, tensor_parallel or "
+                "pipeline_stages besides"
+            )
+        return config
+    return ParallelConfig(
+        threads=None if threads is None else whole("threads", threads, 1, 1024),
+        tensor_parallel=whole("tensor_parallel", tensor_parallel, 1, 1024),
+        pipeline_stages=whole("pipeline_stages", stages, 1, 1024),
+        pipeline=PipelineConfig.for_model(settings.num_hidden_layers, settings.hidden_size),
+    )
+
+
+def _config(config: object) -> ModelConfig:
     if isinstance(config, ModelConfig):
         return config
     if not isinstance(config, Mapping):
         kind = type(config).__name__
-        raise DTypeError(f"config is a {kind}, expected a ModelConfig or a mapping of settings")
+        raise DTypeError(
+            f"config is a {kind}, expected a ModelConfig, a mapping of settings or a ParallelConfig"
+        )
     return ModelConfig.of(config)

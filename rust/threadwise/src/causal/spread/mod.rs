@@ -157,9 +157,11 @@ fn expect_whole<'s, 'a>(stages: &'s [Stage<'a>]) -> Result<&'s Share<'a>, Error>
     for span in stages.iter().flatten() {
         for (rank, share) in span.iter().enumerate() {
             let part = share.model.part();
-            if (part.world, part.rank) != (span.len(), rank) {
-                let expected = format!("{rank} of {} ranks", span.len());
-                return refuse("the rank of a share", part.rank, expected);
+            if part.world != span.len() {
+                return refuse("the number of ranks", span.len(), part.world.to_string());
+            }
+            if part.rank != rank {
+                return refuse("the rank of a share", part.rank, rank.to_string());
             }
             if part.layers.start != next {
                 return refuse("the first layer of a share", part.layers.start, next.to_string());

@@ -1,5 +1,6 @@
 //! Layers that ranks share, each of which is a thread.
 
+use std::io;
 use std::panic::resume_unwind;
 use std::sync::{Mutex, PoisonError};
 
@@ -38,7 +39,10 @@ fn forward(
 ) -> Result<Vec<f32>, Error> {
     let model = share.model;
     let (rows, columns) = (model.rows(&batch.counts, wanted), model.outputs());
-    let mut numbers = vec![0.0; rows * columns];
+    let mut numbers = Vec::new();
+    let room = numbers.try_reserve_exact(rows * columns);
+    room.map_err(|error| io::Error::new(io::ErrorKind::OutOfMemory, error))?;
+    numbers.resize(rows * columns, 0.0);
     let out = ArrayViewMut2::from_shape((rows, columns), &mut numbers);
     let out = out.unwrap_or_else(|_| unreachable!("as many numbers"));
     let input = if model.is_first() {
