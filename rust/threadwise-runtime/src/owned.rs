@@ -9,6 +9,9 @@ use memmap2::MmapMut;
 
 use crate::scratch::map;
 
+/// Memory is taken in multiples of it: values live side by side, and share huge pages.
+const PAGE: usize = 4 << 10;
+
 /// A slice of numbers that begins at a page, in huge pages where it fills one.
 #[derive(Debug)]
 pub struct Owned<T> {
@@ -27,7 +30,7 @@ impl<T: Pod> Owned<T> {
         let bytes = len
             .checked_mul(size_of::<T>())
             .ok_or_else(|| io::Error::from(io::ErrorKind::OutOfMemory))?;
-        let memory = if bytes == 0 { None } else { Some(map(bytes)?) };
+        let memory = if bytes == 0 { None } else { Some(map(bytes, PAGE)?) };
         Ok(Self { memory, len, elements: PhantomData })
     }
 }

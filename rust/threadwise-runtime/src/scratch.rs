@@ -40,7 +40,7 @@ pub fn with_scratch<T: Pod, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> 
     });
     let mut buffer = match free {
         Some(buffer) => buffer,
-        None => map(bytes)?,
+        None => map(bytes, if bytes >= HUGE / 2 { HUGE } else { SMALL })?,
     };
     let result = work(bytemuck::cast_slice_mut(&mut buffer[..bytes]));
     if buffer.len() <= KEPT {
@@ -49,13 +49,17 @@ pub fn with_scratch<T: Pod, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> 
     Ok(result)
 }
 
-/// Anonymous memory of at least `bytes`, in huge pages where it fills one.
-pub(crate) fn map(bytes: usize) -> io::Result<MmapMut> {
-    const HUGE: usize = 2 << 20;
-    let unit = if bytes >= HUGE / 2 { HUGE } else { 64 << 10 };
+/// A huge page.
+const HUGE: usize = 2 << 20;
+
+/// Memory that is little is taken in multiples of this.
+const SMALL: usize = 64 << 10;
+
+/// Anonymous memory of at least `bytes`, a multiple of `unit`, in huge pages where it fills some.
+pub(crate) fn map(bytes: usize, unit: usize) -> io::Result<MmapMut> {
     let buffer = MmapMut::map_anon(bytes.next_multiple_of(unit))?;
     #[cfg(target_os = "linux")]
-    if unit == HUGE {
+    if bytes >= HUGE / 2 {
         // A wish: without huge pages the memory is as good, only slower.
         let _ = buffer.advise(memmap2::Advice::HugePage);
     }

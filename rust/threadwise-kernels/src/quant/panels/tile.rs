@@ -71,6 +71,8 @@ pub(super) fn tile<W: Words, const BITS: u32, const M: usize>(
     }
     let floats = W::floats(proof);
     let codes: [*const u32; M] = std::array::from_fn(|i| task.inputs[i].codes.as_ptr());
+    let scales: [*const f32; M] = std::array::from_fn(|i| task.inputs[i].scales.as_ptr());
+    let sums: [*const f32; M] = std::array::from_fn(|i| task.inputs[i].sums.as_ptr());
     for first in (0..LANES).step_by(W::COUNT) {
         let mut totals = [W::Floats::splat(floats, 0.0); M];
         let mut from = task.codes.as_ptr().wrapping_add(first * bytes / LANES);
@@ -110,7 +112,10 @@ pub(super) fn tile<W: Words, const BITS: u32, const M: usize>(
                 }
             }
             for (i, dot) in dots.into_iter().enumerate() {
-                let (scale, sum) = (task.inputs[i].scales[run], task.inputs[i].sums[run]);
+                // SAFETY: there is a scale for each run.
+                let scale = unsafe { *scales[i].wrapping_add(run) };
+                // SAFETY: there is a sum for each run.
+                let sum = unsafe { *sums[i].wrapping_add(run) };
                 let dot = dot.to_floats().mul(W::Floats::splat(floats, scale));
                 totals[i] = dot.mul_add(factors.scale, totals[i]);
                 totals[i] = factors.zero.mul_add(W::Floats::splat(floats, sum), totals[i]);

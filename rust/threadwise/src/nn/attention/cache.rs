@@ -300,6 +300,10 @@ mod tests {
         KvCache::new(CacheShape { layers: 2, kv_heads: 3, width: 5, window }, tokens, 2).unwrap()
     }
 
+    fn windowed() -> KvCache<f32> {
+        cache(Some(70), 300)
+    }
+
     #[test]
     fn pages_are_taken_as_tokens_come_and_given_back_with_the_sequence() {
         let mut cache = cache(None, 500);
@@ -335,7 +339,7 @@ mod tests {
         assert_eq!(cache.length(0), 65);
         cache.reserve(1, 300).unwrap();
         assert!(cache.truncate(0, 66).is_err(), "more than there are");
-        let mut cache = tests::cache(Some(70), 300);
+        let mut cache = windowed();
         cache.reserve(0, 250).unwrap();
         cache.advance(0, 250);
         let sentence = cache.truncate(0, 100).unwrap_err().to_string();
