@@ -42,7 +42,8 @@ pub struct Heads {
 impl Heads {
     /// Heads of queries that share a head of keys.
     fn group(&self) -> usize {
-        self.heads / self.kv_heads
+        // There may be none, of a share of a model.
+        self.heads / self.kv_heads.max(1)
     }
 }
 
