@@ -126,7 +126,7 @@ impl CausalModel {
             compute(py, threads, work, |context| {
                 self.0.forward(input, &slots, kept, wanted, out, hook, context)
             })
-        })?;
+        });
         if let Some(sum) = sum
             && let Some(raised) = sum.raised.into_inner().unwrap_or_else(PoisonError::into_inner)
         {
@@ -219,8 +219,8 @@ impl<'py> Given<'py> {
         }
     }
 
-    fn with<T>(&self, work: impl FnOnce(Input<'_>) -> T) -> PyResult<T> {
-        Ok(match self {
+    fn with<T>(&self, work: impl FnOnce(Input<'_>) -> T) -> T {
+        match self {
             Self::Ids(ids) => {
                 let ids: Vec<&[usize]> = ids.iter().map(Vec::as_slice).collect();
                 work(Input::Ids(&ids))
@@ -230,7 +230,7 @@ impl<'py> Given<'py> {
                 let hidden = hidden.as_standard_layout();
                 work(Input::Hidden(hidden.as_slice().unwrap_or_default(), counts))
             }
-        })
+        }
     }
 }
 

@@ -7,12 +7,14 @@
 //! only, and every row of numbers is computed by itself, so that bits depend neither on threads, nor on which
 //! tokens of which sequences are done together, nor on how layers are spread over stages.
 //!
-//! `shape` says what a model is made of, and which part of it somebody holds; `source` finds its tensors, `matrix` is
-//! a weight of any type, `layer` has those of one; `cache` the keys and values; `forward` cuts what comes into chunks.
+//! `shape` says what a model is made of, and which part of it somebody holds; `source` finds its tensors, `matrix` is a
+//! weight of any type (`plain`, `panels`), `layer` has those of one; `cache` the keys and values; `inputs` what weights are
+//! multiplied with; `forward` cuts what comes into chunks, whose steps are in `program` and `heads`.
 //! `spread` is a model in parts, which ranks and stages hold.
 
 mod cache;
 mod forward;
+mod heads;
 mod inputs;
 mod layer;
 mod matrix;
@@ -21,6 +23,7 @@ mod plain;
 mod program;
 mod rows;
 mod shape;
+mod sizes;
 mod source;
 pub mod spread;
 #[cfg(test)]

@@ -2,10 +2,9 @@
 
 use std::ops::Range;
 
-use ndarray::{Array2, ArrayView3, ArrayViewMut2, Axis, Slice};
+use ndarray::{Array2, ArrayViewMut2, Axis, Slice};
 use threadwise_kernels::gate::Gate;
 use threadwise_kernels::norm::AddRmsNorm;
-use threadwise_kernels::rope::Rope;
 use threadwise_runtime::with_scratch;
 
 use super::CausalLm;
@@ -153,13 +152,19 @@ impl<S: Stored> Phased for Chunk<'_, S> {
         let Some(step) = self.step(item.phase()) else {
             return match item.phase() % STEPS.len() {
                 0 if self.model.is_last() => self.finish(item),
-                0 => self.hand_on(item),
+                0 => {
+                    self.hand_on(item);
+                    Ok(())
+                }
                 _ => self.logits(item),
             };
         };
         let weights = &self.model.layers[layer];
         match step {
-            Step::Begin => self.normalize(item, layer == 0, &weights.attention_norm),
+            Step::Begin => {
+                self.normalize(item, layer == 0, &weights.attention_norm);
+                Ok(())
+            }
             Step::Heads => {
                 let keys = self.model.heads.kv.len();
                 match number.checked_sub(keys) {
@@ -172,14 +177,20 @@ impl<S: Stored> Phased for Chunk<'_, S> {
                 let place = |span, query, head| self.place(item, span, query, head);
                 self.schedule.unite(item, number, &self.partials, place)
             }
-            Step::Ready => self.make_ready(item),
+            Step::Ready => {
+                self.make_ready(item);
+                Ok(())
+            }
             Step::Out => {
                 let plain = || X { floats: self.attended.read(item), lead: 0, coded: None };
                 let x = self.ready.as_ref().map_or_else(plain, |ready| ready.read(item));
                 self.multiply(item, &weights.o, x)
             }
             Step::OutSum | Step::DownSum => self.sum(item),
-            Step::Middle => self.normalize(item, false, &weights.mlp_norm),
+            Step::Middle => {
+                self.normalize(item, false, &weights.mlp_norm);
+                Ok(())
+            }
             Step::Gate => self.gate(item, weights),
             Step::Down => self.multiply(item, &weights.down, self.gated.read(item)),
         }
@@ -187,7 +198,7 @@ impl<S: Stored> Phased for Chunk<'_, S> {
 }
 
 impl<S: Stored> Chunk<'_, S> {
-    fn tokens(&self) -> usize {
+    pub(super) fn tokens(&self) -> usize {
         self.angles.nrows()
     }
 
@@ -197,7 +208,7 @@ impl<S: Stored> Chunk<'_, S> {
     }
 
     /// Some tokens' rows, with what is to be added to them, normalized.
-    fn normalize(&self, item: &Item<'_>, is_begin: bool, weight: &[f32]) -> Result<(), Error> {
+    fn normalize(&self, item: &Item<'_>, is_begin: bool, weight: &[f32]) {
         let (norm, eps) = (AddRmsNorm::new(self.isa), self.model.shape.norm_eps);
         let first = item.number() * TOGETHER;
         let mut x = self.x.rows(item, item.number());
@@ -226,12 +237,11 @@ impl<S: Stored> Chunk<'_, S> {
             norm.row(x, &nothing, weight, eps, y);
         }
         normed.code();
-        Ok(())
     }
 
     /// What queries got, as quantized weights need it.
-    fn make_ready(&self, item: &Item<'_>) -> Result<(), Error> {
-        let Some(ready) = &self.ready else { return Ok(()) };
+    fn make_ready(&self, item: &Item<'_>) {
+        let Some(ready) = &self.ready else { return };
         let Width { lead, columns, .. } = ready.width();
         let from = self.attended.read(item);
         let mut to = ready.rows(item, item.number());
@@ -243,82 +253,6 @@ impl<S: Stored> Chunk<'_, S> {
             row[lead + columns..].fill(0.0);
         }
         to.code();
-        Ok(())
-    }
-
-    /// A head's keys and values of all tokens, stored.
-    fn keys(&self, item: &Item<'_>, layer: usize, weights: &Layer) -> Result<(), Error> {
-        let (head, e) = (item.number(), self.model.shape.head_dim);
-        let rows = self.model.heads.kv[head] * e;
-        let rows = rows..rows + e;
-        let (tokens, x) = (self.tokens(), self.normed.read(item));
-        with_scratch(2 * tokens * e, |room: &mut [f32]| {
-            let (keys, values) = room.split_at_mut(tokens * e);
-            for (linear, to) in [(&weights.k, &mut *keys), (&weights.v, &mut *values)] {
-                self.linear(linear, x, rows.clone(), matrix(tokens, e, to))?;
-            }
-            self.turn(matrix(tokens, e, keys), 0);
-            let heads = self.model.heads.kv.len();
-            // There is one head, which stands for each.
-            let one = [&*keys, &*values].map(|numbers| {
-                let numbers = ArrayView3::from_shape((tokens, 1, e), numbers);
-                numbers.unwrap_or_else(|_| unreachable!("as long"))
-            });
-            let [keys, values] = [&one[0], &one[1]].map(|one| {
-                let each = one.broadcast((tokens, heads, e));
-                each.unwrap_or_else(|| unreachable!("an axis of one"))
-            });
-            for number in self.schedule.stores_of(head) {
-                let both = |span: usize| {
-                    let some = Slice::from(self.spans[span].clone());
-                    [keys, values].map(|x| x.slice_axis_move(Axis(0), some))
-                };
-                self.schedule.store(item, number, &self.lent, layer, both)?;
-            }
-            Ok(())
-        })?
-    }
-
-    /// Some heads of queries of all tokens.
-    fn queries(&self, item: &Item<'_>, block: usize, weights: &Layer) -> Result<(), Error> {
-        let (count, e) = (self.model.heads.heads.len(), self.model.shape.head_dim);
-        let first = block * self.blocks.heads;
-        let rows = first * e..count.min(first + self.blocks.heads) * e;
-        let mut q = self.q.columns(item, block);
-        self.linear(&weights.q, self.normed.read(item), rows.clone(), q.view_mut())?;
-        for head in (0..rows.len()).step_by(e) {
-            self.turn(q.view_mut(), head);
-        }
-        Ok(())
-    }
-
-    fn attend(&self, item: &Item<'_>, layer: usize) -> Result<(), Error> {
-        let (count, e) = (self.model.heads.heads.len(), self.model.shape.head_dim);
-        let q = self.q.read(item);
-        let queries = |span: usize| {
-            let rows = q.slice_axis_move(Axis(0), self.spans[span].clone().into());
-            let shape = (rows.nrows(), count, e);
-            let rows = rows.into_shape_with_order(shape);
-            rows.unwrap_or_else(|_| unreachable!("rows of heads"))
-        };
-        let place = |span, query, head| self.place(item, span, query, head);
-        let partials = (&self.partials, self.partial);
-        let (schedule, lent) = (&self.schedule, &self.lent);
-        schedule.attend(item, item.number(), self.isa, lent, layer, partials, queries, place)
-    }
-
-    /// Where a query's results go, of all heads that share a head of keys.
-    fn place<'i>(
-        &'i self,
-        item: &'i Item<'_>,
-        span: usize,
-        query: usize,
-        head: usize,
-    ) -> ArrayViewMut2<'i, f32> {
-        let (heads, token) = (&self.model.heads, self.spans[span].start + query);
-        let piece = self.attended.piece(item, self.places, token * heads.kv.len() + head);
-        let piece = piece.into_shape_with_order((heads.group, self.model.shape.head_dim));
-        piece.unwrap_or_else(|_| unreachable!("heads of one token"))
     }
 
     /// Some columns of what is to be added.
@@ -387,13 +321,12 @@ impl<S: Stored> Chunk<'_, S> {
     }
 
     /// Some tokens' rows, for the next layers.
-    fn hand_on(&self, item: &Item<'_>) -> Result<(), Error> {
+    fn hand_on(&self, item: &Item<'_>) {
         let mut out = self.out.rows(item, item.number());
         let first = item.number() * TOGETHER;
         let tokens = Slice::from(first..first + out.nrows());
         out.assign(&self.x.read(item).slice_axis(Axis(0), tokens));
         out += &self.delta.read(item).slice_axis(Axis(0), tokens);
-        Ok(())
     }
 
     fn logits(&self, item: &Item<'_>) -> Result<(), Error> {
@@ -405,7 +338,7 @@ impl<S: Stored> Chunk<'_, S> {
     }
 
     /// Products with some rows of a weight, and its bias.
-    fn linear(
+    pub(super) fn linear(
         &self,
         linear: &Linear,
         x: X<'_>,
@@ -420,22 +353,10 @@ impl<S: Stored> Chunk<'_, S> {
         }
         Ok(())
     }
-
-    /// Turns a head of all tokens, from column `first` on, by the angles of their positions.
-    fn turn(&self, mut x: ArrayViewMut2<'_, f32>, first: usize) {
-        let (kernel, e) = (Rope::new(self.isa), self.model.shape.head_dim);
-        for (mut row, angles) in x.rows_mut().into_iter().zip(self.angles.rows()) {
-            let (Some(row), Some(angles)) = (row.as_slice_mut(), angles.to_slice()) else {
-                continue;
-            };
-            let (cos, sin) = angles.split_at(e / 2);
-            kernel.rotate(&mut row[first..first + e], cos, sin);
-        }
-    }
 }
 
 /// Memory as a matrix.
-fn matrix(rows: usize, columns: usize, memory: &mut [f32]) -> ArrayViewMut2<'_, f32> {
+pub(super) fn matrix(rows: usize, columns: usize, memory: &mut [f32]) -> ArrayViewMut2<'_, f32> {
     let view = ArrayViewMut2::from_shape((rows, columns), memory);
     view.unwrap_or_else(|_| unreachable!("as long"))
 }

@@ -15,8 +15,8 @@ pub(super) struct Cuts {
 #[derive(Debug)]
 pub(super) struct Rows<'a, T> {
     shared: Shared<'a, T>,
-    by_rows: Cut,
-    by_columns: Cut,
+    lines: Cut,
+    strips: Cut,
     whole: Cut,
 }
 
@@ -24,10 +24,10 @@ impl<'a, T: Send + Sync> Rows<'a, T> {
     pub(super) fn new(region: &Region, buffer: ArrayViewMut2<'a, T>, cuts: Cuts) -> Self {
         let (rows, columns) = buffer.dim();
         let mut shared = region.share(buffer);
-        let by_rows = shared.cut(cuts.rows, columns.max(1));
-        let by_columns = shared.cut(rows.max(1), cuts.columns);
+        let lines = shared.cut(cuts.rows, columns.max(1));
+        let strips = shared.cut(rows.max(1), cuts.columns);
         let whole = shared.cut(rows.max(1), columns.max(1));
-        Self { shared, by_rows, by_columns, whole }
+        Self { shared, lines, strips, whole }
     }
 
     pub(super) fn read<'i>(&'i self, item: &'i Item<'_>) -> ArrayView2<'i, T> {
@@ -36,12 +36,12 @@ impl<'a, T: Send + Sync> Rows<'a, T> {
 
     /// Some rows, to be written.
     pub(super) fn rows<'i>(&'i self, item: &'i Item<'_>, piece: usize) -> ArrayViewMut2<'i, T> {
-        self.shared.piece(item, self.by_rows, piece)
+        self.shared.piece(item, self.lines, piece)
     }
 
     /// Some columns of all rows, to be written.
     pub(super) fn columns<'i>(&'i self, item: &'i Item<'_>, piece: usize) -> ArrayViewMut2<'i, T> {
-        self.shared.piece(item, self.by_columns, piece)
+        self.shared.piece(item, self.strips, piece)
     }
 
     /// All of it, to be written.

@@ -8,7 +8,7 @@ use super::inputs::{Inputs, QuantizeFn, sums};
 use super::layout::{LANES, Layout};
 use super::tile::{INPUTS, Row, Task, TileFn, WidenFn};
 use super::{Scales, Zeros, instances, scalar};
-use crate::Isa;
+use crate::{Element, Isa};
 
 /// A quantized matrix in panels.
 #[derive(Clone, Copy, Debug)]
@@ -156,7 +156,7 @@ impl Kernel {
             let group = j / self.layout.run() / self.layout.runs_of_group();
             let (scale, zero) = scalar::factors(&task, row % LANES, group);
             let code = scalar::code(self.layout.bits(), task.codes, row % LANES, j);
-            *to = (code as f32).mul_add(scale, zero);
+            *to = f32::from_f64(f64::from(code) * f64::from(scale) + f64::from(zero));
         }
     }
 

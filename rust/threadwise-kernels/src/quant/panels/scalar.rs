@@ -1,4 +1,8 @@
 //! The definition: code by code.
+#![expect(
+    clippy::disallowed_methods,
+    reason = "a product and a sum are rounded once, as the twins' instructions do, so that bits are the same"
+)]
 
 use super::layout::{LANES, Layout, in_word, planes, word_bytes};
 use super::tile::{Sums, Task};
@@ -28,7 +32,7 @@ pub(super) fn factors(task: &Task<'_>, row: usize, group: usize) -> (f32, f32) {
     let zero = match task.zeros {
         super::Zeros::Symmetric => scale * -middle(task.layout.bits()),
         super::Zeros::Minima(minima) => minima.get(at),
-        super::Zeros::Codes(codes) => codes[at].to_f32() * -1.0 * scale,
+        super::Zeros::Codes(codes) => -codes[at].to_f32() * scale,
     };
     (scale, zero)
 }

@@ -20,7 +20,7 @@ struct Held {
 }
 
 impl Held {
-    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "any bits will do")]
+    #[expect(clippy::cast_possible_truncation, reason = "any bits will do")]
     fn new(
         bits: u32,
         shape: (usize, usize),

@@ -146,7 +146,9 @@ fn bits_depend_neither_on_threads_nor_on_what_is_done_together() {
                 all.extend(others.iter().filter(|_| i == 0).map(Vec::as_slice));
                 let slots = [1, 0, 2];
                 let free = if i == 0 { &slots[1..] } else { &[] };
-                free.iter().for_each(|slot| cache.free(*slot).unwrap());
+                for slot in free {
+                    cache.free(*slot).unwrap();
+                }
                 let slots = &slots[..all.len()];
                 let y = forward(&model, &mut cache, &all, slots, Wanted::All, 2);
                 let rows = Slice::from(row..row + step);

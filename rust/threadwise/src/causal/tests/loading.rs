@@ -39,7 +39,7 @@ fn what_is_wrong_with_tensors_is_one_sentence_with_file_and_tensor() {
     );
     let (_, _, bytes) = kept.unwrap();
     tiny.change(|tensors| {
-        drop(tensors.insert(up.clone(), (Dtype::F32, vec![48, 72], bytes.clone())))
+        drop(tensors.insert(up.clone(), (Dtype::F32, vec![48, 72], bytes.clone())));
     });
     assert_eq!(
         sentence(&tiny),
@@ -47,7 +47,7 @@ fn what_is_wrong_with_tensors_is_one_sentence_with_file_and_tensor() {
          or BF16 of shape (72, 48)"
     );
     tiny.change(|tensors| {
-        drop(tensors.insert(up.clone(), (Dtype::I32, vec![72, 48], bytes.clone())))
+        drop(tensors.insert(up.clone(), (Dtype::I32, vec![72, 48], bytes.clone())));
     });
     assert!(
         sentence(&tiny).contains("is I32 of shape (72, 48), expected F32"),

@@ -165,7 +165,7 @@ impl Tiny {
         let group = packing.group.unwrap_or(columns);
         let groups = columns.div_ceil(group);
         let mut codes = Array2::zeros(shape);
-        codes.mapv_inplace(|_: u8| ((self.random() + 1.0) / 2.0 * most).round() as u8);
+        codes.mapv_inplace(|_: u8| (f64::midpoint(self.random(), 1.0) * most).round() as u8);
         let mut scales = Array2::zeros((rows, groups));
         scales.mapv_inplace(|_: f32| {
             let scale = size * 2.0 / most * (1.2 + 0.3 * self.random());
@@ -173,7 +173,9 @@ impl Tiny {
         });
         let half = |x: f32| f16::from_f32(x).to_f32();
         let minima = scales.mapv(|scale| half(scale * -0.5 * most as f32));
-        let zeros = scales.mapv(|scale: f32| (scale.to_bits() % (1 << packing.bits)) as u8);
+        // Around the middle; the lower bits of a float16 are zeros.
+        let near = (1_u32 << (packing.bits - 1)) - 1;
+        let zeros = scales.mapv(|scale: f32| (near + (scale.to_bits() >> 13) % 3) as u8);
         let middle = f64::from(1_u32 << (packing.bits - 1));
         let value = |(i, j): (usize, usize)| {
             let at = [i, j / group];
@@ -276,7 +278,7 @@ impl Tiny {
 
     fn linear(&self, x: &Array2<f64>, name: &str) -> Array2<f64> {
         let y = x.dot(&self.values[&format!("{name}.weight")].t());
-        self.values.get(&format!("{name}.bias")).map_or(y.clone(), |bias| y + &bias.row(0))
+        self.values.get(&format!("{name}.bias")).map_or(y.clone(), |bias| y + bias.row(0))
     }
 
     fn attention(&self, h: &Array2<f64>, layer: usize) -> Array2<f64> {
