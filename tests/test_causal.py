@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 from numpy.testing import assert_array_equal
 from numpy.typing import NDArray
-
 from tests.mistral import MODELS
-from threadwise._threadwise import CausalModel
+
+from threadwise._causal import CausalModel
 
 NAMES = ["stdlib-mistral-2.8m", "mistral-window16-tied", "llama-theta1e6-mha"]
 
