@@ -14,6 +14,7 @@ from mistral import MODELS, SAMPLE
 from threadwise.errors import DomainError
 from threadwise.models import CausalLM, ModelConfig
 from threadwise.models._parts import Parts, cut
+from threadwise.shard import PipelineConfig
 
 Array = NDArray[np.float32]
 NAMES = ["stdlib-mistral-2.8m", "mistral-window16-tied", "llama-theta1e6-mha"]
@@ -196,9 +197,9 @@ def test_parts_that_are_no_whole_are_refused(
     assert isinstance(engine, Parts)
     shares = [engine._models[part] for part in kept]  # noqa: SLF001
     if "pipeline_stages" in options:
-        wrong = Parts([[[share]] for share in shares], model.config)
+        wrong = Parts([[[share]] for share in shares], PipelineConfig())
     else:
-        wrong = Parts([[shares]], model.config)
+        wrong = Parts([[shares]], PipelineConfig())
     with pytest.raises(DomainError, match=f"^{sentence}"):
         wrong.forward([np.array([1])], [0], wrong.cache(1, 9, "float32"), "all", None)
 
