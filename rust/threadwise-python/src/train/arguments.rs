@@ -92,7 +92,7 @@ pub(super) fn rows<'a, T>(name: &str, view: ArrayViewD<'a, T>) -> PyResult<Array
 }
 
 /// A weight, or a bias as its only column.
-pub(super) fn matrix<'a, T>(view: ArrayViewD<'a, T>) -> PyResult<ArrayView2<'a, T>> {
+pub(super) fn matrix<T>(view: ArrayViewD<'_, T>) -> PyResult<ArrayView2<'_, T>> {
     let view = if view.ndim() == 1 { view.insert_axis(Axis(1)) } else { view };
     rows("parameters", view)
 }

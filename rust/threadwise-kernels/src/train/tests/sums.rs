@@ -39,10 +39,12 @@ fn check<S: Number>() {
     for (length, count) in lengths().flat_map(|length| [(length, 1), (length, 3), (length, 8)]) {
         let offset = 5;
         let sources: Vec<Vec<S>> = (0..count)
-            .map(|i| wave::<f64>(length + offset, i as f64, 3.0).into_iter().map(S::of).collect())
+            .map(|i| {
+                wave::<f64>(length + offset, f64::from(i), 3.0).into_iter().map(S::of).collect()
+            })
             .collect();
         let sources: Vec<&[S]> = sources.iter().map(Vec::as_slice).collect();
-        let weights: Vec<f64> = (0..count).map(|i| 0.25 + i as f64 / 8.0).collect();
+        let weights: Vec<f64> = (0..count).map(|i| 0.25 + f64::from(i) / 8.0).collect();
         let narrow: Vec<S::Sum> = weights.iter().map(|&w| S::Sum::from_f64(w)).collect();
         let terms =
             Terms { sources: &sources, weights: &narrow, factor: S::Sum::from_f64(1.0 / 3.0) };
@@ -54,7 +56,7 @@ fn check<S: Number>() {
                 let each = || weights.iter().zip(&sources).map(|(w, x)| (*w, x[offset + j].wide()));
                 let exact = scalar::sum(each(), factor);
                 let size: f64 = each().map(|(w, x)| (w * x).abs()).sum::<f64>() * factor;
-                let units = (count + 1) as f64 * S::Sum::UNIT_ROUNDOFF;
+                let units = f64::from(count + 1) * S::Sum::UNIT_ROUNDOFF;
                 let bound = units / (1.0 - units) * size * 1.001 + S::ROUNDOFF * exact.abs() * 1.1;
                 let error = (room[1 + j].wide() - exact).abs();
                 assert!(error <= bound, "{}, {j} of {length}: {error:e}", isa.name());
