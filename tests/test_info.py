@@ -86,9 +86,12 @@ def test_warns_of_another_library_with_more_threads_than_cpus() -> None:
         found = tw.info()
     if not any(p.library == "openblas" and p.threads == wanted for p in found.pools or ()):
         pytest.skip("this NumPy has no OpenBLAS, or one that takes no more threads than CPUs")
-    [warning] = [text for text in found.warnings if text.startswith("openblas")]
-    assert f"openblas has {wanted} threads for " in warning
-    assert "set OPENBLAS_NUM_THREADS=" in warning
+    warnings = [text for text in found.warnings if text.startswith("openblas")]
+    # SciPy brings one of its own, if something has imported it.
+    assert len(warnings) == sum(p.library == "openblas" for p in found.pools or ())
+    for warning in warnings:
+        assert f"openblas has {wanted} threads for " in warning
+        assert "set OPENBLAS_NUM_THREADS=" in warning
 
 
 def test_a_number_of_threads_that_makes_no_sense_is_a_warning_and_all_else_is_there() -> None:
