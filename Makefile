@@ -42,6 +42,7 @@ docs: $(VENV)/built $(VENV)/docs ## the documentation, into docs/_build
 
 wheel: $(VENV)/built ## a wheel for this platform, into dist
 	$(BIN)/maturin build --release --locked --out dist
+	@ls -l dist/*.whl
 
 clean: ## forget everything built
 	rm -rf $(VENV) target dist docs/_build docs/api
