@@ -21,6 +21,9 @@ html_theme_options = {"description": "Parallel deep learning on the CPU, from Nu
 # A name in single backquotes is a Python object, in Rust's documentation too.
 default_role = "py:obj"
 autosummary_generate = True
+# What pages link to has to be there. Docstrings put their parameters in single backquotes, too.
+nitpicky = True
+nitpick_ignore_regex = [("py:obj", r"(?!threadwise\.).*")]
 autodoc_typehints = "none"  # numpydoc's sections say them
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
