@@ -9,6 +9,7 @@ import pytest
 
 import threadwise as tw
 import threadwise.sklearn
+from surface import MODULES
 
 PUBLIC = {
     tw: {
@@ -231,6 +232,10 @@ SURE = {"info", "reset_work_stats", "work_stats"}
 """What cannot go wrong."""
 
 OPERATIONS = [tw.linear, tw.matmul, tw.nn.rms_norm, tw.pack]
+
+
+def test_every_module_without_an_underscore_is_public() -> None:
+    assert {module.__name__ for module in MODULES} == {module.__name__ for module in PUBLIC}
 
 
 @pytest.mark.parametrize("module", PUBLIC, ids=lambda module: module.__name__)
