@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from threadwise import _threadwise
 from threadwise._arguments import positive
+from threadwise._picture import check_drawing
 from threadwise.errors import DomainError
 from threadwise.parallel.cost import ROUNDS, Cost, nothing
 from threadwise.parallel.executor import ThreadExecutor
@@ -120,8 +121,14 @@ class Advice:
         -------
         matplotlib.axes.Axes
             What was drawn on.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If matplotlib is not installed.
         """
         if ax is None:
+            check_drawing()
             import matplotlib.pyplot as plt  # noqa: PLC0415 - optional, and slow to import
 
             _, ax = plt.subplots(figsize=(6, 2.4), layout="constrained")

@@ -1,10 +1,10 @@
-"""Files that are whole or absent."""
+"""Files that are whole or absent, and what is read from others."""
 
 import os
 import secrets
 from pathlib import Path
 
-__all__ = ["write"]
+__all__ = ["text", "write"]
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -28,3 +28,18 @@ def write(path: Path, content: str | bytes) -> None:
     except BaseException:
         part.unlink(missing_ok=True)
         raise
+
+
+def text(file: str | Path) -> tuple[str, str]:
+    """Return the text of a file, and what sentences call it.
+
+    Where `file` begins with a brace it is that text itself.
+
+    Raises
+    ------
+    OSError
+        If the file cannot be read.
+    """
+    if isinstance(file, str) and file.lstrip().startswith("{"):
+        return file, "the text"
+    return Path(file).read_text("utf-8"), str(file)
