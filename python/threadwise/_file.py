@@ -1,10 +1,14 @@
 """Files that are whole or absent, and what is read from others."""
 
+import json
 import os
 import secrets
 from pathlib import Path
+from typing import Any
 
-__all__ = ["text", "write"]
+from threadwise.errors import FormatError
+
+__all__ = ["settings", "text", "write"]
 
 
 def write(path: Path, content: str | bytes) -> None:
@@ -43,3 +47,22 @@ def text(file: str | Path) -> tuple[str, str]:
     if isinstance(file, str) and file.lstrip().startswith("{"):
         return file, "the text"
     return Path(file).read_text("utf-8"), str(file)
+
+
+def settings(file: Path) -> dict[str, Any]:
+    """Return what a file such as ``config.json`` says about a model.
+
+    Raises
+    ------
+    FormatError
+        If it is no object of JSON.
+    OSError
+        If it cannot be read.
+    """
+    try:
+        found = json.loads(file.read_bytes())
+    except ValueError as error:
+        raise FormatError(f"{file} is not JSON: {error}") from None
+    if not isinstance(found, dict):
+        raise FormatError(f"{file} is no object of JSON, expected settings of a model")
+    return found
