@@ -6,7 +6,20 @@ from typing import Any
 from threadwise import _threadwise
 from threadwise.errors import DomainError, DTypeError
 
-__all__ = ["function", "thread_count", "whole", "word"]
+__all__ = ["function", "integer", "positive", "thread_count", "whole", "word"]
+
+
+def integer(name: str, value: Any, expected: str) -> int:
+    """Return a whole number of any type as Python's; `expected` says what it should be.
+
+    Raises
+    ------
+    DTypeError
+        If it is no whole number.
+    """
+    if isinstance(value, bool) or not hasattr(value, "__index__"):
+        raise DTypeError(f"{name} is {value!r} (a {type(value).__name__}), expected {expected}")
+    return index(value)
 
 
 def whole(name: str, value: Any, least: int = 0) -> int:
@@ -19,12 +32,27 @@ def whole(name: str, value: Any, least: int = 0) -> int:
     DomainError
         If it is less.
     """
-    expected = f"expected a whole number, at least {least}"
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        raise DTypeError(f"{name} is {value!r} (a {type(value).__name__}), {expected}")
-    if index(value) < least:
-        raise DomainError(f"{name} is {value!r}, {expected}")
-    return index(value)
+    expected = f"a whole number, at least {least}"
+    found = integer(name, value, expected)
+    if found < least:
+        raise DomainError(f"{name} is {value!r}, expected {expected}")
+    return found
+
+
+def positive(name: str, value: Any, most: int) -> int:
+    """Check that an argument is a whole number from 1 to `most`.
+
+    Raises
+    ------
+    DTypeError
+        If it is no whole number.
+    DomainError
+        If it is out of that range.
+    """
+    found = integer(name, value, f"a whole number from 1 to {most}")
+    if not 1 <= found <= most:
+        raise DomainError(f"{name} is {found}, expected from 1 to {most}")
+    return found
 
 
 def thread_count(threads: Any) -> int:

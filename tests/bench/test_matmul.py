@@ -147,7 +147,7 @@ def test_options_that_make_no_sense_are_one_sentence(
 def test_a_picture_without_matplotlib_is_refused_before_anything_is_measured(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    monkeypatch.setattr("threadwise.bench._matmul.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(SystemExit, match="2"):
         main(["matmul", "--plot", "a.png"])
     printed = capsys.readouterr()

@@ -1,22 +1,14 @@
 import json
-import os
 import subprocess
-import sys
 
 import threadwise as tw
+from interpreters import threadwise
 
 QUIET = {"THREADWISE_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1", "OMP_NUM_THREADS": "1"}
 
 
 def doctor(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "threadwise", "doctor", *arguments],
-        env=os.environ | QUIET | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return threadwise("doctor", *arguments, environment=QUIET | environment)
 
 
 def test_prints_what_info_prints() -> None:

@@ -12,20 +12,10 @@ import numpy as np
 import pytest
 
 import threadwise as tw
+from interpreters import threadwise
 from mistral import SAMPLE
 
 PROMPT = "import os\n"
-
-
-def threadwise(*arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "threadwise", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-        **options,
-    )
 
 
 def expected(**wishes: Any) -> Any:

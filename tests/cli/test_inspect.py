@@ -2,8 +2,7 @@
 
 import json
 import os
-import subprocess
-import sys
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,17 +11,10 @@ from numpy.typing import NDArray
 
 import threadwise as tw
 from checkpoints import save, write_model
+from interpreters import threadwise
 from mistral import MODELS
 
-
-def inspect(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "threadwise", "inspect", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+inspect = partial(threadwise, "inspect")
 
 
 def test_a_file_is_its_tensors_and_metadata(tmp_path: Path) -> None:

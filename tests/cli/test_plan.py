@@ -1,39 +1,28 @@
 """``threadwise calibrate`` and ``threadwise explain``."""
 
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
-
-def threadwise(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "threadwise", *arguments],
-        env=os.environ | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+from interpreters import threadwise
 
 
 def test_calibrate_prints_the_table_and_the_file(tmp_path: Path) -> None:
     here = {"XDG_CACHE_HOME": str(tmp_path), "THREADWISE_CALIBRATION": "on"}
-    done = threadwise("calibrate", **here)
+    done = threadwise("calibrate", environment=here)
     assert (done.returncode, done.stderr) == (0, "")
     [file] = (tmp_path / "threadwise").iterdir()
     lines = done.stdout.splitlines()
     assert (lines[0], lines[-1]) == ("measured", f"kept in {file}")
     assert any(line.startswith("float32 ") and line.endswith(" GFLOP/s") for line in lines)
     # Where lines are filled no path is cut, so the doctor's can be compared with all spaces gone.
-    printed = threadwise("doctor", **here).stdout
+    printed = threadwise("doctor", environment=here).stdout
     assert f"measured,in{file}" in "".join(printed.split())
 
 
 def test_calibrate_says_if_it_is_switched_off(tmp_path: Path) -> None:
-    done = threadwise("calibrate", XDG_CACHE_HOME=str(tmp_path), THREADWISE_CALIBRATION="off")
+    off = {"XDG_CACHE_HOME": str(tmp_path), "THREADWISE_CALIBRATION": "off"}
+    done = threadwise("calibrate", environment=off)
     assert done.returncode == 0
     assert done.stdout.startswith("assumed\n")
     assert done.stdout.endswith("\nnothing was measured: THREADWISE_CALIBRATION is off\n")

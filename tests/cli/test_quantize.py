@@ -1,38 +1,27 @@
 """``threadwise quantize``."""
 
 import json
-import os
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
 from typer.testing import CliRunner
 
 import threadwise as tw
+from interpreters import threadwise
 from mistral import SAMPLE
 from threadwise.cli._app import app
 from threadwise.quant import Progress, QuantReport
 
 MODEL = SAMPLE
-INHERITED = {name: text for name, text in os.environ.items() if "THREADWISE_QUANT" not in name}
+
+quantize = partial(threadwise, "quantize")
 
 WRONG = """2 settings make no sense:
   bits is 5, expected 2, 3, 4 or 8
   layer_bits is {'': '*.v_proj'}, expected bits (2, 3, 4 or 8) by pattern, such as *.down_proj=8"""
-
-
-def quantize(*arguments: str | Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "threadwise", "quantize", *arguments],
-        env=INHERITED | environment,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=100,
-    )
 
 
 def test_a_model_becomes_one_of_few_bits(tmp_path: Path) -> None:
@@ -65,8 +54,10 @@ def test_settings_come_from_everywhere_in_order(tmp_path: Path) -> None:
         *("--method", "mse", "--layer-bits", "*.down_proj=3", "--layer-bits", "*.v_proj=2"),
         *("--include", "*.0.*_proj", "--include", "*.5.*_proj", "--exclude", "*.gate_proj"),
         *("--report", tmp_path / "report.json"),
-        THREADWISE_QUANT_GROUP_SIZE="16",
-        THREADWISE_QUANT_METHOD="minmax",
+        environment={
+            "THREADWISE_QUANT_GROUP_SIZE": "16",
+            "THREADWISE_QUANT_METHOD": "minmax",
+        },
     )
     assert quantized.returncode == 0, quantized.stderr
     report = QuantReport.from_json(tmp_path / "report.json")

@@ -2,11 +2,11 @@
 
 import json
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from interpreters import threadwise
 from threadwise.cli.scaling import _say
 from threadwise.scaling import ScalingResult
 
@@ -40,14 +40,7 @@ def here(tmp_path: Path) -> Path:
 
 
 def scaling(here: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-W", "error", "-m", "threadwise", "scaling", *arguments],
-        cwd=here,
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
+    return threadwise("scaling", *arguments, cwd=here)
 
 
 def test_a_function_is_measured_and_kept_in_files(here: Path) -> None:

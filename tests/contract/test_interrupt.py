@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from interpreters import run
+from interpreters import delay, run
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals to a process")
 
@@ -22,50 +22,28 @@ PRODUCTS = {
     "a layer": "tw.linear(ones(4000, 10**7), ones(4000, 10**7), threads=threads)",
 }
 
-DELAY = """
-import os, signal, sys, threading, time
-import numpy as np
-import threadwise as tw
-
-sent = 0.0
+BEFORE = """
 def ones(*shape):
     return np.broadcast_to(np.float32(1), shape)
 columns = np.empty((4000, 4000), np.float32, order="F")
-def send():
-    global sent
-    time.sleep(0.4)
-    sent = time.monotonic()
-    os.kill(os.getpid(), signal.SIGINT)
 threads = {threads}
-delays = []
-for attempt in range(3):
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
-        {product}
-    except KeyboardInterrupt:
-        delays.append(time.monotonic() - sent)
-    else:
-        sys.exit("it ended too soon")
-    sender.join()
-    if delays[-1] < 0.2:
-        break
-assert (tw.matmul(ones(300, 300), ones(300, 300)) == 300).all()
-print(min(delays))
 """
+
+AFTER = "assert (tw.matmul(ones(300, 300), ones(300, 300)) == 300).all()"
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 @pytest.mark.parametrize("product", PRODUCTS)
 def test_ctrl_c_ends_a_long_product_soon(product: str, threads: int) -> None:
-    program = DELAY.format(product=PRODUCTS[product], threads=threads)
-    assert float(run(program, timeout=25)) < 0.2
+    before = BEFORE.format(threads=threads)
+    assert delay(PRODUCTS[product], before=before, after=AFTER) < 0.2
 
 
 @pytest.mark.parametrize("threads", [1, 2])
 def test_ctrl_c_ends_a_long_product_of_the_definition_soon(threads: int) -> None:
-    program = DELAY.format(product=PRODUCTS["a square"], threads=threads)
-    assert float(run(program, timeout=25, environment={"THREADWISE_ISA": "scalar"})) < 0.2
+    before, scalar = BEFORE.format(threads=threads), {"THREADWISE_ISA": "scalar"}
+    product = PRODUCTS["a square"]
+    assert delay(product, before=before, after=AFTER, environment=scalar) < 0.2
 
 
 def test_a_handler_that_does_not_raise_runs_meanwhile_and_the_product_is_right() -> None:

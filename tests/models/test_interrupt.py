@@ -4,7 +4,7 @@ import os
 
 import pytest
 
-from interpreters import run
+from interpreters import delay
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals to a process")
 
@@ -13,41 +13,18 @@ WORK = {
     "writing": "model.generate([[1], [2]] * 4, max_new_tokens=len(ids), temperature=1.0)",
 }
 
-DELAY = """
-import os, signal, sys, threading, time
-import numpy as np
-import threadwise as tw
-
+BEFORE = """
 ids = np.arange(100_000) % 1000
 model = tw.models.load(tw.samples.path("stdlib-mistral-2.8m"), max_context=200_000{parts})
 model.config.__dict__["eos_token_ids"] = ()
 expected = model.generate(ids[:9], max_new_tokens=5).token_ids
-sent = 0.0
-def send():
-    global sent
-    time.sleep(0.4)
-    sent = time.monotonic()
-    os.kill(os.getpid(), signal.SIGINT)
-delays = []
-for attempt in range(3):
-    sender = threading.Thread(target=send)
-    sender.start()
-    try:
-        {work}
-    except KeyboardInterrupt:
-        delays.append(time.monotonic() - sent)
-    else:
-        sys.exit("it ended too soon")
-    sender.join()
-    if delays[-1] < 0.2:
-        break
-assert model.generate(ids[:9], max_new_tokens=5).token_ids == expected
-print(min(delays))
 """
+
+AFTER = "assert model.generate(ids[:9], max_new_tokens=5).token_ids == expected"
 
 
 @pytest.mark.parametrize("parts", ["", "tensor_parallel=2", "pipeline_stages=2"])
 @pytest.mark.parametrize("work", WORK)
 def test_ctrl_c_ends_it_soon(work: str, parts: str) -> None:
-    program = DELAY.format(work=WORK[work], parts=parts and f", {parts}")
-    assert float(run(program, timeout=25)) < 0.2
+    before = BEFORE.format(parts=parts and f", {parts}")
+    assert delay(WORK[work], before=before, after=AFTER) < 0.2

@@ -1,5 +1,6 @@
 """Advice on threads."""
 
+import sys
 import time
 
 import matplotlib as mpl
@@ -59,6 +60,12 @@ def test_a_picture() -> None:
         assert [label.get_text() for label in axes.get_yticklabels()] == [*advice.speedups][::-1]
         assert advice.plot(axes) is axes
         mpl.pyplot.close("all")
+
+
+def test_a_picture_without_matplotlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
+    with pytest.raises(ModuleNotFoundError, match=r'pip install "threadwise\[plot\]"'):
+        advise(python, range(100), threads=1).plot()
 
 
 def test_nothing_to_try() -> None:

@@ -226,7 +226,7 @@ def test_the_page_is_whole_and_in_one_file(tmp_path: Path) -> None:
 
 
 def test_without_matplotlib_the_page_has_no_picture(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("threadwise.scaling.page.find_spec", lambda _: None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     assert "There is no picture" in measured().to_html()
 
 
@@ -254,7 +254,6 @@ def test_an_ending_that_matplotlib_does_not_know_is_refused(tmp_path: Path) -> N
 
 
 def test_a_picture_without_matplotlib_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delitem(sys.modules, "threadwise.scaling.picture", raising=False)
-    monkeypatch.setitem(sys.modules, "matplotlib.axes", None)
+    monkeypatch.setitem(sys.modules, "matplotlib", None)
     with pytest.raises(ModuleNotFoundError, match=r'pip install "threadwise\[plot\]"'):
         measured().plot()

@@ -6,31 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from interpreters import run
+from interpreters import delay
 
 pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals to a process")
 
-DELAY = """
-import os, signal, threading, time
-import numpy as np
-import threadwise as tw
-
-sent = 0.0
-def send():
-    global sent
-    time.sleep(0.3)
-    sent = time.monotonic()
-    os.kill(os.getpid(), signal.SIGINT)
-
+SLOW = """
 def slow(*_, **__):
     time.sleep(0.05)
     return 1.0
-
-threading.Thread(target=send).start()
-try:
-    {work}
-except KeyboardInterrupt:
-    print(time.monotonic() - sent)
 """
 
 WORK = {
@@ -45,10 +28,7 @@ WORK = {
 
 @pytest.mark.parametrize("name", WORK)
 def test_ctrl_c_ends_it_soon(name: str, tmp_path: Path) -> None:
-    delays = [float(run(DELAY.format(work=WORK[name]), cwd=tmp_path))]
-    if delays[0] > 0.2:  # on a busy machine
-        delays.append(float(run(DELAY.format(work=WORK[name]), cwd=tmp_path)))
-    assert min(delays) < 0.2
+    assert delay(WORK[name], before=SLOW, cwd=tmp_path) < 0.2
     if name == "points":
         lines = (tmp_path / "journal").read_text().splitlines()
         assert 2 < len([json.loads(line) for line in lines]) < 100

@@ -1,9 +1,9 @@
 """``python -m threadwise.bench draw``."""
 
 import argparse
-from importlib.util import find_spec
 from pathlib import Path
 
+from threadwise._picture import NEED, can_draw
 from threadwise.bench import _record
 
 __all__ = ["add_options", "run"]
@@ -19,8 +19,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Draw; return the exit code."""
-    if find_spec("matplotlib") is None:
-        options.parser.error('the picture needs matplotlib: pip install "threadwise[plot]"')
+    if not can_draw():
+        options.parser.error(NEED)
     from threadwise.bench._plot import draw  # noqa: PLC0415 - needs matplotlib
 
     try:

@@ -4,11 +4,11 @@ import argparse
 import sys
 import tempfile
 from collections.abc import Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import cast
 
 import threadwise as tw
+from threadwise._picture import NEED, can_draw
 from threadwise.bench import _record, _report, _together
 from threadwise.bench._cases import DTYPES, Case, DType
 from threadwise.bench._grid import GRID, QUICK, chosen, in_dtypes
@@ -113,8 +113,8 @@ def _refuse(options: argparse.Namespace) -> None:
         error("--together has no record and no picture: leave out --csv and --plot")
     if options.together and options.python:
         error("--together runs all in one process, so --python cannot name another")
-    if options.plot and find_spec("matplotlib") is None:
-        error('the picture needs matplotlib: pip install "threadwise[plot]"')
+    if options.plot and not can_draw():
+        error(NEED)
     try:
         chosen(options.shapes or "all", DTYPES)
     except ValueError as problem:

@@ -132,8 +132,7 @@ def _widths(pairs: list[str]) -> dict[str, int | str]:
 
 def _check(report: Path) -> None:
     """Refuse a report that could not be written, before any work."""
-    from importlib.util import find_spec
-
+    from threadwise._picture import check_drawing
     from threadwise.errors import DomainError
     from threadwise.quant._settings import words
 
@@ -141,12 +140,12 @@ def _check(report: Path) -> None:
         raise DomainError(f"--report is {report}, expected a name that ends in {words(_REPORTS)}")
     if not report.absolute().parent.is_dir():
         raise DomainError(f"--report is {report}, but there is no directory {report.parent}")
-    if report.suffix in _PICTURES and find_spec("matplotlib") is None:
-        raise DomainError('the picture needs matplotlib: pip install "threadwise[plot]"')
+    if report.suffix in _PICTURES:
+        check_drawing()
 
 
 def _keep(done: Any, path: Path) -> None:
-    from threadwise.quant._file import write
+    from threadwise._file import write
 
     if path.suffix == ".json":
         done.to_json(path)

@@ -79,8 +79,7 @@ def _say(done: int, total: int) -> None:
 
 def _check(path: Path | None, *, is_picture: bool) -> None:
     """Refuse a file that could not be written, before any work."""
-    from importlib.util import find_spec
-
+    from threadwise._picture import check_drawing
     from threadwise.errors import DomainError
 
     if path is None:
@@ -89,5 +88,5 @@ def _check(path: Path | None, *, is_picture: bool) -> None:
         raise DomainError(f"{path} cannot be written: there is no directory {path.parent}")
     if is_picture and path.suffix not in (".pdf", ".png", ".svg"):
         raise DomainError(f"--plot is {path}, expected a name that ends in .png, .svg or .pdf")
-    if is_picture and find_spec("matplotlib") is None:
-        raise DomainError('the picture needs matplotlib: pip install "threadwise[plot]"')
+    if is_picture:
+        check_drawing()

@@ -1,11 +1,11 @@
 """What a model is: the settings of a ``config.json`` that decide what it computes."""
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from threadwise import _file
 from threadwise._attention import SCALINGS
 from threadwise.errors import FormatError, StorageError
 from threadwise.models._settings import Settings
@@ -116,8 +116,8 @@ class ModelConfig:
             raise FormatError(f"{folder} has no config.json, expected the directory of a model")
         generation = folder / "generation_config.json"
         return cls.of(
-            _json(folder / "config.json"),
-            generation=_json(generation) if generation.is_file() else None,
+            _file.settings(folder / "config.json"),
+            generation=_file.settings(generation) if generation.is_file() else None,
             where=str(folder / "config.json"),
         )
 
@@ -184,16 +184,6 @@ class ModelConfig:
         layer += self.qkv_bias * (queries + 2 * keys)
         layer += self.output_bias * d + self.mlp_bias * (2 * f + d)
         return self.num_hidden_layers * layer + d + v * d * (1 if self.tie_word_embeddings else 2)
-
-
-def _json(file: Path) -> dict[str, Any]:
-    try:
-        found = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise FormatError(f"{file} is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise FormatError(f"{file} is no object of JSON, expected settings of a model")
-    return found
 
 
 def _architecture(settings: Mapping[str, Any], where: str) -> str:

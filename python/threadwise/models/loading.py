@@ -5,8 +5,9 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from threadwise._arguments import word
 from threadwise.errors import DomainError, DTypeError, StorageError
-from threadwise.models._arguments import whole, word
+from threadwise.models._arguments import whole
 from threadwise.models._engine import Engine, build
 from threadwise.models.causal import CausalLM
 from threadwise.models.config import ModelConfig

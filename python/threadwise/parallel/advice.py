@@ -10,9 +10,11 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, Literal
 
 from threadwise import _threadwise
+from threadwise._arguments import positive
+from threadwise._picture import check_drawing
 from threadwise.errors import DomainError
 from threadwise.parallel.cost import ROUNDS, Cost, nothing
-from threadwise.parallel.executor import ThreadExecutor, whole
+from threadwise.parallel.executor import ThreadExecutor
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -119,8 +121,14 @@ class Advice:
         -------
         matplotlib.axes.Axes
             What was drawn on.
+
+        Raises
+        ------
+        ModuleNotFoundError
+            If matplotlib is not installed.
         """
         if ax is None:
+            check_drawing()
             import matplotlib.pyplot as plt  # noqa: PLC0415 - optional, and slow to import
 
             _, ax = plt.subplots(figsize=(6, 2.4), layout="constrained")
@@ -199,7 +207,7 @@ def advise(fn: Callable[[Any], Any], items: Iterable[Any], *, threads: int | Non
     >>> advice.best
     'vectorize'
     """
-    most = _threadwise.get_num_threads() if threads is None else whole("threads", threads, 1024)
+    most = _threadwise.get_num_threads() if threads is None else positive("threads", threads, 1024)
     supply = iter(items)
     sample = list(itertools.islice(supply, 64))
     if not sample:

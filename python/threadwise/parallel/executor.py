@@ -17,10 +17,10 @@ from queue import Empty, SimpleQueue
 from typing import Any
 
 from threadwise import _threadwise
-from threadwise.errors import DomainError, DTypeError
+from threadwise._arguments import positive
 from threadwise.parallel.task import HERE, Task
 
-__all__ = ["ThreadExecutor", "whole"]
+__all__ = ["ThreadExecutor"]
 
 LINGER = 0.05
 """Seconds that a worker waits for a task before it is idle, and BLAS gets its threads back."""
@@ -95,8 +95,8 @@ class ThreadExecutor(Executor):
         limit_blas: bool = True,
     ) -> None:
         budget = _threadwise.get_num_threads()
-        self._most = budget if threads is None else whole("threads", threads, 1024)
-        self._backlog = None if backlog is None else whole("backlog", backlog, sys.maxsize)
+        self._most = budget if threads is None else positive("threads", threads, 1024)
+        self._backlog = None if backlog is None else positive("backlog", backlog, sys.maxsize)
         self._name = name
         self._share = max(1, budget // self._most)
         self._limit_blas = limit_blas
@@ -171,7 +171,7 @@ class ThreadExecutor(Executor):
         TimeoutError
             By the iterator, if a result is not there in time.
         """
-        chunksize = whole("chunksize", chunksize, sys.maxsize)
+        chunksize = positive("chunksize", chunksize, sys.maxsize)
         deadline = None if timeout is None else time.monotonic() + timeout
         calls = zip(*iterables, strict=False)
         chunks = iter(lambda: list(itertools.islice(calls, chunksize)), [])
@@ -306,17 +306,6 @@ class ThreadExecutor(Executor):
 
 def _each(fn: Callable[..., Any], chunk: list[tuple[Any, ...]]) -> list[Any]:
     return [fn(*arguments) for arguments in chunk]
-
-
-def whole(name: str, value: int, most: int) -> int:
-    """Check that an argument is a whole number from 1 to `most`."""
-    if isinstance(value, bool) or not hasattr(value, "__index__"):
-        expected = f"expected a whole number from 1 to {most}"
-        raise DTypeError(f"{name} is {value!r} (a {type(value).__name__}), {expected}")
-    number = value.__index__()
-    if not 1 <= number <= most:
-        raise DomainError(f"{name} is {number}, expected from 1 to {most}")
-    return number
 
 
 _CONTROLLER: list[Any] = []

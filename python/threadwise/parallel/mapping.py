@@ -11,9 +11,10 @@ from concurrent.futures import Executor
 from typing import Any, Literal
 
 from threadwise import _threadwise
+from threadwise._arguments import positive
 from threadwise.errors import DomainError, DTypeError
 from threadwise.parallel import calls
-from threadwise.parallel.executor import ThreadExecutor, whole
+from threadwise.parallel.executor import ThreadExecutor
 
 __all__ = ["map"]
 
@@ -125,12 +126,12 @@ def map(  # noqa: A001 - the field's name; used as tw.parallel.map
     if timeout is not None and not timeout >= 0:
         raise DomainError(f"timeout is {timeout!r}, expected seconds, at least 0")
     if chunk != "auto":
-        chunk = whole("chunk", chunk, 1 << 62)
+        chunk = positive("chunk", chunk, 1 << 62)
     if executor is not None and not isinstance(executor, Executor):
         kind = type(executor).__name__
         raise DTypeError(f"executor is a {kind}, expected a concurrent.futures.Executor or None")
     budget = _threadwise.get_num_threads()
-    most = budget if threads is None else whole("threads", threads, 1024)
+    most = budget if threads is None else positive("threads", threads, 1024)
     size = None if chunk == "auto" else chunk
     run = _Map(fn, items, size, progress, collects=on_error == "collect", timeout=timeout)
     if executor is None:

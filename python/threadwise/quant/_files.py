@@ -1,6 +1,5 @@
 """Files of weights: what their headers say, and their tensors as arrays that are mapped."""
 
-import json
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
@@ -9,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from threadwise import _threadwise
+from threadwise import _file, _threadwise
 from threadwise.errors import FormatError
 
 __all__ = ["Stored", "WeightFile", "configuration", "read"]
@@ -143,12 +142,4 @@ def configuration(path: str | Path) -> dict[str, Any]:
         If it cannot be read.
     """
     file = Path(path) / "config.json"
-    if not file.is_file():
-        return {}
-    try:
-        found = json.loads(file.read_bytes())
-    except ValueError as error:
-        raise FormatError(f"{file} is not JSON: {error}") from None
-    if not isinstance(found, dict):
-        raise FormatError(f"{file} is no object of JSON, expected the model's configuration")
-    return found
+    return _file.settings(file) if file.is_file() else {}

@@ -1,6 +1,5 @@
 """The picture of a report: a column a layer, a row a kind of tensor; bits, and error as shade."""
 
-import io
 import re
 from dataclasses import dataclass
 from itertools import pairwise
@@ -13,8 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
+from threadwise._picture import save
 from threadwise.errors import DomainError
-from threadwise.quant._file import write
 from threadwise.quant.report import QuantReport, TensorReport
 
 __all__ = ["draw"]
@@ -31,13 +30,7 @@ def draw(report: QuantReport, path: Path | None) -> Figure:
         raise DomainError("there is no picture of a report without tensors")
     figure = _figure(report)
     if path is not None:
-        known = figure.canvas.get_supported_filetypes()
-        kind = path.suffix.removeprefix(".").lower()
-        if kind not in known:
-            raise DomainError(f"{path} ends in {path.suffix!r}, expected one of {', '.join(known)}")
-        with io.BytesIO() as drawn:
-            figure.savefig(drawn, format=kind, dpi=144)
-            write(path, drawn.getvalue())
+        save(figure, path)
     return figure
 
 

@@ -8,8 +8,8 @@ from functools import wraps
 from pathlib import Path
 from typing import Any, Literal, TypeVar
 
+from threadwise._file import write
 from threadwise.quant import _layers
-from threadwise.quant._file import write
 from threadwise.quant._settings import SETTINGS, nearest
 
 __all__ = ["KEPT", "QuantConfig"]

@@ -7,8 +7,9 @@ from math import isfinite, log10, prod, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from threadwise import _file
+from threadwise._picture import check_drawing
 from threadwise.errors import DomainError
-from threadwise.quant._file import write
 from threadwise.quant.config import QuantConfig
 
 if TYPE_CHECKING:
@@ -207,7 +208,7 @@ class QuantReport:
         facts = _plain(asdict(self)) | {"totals": totals, "tensors": tensors}
         text = json.dumps({"threadwise_report": _VERSION, **facts}, indent=1, allow_nan=False)
         if path is not None:
-            write(Path(path), text)
+            _file.write(Path(path), text)
         return text
 
     @classmethod
@@ -226,8 +227,7 @@ class QuantReport:
         OSError
             If the file cannot be read.
         """
-        is_text = isinstance(file, str) and file.lstrip().startswith("{")
-        text, name = (str(file), "the text") if is_text else (Path(file).read_text("utf-8"), file)
+        text, name = _file.text(file)
         try:
             found = json.loads(text)
             if found["threadwise_report"] != _VERSION:
@@ -263,13 +263,9 @@ class QuantReport:
         OSError
             If the file cannot be written.
         """
-        try:
-            from threadwise.quant._picture import draw  # noqa: PLC0415 - an extra
-        except ModuleNotFoundError as error:
-            if error.name is None or not error.name.startswith("matplotlib"):
-                raise
-            sentence = 'the picture needs matplotlib: pip install "threadwise[plot]"'
-            raise ModuleNotFoundError(sentence, name="matplotlib") from None
+        check_drawing()
+        from threadwise.quant._picture import draw  # noqa: PLC0415 - an extra
+
         return draw(self, None if path is None else Path(path))
 
 

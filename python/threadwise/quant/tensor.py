@@ -7,10 +7,11 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 import numpy as np
 
+from threadwise._arguments import word
 from threadwise._threadwise import dequantize as _dequantize
 from threadwise._threadwise import quantize as _quantize
 from threadwise.errors import DTypeError, ShapeError
-from threadwise.quant._arguments import METHODS, ZERO_POINTS, bits_of, group_of, word_of
+from threadwise.quant._arguments import METHODS, ZERO_POINTS, bits_of, group_of
 from threadwise.quant.products import Products
 
 if TYPE_CHECKING:
@@ -351,9 +352,9 @@ def quantize(
 ) -> QuantizedTensor:
     """Represent a weight by codes of a few bits, in groups that share a scale."""
     group = group_of(group_size)
-    word_of("zero_point", zero_point, ZERO_POINTS)
+    word("zero_point", zero_point, ZERO_POINTS)
     kind = "symmetric" if symmetric else zero_point
-    words = kind, word_of("method", method, METHODS)
+    words = kind, word("method", method, METHODS)
     size = None if group == -1 else group
     weight = weight if isinstance(weight, np.ndarray) else np.asarray(weight)
     parts = _quantize(weight, bits_of(bits), size, *words, importance, threads)

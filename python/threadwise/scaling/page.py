@@ -5,9 +5,9 @@ from __future__ import annotations
 import base64
 import io
 from html import escape
-from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
+from threadwise._picture import can_draw
 from threadwise.scaling.text import columns, heading, setting, shares
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def page(result: ScalingResult) -> str:
 
 
 def _picture(result: ScalingResult) -> str:
-    if find_spec("matplotlib") is None:
+    if not can_draw():
         return '<p>There is no picture: pip install "threadwise[plot]" for one.</p>'
     from threadwise.scaling.picture import draw  # noqa: PLC0415 - an extra
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,8 +10,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from threadwise.errors import DomainError
-from threadwise.quant._file import write
+from threadwise._picture import save
 from threadwise.scaling.attribution import PARTS
 
 if TYPE_CHECKING:
@@ -47,13 +45,7 @@ def draw(result: ScalingResult, path: Path | None) -> Figure:
     _parts(right, result)
     _title(figure, result)
     if path is not None:
-        known = figure.canvas.get_supported_filetypes()
-        kind = path.suffix.removeprefix(".").lower()
-        if kind not in known:
-            raise DomainError(f"{path} ends in {path.suffix!r}, expected one of {', '.join(known)}")
-        with io.BytesIO() as drawn:
-            figure.savefig(drawn, format=kind, dpi=144)
-            write(path, drawn.getvalue())
+        save(figure, path)
     return figure
 
 

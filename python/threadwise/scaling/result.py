@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from threadwise import _file
+from threadwise._picture import check_drawing
 from threadwise.errors import DomainError
-from threadwise.quant._file import write
 from threadwise.scaling.amdahl import AmdahlFit, fit_amdahl
 from threadwise.scaling.attribution import Attribution, attribute
 from threadwise.scaling.document import fields_of, json_of
@@ -250,8 +251,7 @@ class ScalingResult:
         OSError
             If the file cannot be read.
         """
-        is_text = isinstance(file, str) and file.lstrip().startswith("{")
-        text, name = (str(file), "the text") if is_text else (Path(file).read_text("utf-8"), file)
+        text, name = _file.text(file)
         facts = fields_of(text, name)
         try:
             return cls(**facts)
@@ -293,13 +293,9 @@ class ScalingResult:
         OSError
             If the file cannot be written.
         """
-        try:
-            from threadwise.scaling.picture import draw  # noqa: PLC0415 - an extra
-        except ModuleNotFoundError as error:
-            if error.name is None or not error.name.startswith("matplotlib"):
-                raise
-            sentence = 'the picture needs matplotlib: pip install "threadwise[plot]"'
-            raise ModuleNotFoundError(sentence, name="matplotlib") from None
+        check_drawing()
+        from threadwise.scaling.picture import draw  # noqa: PLC0415 - an extra
+
         return draw(self, None if path is None else Path(path))
 
     def fits(self) -> Iterator[AmdahlFit | GustafsonFit | USLFit]:
@@ -357,5 +353,5 @@ class ScalingResult:
 
 def _kept(text: str, path: str | Path | None) -> str:
     if path is not None:
-        write(Path(path), text)
+        _file.write(Path(path), text)
     return text

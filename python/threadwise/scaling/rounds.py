@@ -7,8 +7,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
 from threadwise import _threadwise
+from threadwise._arguments import positive
 from threadwise.errors import DomainError
-from threadwise.parallel.executor import whole
 from threadwise.scaling import memory
 from threadwise.scaling.environment import Environment
 from threadwise.scaling.others import Others
@@ -119,14 +119,14 @@ def benchmark(
     >>> result.speedups[0]
     1.0
     """
-    counts = [whole("threads", count, 1024) for count in threads]
+    counts = [positive("threads", count, 1024) for count in threads]
     if not counts:
         raise DomainError("threads is empty, expected numbers from 1 to 1024")
     if 1 not in counts:
         counts.insert(0, 1)
-    rounds = whole("repeats", repeats, 1 << 20)
-    idle_rounds = 0 if warmup == 0 else whole("warmup", warmup, 1 << 20)
-    pieces = None if tasks is None else whole("tasks", tasks, 1 << 62)
+    rounds = positive("repeats", repeats, 1 << 20)
+    idle_rounds = 0 if warmup == 0 else positive("warmup", warmup, 1 << 20)
+    pieces = None if tasks is None else positive("tasks", tasks, 1 << 62)
     work = Workload("workload", workload, grows=weak)
     plain = None if serial is None else Workload("serial", serial, grows=False)
     turns = [_Turn(count, work.call(count, count if weak else 1)) for count in counts]

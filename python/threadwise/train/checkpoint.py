@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from threadwise._file import write
 from threadwise.errors import FormatError, ShapeError, StorageError
-from threadwise.quant._file import write
 from threadwise.train.mlp import MLP
 from threadwise.train.optimizers import Optimizer, optimizer
 

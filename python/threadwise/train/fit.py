@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from threadwise._file import write
 from threadwise.errors import DomainError, DTypeError, ShapeError, StorageError
-from threadwise.quant._file import write
 from threadwise.train.checkpoint import load_checkpoint, save_checkpoint
 from threadwise.train.history import EarlyStopping, EpochReport, History
 from threadwise.train.losses import LossLike, value, wanted

@@ -19,9 +19,10 @@ use threadwise_kernels::narrow::{Kernel, Pair, Rounded, Sum};
 use threadwise_runtime::{budget, with_scratch};
 
 use self::finish::finish;
-use self::pieces::{Operands, Source, cut, share};
+use self::pieces::{Operands, Source, share};
 use self::plan::{Plan, form, form_of_kept};
 use self::weight::Lie;
+use super::pieces::cut;
 use super::{Product, load};
 use crate::error::Shape;
 use crate::work::Kind;
@@ -223,7 +224,7 @@ fn run<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
         return in_chunks(kernel, plan, operands, c, context);
     }
     let mut pieces = Vec::with_capacity(plan.pieces((m, k, n)));
-    cut(plan, &(0..k), c, &mut pieces);
+    cut((plan.rows, plan.columns), 0..k, c, &mut pieces);
     share(&mut pieces, kernel, plan, operands, context)
 }
 
@@ -242,7 +243,7 @@ fn in_chunks<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
         let mut pieces = Vec::with_capacity(plan.pieces((m, k, n)));
         for (i, sums) in scratch.chunks_exact_mut(m * n).enumerate() {
             let terms = i * plan.chunk..k.min((i + 1) * plan.chunk);
-            cut(plan, &terms, matrix(sums, (m, n))?, &mut pieces);
+            cut((plan.rows, plan.columns), terms, matrix(sums, (m, n))?, &mut pieces);
         }
         share(&mut pieces, kernel, plan, sums_alone, context)?;
         drop(pieces);

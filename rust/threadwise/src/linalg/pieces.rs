@@ -38,9 +38,9 @@ pub(super) struct Operands<'a, T> {
     pub(super) epilogue: Epilogue<'a, T>,
 }
 
-/// The pieces of C, or of its sum over some terms.
+/// The pieces of C, or of its sum over some terms, of at most `rows` and `columns`.
 pub(super) fn cut<'a, T>(
-    plan: &Plan,
+    (rows, columns): (usize, usize),
     terms: Range<usize>,
     c: ArrayViewMut2<'a, T>,
     pieces: &mut Vec<Piece<'a, T>>,
@@ -48,13 +48,13 @@ pub(super) fn cut<'a, T>(
     let (m, n) = c.dim();
     let (mut row, mut rest) = (0, c);
     while !rest.is_empty() {
-        let (mut rows, below) = rest.split_at(Axis(0), plan.rows.min(m - row));
-        for column in (0..n).step_by(plan.columns) {
-            let (c, right) = rows.split_at(Axis(1), plan.columns.min(n - column));
+        let (mut band, below) = rest.split_at(Axis(0), rows.min(m - row));
+        for column in (0..n).step_by(columns) {
+            let (c, right) = band.split_at(Axis(1), columns.min(n - column));
             pieces.push(Piece { row, column, terms: terms.clone(), c });
-            rows = right;
+            band = right;
         }
-        (row, rest) = (row + plan.rows, below);
+        (row, rest) = (row + rows, below);
     }
 }
 

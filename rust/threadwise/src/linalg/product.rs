@@ -253,7 +253,7 @@ fn run<T: Real>(
         return share(&mut whole, &(0..k), kernel, plan, operands, context);
     }
     let mut pieces = Vec::with_capacity(m.div_ceil(plan.rows) * n.div_ceil(plan.columns));
-    cut(plan, 0..k, c, &mut pieces);
+    cut((plan.rows, plan.columns), 0..k, c, &mut pieces);
     share(&mut pieces, &(0..k), kernel, plan, operands, context)
 }
 
@@ -272,7 +272,7 @@ fn in_chunks<T: Real>(
         for (i, sums) in scratch.chunks_exact_mut(m * n).enumerate() {
             let terms = i * plan.chunk..k.min((i + 1) * plan.chunk);
             let sums = ArrayViewMut2::from_shape((m, n), sums).map_err(|_| too_large((m, n)))?;
-            cut(plan, terms, sums, &mut pieces);
+            cut((plan.rows, plan.columns), terms, sums, &mut pieces);
         }
         share(&mut pieces, &(0..k), kernel, plan, operands, context)?;
         drop(pieces);
@@ -302,7 +302,7 @@ fn packed_together<T: Real>(
     let (k, n) = b.dim();
     let most = plan.turn(kernel, n);
     let mut pieces = Vec::with_capacity(c.nrows().div_ceil(plan.rows) * n.div_ceil(plan.columns));
-    cut(plan, 0..k, c, &mut pieces);
+    cut((plan.rows, plan.columns), 0..k, c, &mut pieces);
     with_scratch(kernel.packed_right(most.min(k), n), |scratch: &mut [T]| {
         for first in (0..k).step_by(most) {
             let now = first..k.min(first + most);

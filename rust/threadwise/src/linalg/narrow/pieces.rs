@@ -8,6 +8,7 @@ use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::narrow::{Kernel, Left, Pair, Rounded};
 use threadwise_runtime::{Checkpoint, with_scratch};
 
+use super::super::pieces::Piece;
 use super::super::plan::Form;
 use super::Summed;
 use super::few;
@@ -30,34 +31,6 @@ pub(super) struct Operands<'a, P: Pair> {
     pub(super) a: ArrayView2<'a, P::Left>,
     pub(super) b: Source<'a, P::Right>,
     pub(super) epilogue: Epilogue<'a, P::Sum>,
-}
-
-/// A piece of C, or of its sum over some terms, and where in C it begins.
-pub(super) struct Piece<'a, R> {
-    row: usize,
-    column: usize,
-    terms: Range<usize>,
-    c: ArrayViewMut2<'a, R>,
-}
-
-/// The pieces of C, or of its sum over some terms.
-pub(super) fn cut<'a, R>(
-    plan: &Plan,
-    terms: &Range<usize>,
-    c: ArrayViewMut2<'a, R>,
-    pieces: &mut Vec<Piece<'a, R>>,
-) {
-    let (m, n) = c.dim();
-    let (mut row, mut rest) = (0, c);
-    while !rest.is_empty() {
-        let (mut rows, below) = rest.split_at(Axis(0), plan.rows.min(m - row));
-        for column in (0..n).step_by(plan.columns) {
-            let (c, right) = rows.split_at(Axis(1), plan.columns.min(n - column));
-            pieces.push(Piece { row, column, terms: terms.clone(), c });
-            rows = right;
-        }
-        (row, rest) = (row + plan.rows, below);
-    }
 }
 
 /// Computes all pieces, shared among the threads.

@@ -1,5 +1,0 @@
-"""Models of language and their caches, as the engine has them."""
-
-from threadwise._threadwise import CausalModel, KvCache
-
-__all__ = ["CausalModel", "KvCache"]
