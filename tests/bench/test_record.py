@@ -30,14 +30,18 @@ def record(tmp_path: Path) -> Path:
     return path
 
 
-@pytest.fixture(scope="module")
-def script() -> ModuleType:
-    spec = importlib.util.spec_from_file_location("matmul", ROOT / "benches" / "matmul.py")
+def _script(name: str) -> ModuleType:
+    spec = importlib.util.spec_from_file_location(name, ROOT / "benches" / f"{name}.py")
     assert spec
     assert spec.loader
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
+
+
+@pytest.fixture(scope="module")
+def script() -> ModuleType:
+    return _script("matmul")
 
 
 def test_a_record_comes_back_as_it_was(record: Path) -> None:
@@ -116,6 +120,12 @@ def test_a_bench_writes_both(tmp_path: Path) -> None:
 def test_the_readme_shows_the_newest_record(script: ModuleType) -> None:
     page = script.README.read_text("utf-8")
     assert script.published(page, script.measured(_record.read(script.newest()))) == page
+
+
+def test_the_readme_shows_the_newest_records_of_quantization() -> None:
+    script = _script("published")
+    page = script.README.read_text("utf-8")
+    assert script.published(page, script.table()) == page
 
 
 def test_the_picture_of_the_documentation_is_there_and_small(script: ModuleType) -> None:

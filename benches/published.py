@@ -1,0 +1,84 @@
+"""What the README shows of the records of quantization. See README.md.
+
+Usage: python benches/published.py
+"""
+
+import csv
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from threadwise.bench._table import duration
+
+ROOT = Path(__file__).parents[1]
+RECORD = ROOT / "benches" / "record"
+README = ROOT / "README.md"
+MARKS = ("<!-- measured: benches/published.py writes this -->", "<!-- measured: end of it -->")
+
+Row = dict[str, str]
+
+
+def newest(kind: str) -> list[Row]:
+    """Return the rows of the last day's record of a kind."""
+    with max((RECORD / kind).glob("*.csv")).open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def _time(rows: Iterable[Row], **wanted: str) -> float | None:
+    """Return the median seconds of the one row that fits, or None if there is none."""
+    fit = [row for row in rows if all(row[name] == value for name, value in wanted.items())]
+    if not fit:
+        return None
+    [row] = fit
+    return float(row["median_seconds"])
+
+
+def _line(what: str, times: list[float | None], other: str) -> str:
+    shown = ["-" if time is None else duration(time) for time in times]
+    return f"| {what} | {' | '.join(shown)} | {other} |"
+
+
+def table() -> str:
+    """Return the table, from the newest records."""
+    weights, models = newest("quantize"), newest("model_job")
+    ours, first = {"library": "threadwise"}, weights[0]
+    count = int(models[0]["weights"]) / 1e6
+    lines = [
+        f"{first['machine']} with {first['cores']} CPUs, {first['date']}; medians. To 4 bits, in "
+        "groups of 32.",
+        "",
+        "| | 1 thread | 2 threads | another |",
+        "| --- | ---: | ---: | --- |",
+    ]
+    for method in ("minmax", "mse"):
+        kind = {"operation": "quantize", "bits": "4", "zero_point": "integer", "method": method}
+        times = [_time(weights, threads=n, **ours, **kind) for n in ("1", "2")]
+        alone = _time(weights, library="numpy", **kind)
+        rows = next((row["rows"] for row in weights if row["library"] == "numpy"), "0")
+        other = "" if alone is None else f"NumPy {duration(alone)}, for {rows} of the rows"
+        lines.append(_line(f"4096×4096 weights in memory, `{method}`", times, other))
+    for method in ("minmax", "mse"):
+        kind = {"method": method, "streaming": "True"}
+        times = [_time(models, threads=n, **ours, **kind) for n in ("1", "2")]
+        llama = _time(models, library="llama.cpp", threads="2")
+        # Its formats are found from the extremes, too: there is nothing beside the search.
+        is_alike = method == "minmax" and llama is not None
+        other = f"llama.cpp, Q4_0, 2 threads: {duration(llama or 0.0)}" if is_alike else ""
+        lines.append(
+            _line(f"{count:.0f} million weights, files to files, `{method}`", times, other)
+        )
+    return "\n".join(lines)
+
+
+def published(page: str, text: str) -> str:
+    """Return `page` with `text` between its marks."""
+    begin, end = MARKS
+    if page.count(begin) != 1 or page.count(end) != 1:
+        message = f"the page must have {begin} and {end} once each"
+        raise ValueError(message)
+    pattern = f"({re.escape(begin)}\n).*?({re.escape(end)})"
+    return re.sub(pattern, lambda found: f"{found[1]}{text}\n{found[2]}", page, flags=re.DOTALL)
+
+
+if __name__ == "__main__":
+    README.write_text(published(README.read_text("utf-8"), table()), "utf-8")
