@@ -43,9 +43,9 @@ def table() -> str:
     weights, models = newest("quantize"), newest("model_job")
     ours, first = {"library": "threadwise"}, weights[0]
     count = int(models[0]["weights"]) / 1e6
+    where = f"{first['machine']} with {first['cores']} CPUs, {first['date']}"
     lines = [
-        f"{first['machine']} with {first['cores']} CPUs, {first['date']}; medians. To 4 bits, in "
-        "groups of 32.",
+        f"{where}; medians. To 4 bits, in groups of 32.",
         "",
         "| | 1 thread | 2 threads | another |",
         "| --- | ---: | ---: | --- |",

@@ -30,8 +30,11 @@ class Cursor:
     seed: int
     """Of the loader, as all that follows: a cursor is good for a loader that is like it."""
     batch_size: int
+    """Items of a batch."""
     shuffle: bool
+    """Whether they are mixed."""
     drop_last: bool
+    """Whether a last batch of fewer items is left out."""
     length: int | None
     """How many items there are, `None` for a stream."""
 

@@ -149,7 +149,7 @@ class Subset:
         return map(self.item, range(len(self)))
 
     def item(self, index: int) -> Any:
-        """Return one item."""
+        """Return the item of number `index` among these."""
         return self._source.item(int(self._indices[index]))
 
     def take(self, indices: Indices | None = None) -> Any:

@@ -61,6 +61,7 @@ class ModelConfig:
     intermediate_size: int
     """Width within the feed-forward layers."""
     num_hidden_layers: int
+    """How many layers there are."""
     num_attention_heads: int
     """Of queries."""
     num_key_value_heads: int
@@ -71,6 +72,7 @@ class ModelConfig:
     max_position_embeddings: int
     """The longest context that it was made for."""
     rms_norm_eps: float
+    """What is added under the root of normalizations."""
     rope_theta: float
     """Base of the frequencies by which positions are told apart."""
     rope_scaling: Mapping[str, Any] | None = None

@@ -36,10 +36,21 @@ class Generation:
     seed: int | None
     """What tokens were drawn with; None if the likeliest were taken."""
     timings: Timings
+    """How long it took."""
 
 
 class Piece(str):
-    """A piece of a text, as soon as it is sure: a string that knows whose it is."""
+    """A piece of a text, as soon as it is sure: a string that knows whose it is.
+
+    Parameters
+    ----------
+    text : str
+        The piece.
+    prompt : int
+        Which prompt it belongs to, from 0 on.
+    token_ids : list of int
+        The tokens that came since the last piece of this text.
+    """
 
     __slots__ = ("prompt", "token_ids")
 

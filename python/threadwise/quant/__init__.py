@@ -13,8 +13,9 @@ if _TYPE_CHECKING:
     from threadwise.quant.model import quantize_model
     from threadwise.quant.progress import Progress, ProgressBar
     from threadwise.quant.report import QuantReport, TensorReport
-    from threadwise.quant.tensor import QuantizedTensor, quantize
+    from threadwise.quant.tensor import QuantizedTensor
     from threadwise.quant.validation import validate
+    from threadwise.quant.weight import quantize
 
 __all__ = [
     "Progress",
@@ -36,8 +37,9 @@ _LATE = {
     "model": ("quantize_model",),
     "progress": ("Progress", "ProgressBar"),
     "report": ("QuantReport", "TensorReport"),
-    "tensor": ("QuantizedTensor", "quantize"),
+    "tensor": ("QuantizedTensor",),
     "validation": ("validate",),
+    "weight": ("quantize",),
 }
 
 

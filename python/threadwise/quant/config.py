@@ -216,6 +216,11 @@ class QuantConfig:
         `num_time_groups`      5       10       20       1
         =====================  ======  =======  =======  ======
 
+        Parameters
+        ----------
+        name : str
+            Which profile.
+
         Raises
         ------
         DomainError
@@ -290,6 +295,11 @@ class QuantConfig:
 
     def replace(self, **arguments: Any) -> "QuantConfig":
         """Return these settings with some others.
+
+        Parameters
+        ----------
+        **arguments
+            The others.
 
         Raises
         ------

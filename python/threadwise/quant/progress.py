@@ -29,10 +29,13 @@ class Progress:
     tensor: str
     """The tensor that was done last, empty before the first."""
     tensors_done: int
+    """Of those that are quantized or kept."""
     tensors_total: int
+    """How many there are."""
     bytes_done: int
     """Bytes of the model's tensors that are done."""
     bytes_total: int
+    """Bytes of all of the model's tensors."""
     bytes_resumed: int
     """Of those that are done, bytes that an earlier run did before it was stopped."""
     seconds: float

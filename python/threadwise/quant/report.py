@@ -27,6 +27,7 @@ class TensorReport:
     name: str
     """As in the model's files."""
     shape: tuple[int, ...]
+    """Of the weight."""
     bits: int
     """Of a code."""
     asked_bits: int
@@ -62,7 +63,8 @@ class TensorReport:
     ) -> "TensorReport":
         """Return the report that follows from Σw², Σv², Σwv and Σ(w-v)²; `facts` are other fields.
 
-        Weights that are all 0 have no angle: cosine is 1 if the values are 0 too, else 0.
+        The sums are `squared_weights`, `squared_values`, `products` and `squared_errors`. Weights
+        that are all 0 have no angle: cosine is 1 if the values are 0 too, else 0.
         """
         norms = sqrt(squared_weights) * sqrt(squared_values)
         noise, signal = squared_errors, squared_weights
@@ -114,6 +116,7 @@ class QuantReport:
     """``"pack-quantized"``, which is compressed-tensors' and which others read, or
     ``"packed-groups"``, our own."""
     config: QuantConfig
+    """The settings."""
     tensors: tuple[TensorReport, ...]
     """Those that were quantized, in the order of the files."""
     kept_tensors: int

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 from operator import index
-from typing import TYPE_CHECKING, Any, Literal, TypeAlias
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from threadwise._arguments import word
 from threadwise._threadwise import dequantize as _dequantize
-from threadwise._threadwise import quantize as _quantize
 from threadwise.errors import DTypeError, ShapeError
-from threadwise.quant._arguments import METHODS, ZERO_POINTS, bits_of, group_of
+from threadwise.quant._arguments import bits_of, group_of
 from threadwise.quant.products import Products
 
 if TYPE_CHECKING:
@@ -19,13 +17,7 @@ if TYPE_CHECKING:
 
     from numpy.typing import ArrayLike, DTypeLike, NDArray
 
-__all__ = ["Method", "QuantizedTensor", "ZeroPoint", "quantize"]
-
-Method: TypeAlias = Literal["minmax", "mse"]
-"""The names of the ways to find scales."""
-
-ZeroPoint: TypeAlias = Literal["float", "integer"]
-"""The names of the kinds of zero points."""
+__all__ = ["QuantizedTensor"]
 
 _DTYPES = ("float32", "float16", "bfloat16")
 
@@ -337,25 +329,3 @@ def _name(dtype: DTypeLike) -> str:
     if name not in _DTYPES:
         raise DTypeError(f"dtype is {name}, expected float32, float16 or bfloat16")
     return name
-
-
-def quantize(
-    weight: ArrayLike,
-    bits: int = 4,
-    *,
-    group_size: int = 32,
-    symmetric: bool = False,
-    zero_point: ZeroPoint = "float",
-    method: Method = "mse",
-    importance: ArrayLike | None = None,
-    threads: int | None = None,
-) -> QuantizedTensor:
-    """Represent a weight by codes of a few bits, in groups that share a scale."""
-    group = group_of(group_size)
-    word("zero_point", zero_point, ZERO_POINTS)
-    kind = "symmetric" if symmetric else zero_point
-    words = kind, word("method", method, METHODS)
-    size = None if group == -1 else group
-    weight = weight if isinstance(weight, np.ndarray) else np.asarray(weight)
-    parts = _quantize(weight, bits_of(bits), size, *words, importance, threads)
-    return QuantizedTensor(*parts, shape=weight.shape, bits=bits, group_size=group_size)

@@ -84,6 +84,23 @@ def attention_parallel(
     .. [1] M. Shoeybi et al., *Megatron-LM*, 2019, arXiv:1909.08053, section 3.
     .. [2] J. Ainslie et al., *GQA: Training Generalized Multi-Query Transformer Models from
        Multi-Head Checkpoints*, 2023, arXiv:2305.13245: heads that share keys and values.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import threadwise as tw
+    >>> one = np.eye(4, dtype=np.float32)  # two heads of two numbers
+    >>> def work(comm):
+    ...     config = tw.shard.TensorParallelConfig(comm.size, comm.rank)
+    ...     plan = tw.shard.HeadPlan(2, 2, config)
+    ...     rows, keys = plan.query_slice(2), plan.kv_slice(2)
+    ...     y = tw.shard.attention_parallel(
+    ...         np.eye(1, 4, dtype=np.float32), one[rows], one[keys], one[keys], one[:, rows],
+    ...         plan=plan, comm=comm,
+    ...     )
+    ...     return y.tolist()
+    >>> tw.shard.ThreadComm.run(2, work)  # a single position sees itself alone
+    [[[1.0, 0.0, 0.0, 0.0]], [[1.0, 0.0, 0.0, 0.0]]]
     """
     if window is not None and (window < 1 or not is_causal):
         expected = "at least 1 or None" if is_causal else "None without is_causal=True"

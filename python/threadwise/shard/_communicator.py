@@ -48,27 +48,27 @@ class Communicator(Protocol):
         ...
 
     def Bcast(self, buf: Any, root: int = 0) -> None:  # noqa: N802
-        """Give everybody what is in the buffer of rank `root`."""
+        """Give everybody what is in `buf` of rank `root`."""
         ...
 
     def Send(self, buf: Any, dest: int, tag: int = 0) -> None:  # noqa: N802
-        """Send to rank `dest`."""
+        """Send what is in `buf` to rank `dest`, with `tag`."""
         ...
 
     def Recv(self, buf: Any, source: int, tag: int) -> Any:  # noqa: N802
-        """Wait for a message of rank `source` with this tag. Pass both: MPI's defaults are any."""
+        """Wait for a message of rank `source` with `tag`, into `buf`. MPI's defaults are any."""
         ...
 
     def Allreduce(self, sendbuf: Any, recvbuf: Any) -> None:  # noqa: N802
-        """Sum what all ranks send, element by element, for all ranks."""
+        """Sum the `sendbuf` of all ranks, element by element, into each `recvbuf`."""
         ...
 
     def Allgather(self, sendbuf: Any, recvbuf: Any) -> None:  # noqa: N802
-        """Put what all ranks send one behind the other, for all ranks."""
+        """Put the `sendbuf` of all ranks one behind the other, into each `recvbuf`."""
         ...
 
     def Split(self, color: int = 0, key: int = 0) -> Any:  # noqa: N802
-        """Make a communicator of the ranks of each color, in the order of their keys."""
+        """Make a communicator of the ranks of each `color`, in the order of their `key`."""
         ...
 
 

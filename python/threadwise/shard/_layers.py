@@ -94,6 +94,17 @@ def all_reduce_sum_inplace(x: NDArray[Any], comm: Communicator) -> None:
     See Also
     --------
     all_reduce_sum : the sum, and its order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import threadwise as tw
+    >>> def work(comm):
+    ...     x = np.full(2, comm.rank + 1.0)
+    ...     tw.shard.all_reduce_sum_inplace(x, comm)
+    ...     return x.tolist()
+    >>> tw.shard.ThreadComm.run(2, work)
+    [[3.0, 3.0], [3.0, 3.0]]
     """
     if not isinstance(x, np.ndarray):
         raise DTypeError(f"x is a {type(x).__name__}, expected a numpy.ndarray")
@@ -282,6 +293,22 @@ def mlp_tensor_parallel(
     ----------
     .. [1] M. Shoeybi et al., *Megatron-LM*, 2019, arXiv:1909.08053, section 3.
     .. [2] N. Shazeer, *GLU Variants Improve Transformer*, 2020, arXiv:2002.05202.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import threadwise as tw
+    >>> gate, up, down = np.ones((3, 2)), np.eye(3, 2), np.ones((2, 3))
+    >>> def work(comm):
+    ...     config = tw.shard.TensorParallelConfig(comm.size, comm.rank)
+    ...     parts = [config.shard(gate, "column"), config.shard(up, "column")]
+    ...     parts.append(config.shard(down, "row"))
+    ...     y = tw.shard.mlp_tensor_parallel(
+    ...         np.array([[1.0, 2.0]]), *parts, comm=comm, activation="relu"
+    ...     )
+    ...     return y.tolist()
+    >>> tw.shard.ThreadComm.run(2, work)
+    [[[9.0, 9.0]], [[9.0, 9.0]]]
     """
     hidden: NDArray[Any] = linear(x, gate, activation=activation, threads=threads)
     hidden *= linear(x, up, threads=threads)

@@ -158,7 +158,7 @@ class PipelineState:
         return self._state.at(stage)
 
     def put(self, stage: int, item: Any) -> None:
-        """Put what a stage has made in the place of what it worked on."""
+        """Put `item`, which `stage` has made, in the place of what it worked on."""
         if not self._state.replace(stage, item):
             raise DomainError(f"stage {stage} works on nothing, expected a micro-batch to replace")
 

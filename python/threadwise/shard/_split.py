@@ -198,9 +198,12 @@ class HeadPlan:
             object.__setattr__(self, name, value)
 
     def query_slice(self, head_dim: int) -> slice:
-        """Say which rows of ``q_proj``, and columns of ``o_proj``, are the rank's."""
+        """Say which rows of ``q_proj``, and columns of ``o_proj``, are the rank's.
+
+        `head_dim` is the width of a head.
+        """
         return slice(self.query.start * head_dim, self.query.stop * head_dim)
 
     def kv_slice(self, head_dim: int) -> slice:
-        """Say which rows of ``k_proj`` and ``v_proj`` are the rank's."""
+        """Say which rows of ``k_proj`` and ``v_proj`` are the rank's, for heads of `head_dim`."""
         return slice(self.kv.start * head_dim, self.kv.stop * head_dim)

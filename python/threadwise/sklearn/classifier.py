@@ -125,7 +125,7 @@ class MLPClassifier(ClassifierMixin, Network):  # type: ignore[misc] # untyped
         return np.exp(self.predict_log_proba(X))
 
     def predict_log_proba(self, X: Any) -> Any:  # noqa: N803 - scikit-learn's name
-        """Return the logarithms of `predict_proba`, which are right where those are 0."""
+        """Return the logarithms of ``predict_proba(X)``, which are right where those are 0."""
         logits = self._outputs(X).astype(np.float64)
         logits -= logits.max(axis=1, keepdims=True)
         return logits - np.log(np.exp(logits).sum(axis=1, keepdims=True))

@@ -122,6 +122,17 @@ def save_checkpoint(
     ------
     StorageError
         If the system refuses. Then the checkpoint before is still there.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import threadwise as tw
+    >>> model, optimizer = tw.train.MLP([3, 4, 2], seed=1), tw.train.SGD(0.1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tw.train.save_checkpoint(folder, model, optimizer, extra={"best": 0.5})
+    ...     found = tw.train.load_checkpoint(folder)
+    >>> found.model.parameters["0.bias"].shape, found.extra
+    ((4,), {'best': 0.5})
     """
     folder = Path(folder)
     all_tensors = {f"model/{name}": array for name, array in model.parameters.items()}
@@ -181,6 +192,17 @@ def load_checkpoint(folder: str | Path) -> Checkpoint:
         If there is no checkpoint, or the system refuses.
     FormatError
         If it is not whole, or of another version.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> import threadwise as tw
+    >>> model, optimizer = tw.train.MLP([3, 4, 2], seed=1), tw.train.SGD(0.1)
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     tw.train.save_checkpoint(folder, model, optimizer, extra={"best": 0.5})
+    ...     found = tw.train.load_checkpoint(folder)
+    >>> found.model.parameters["0.bias"].shape, found.extra
+    ((4,), {'best': 0.5})
     """
     folder = Path(folder)
     path = folder / _STATE

@@ -310,7 +310,7 @@ class GradientAccumulator:
         self._lock = Lock()
 
     def add(self, slot: int, gradients: Any, *, weight: float = 1.0) -> None:
-        """Put gradients into a slot, which is empty, with what they count.
+        """Put `gradients` into `slot`, which is empty, with `weight`, what they count.
 
         They are not copied: do not change them before `result` was called.
 
@@ -334,6 +334,8 @@ class GradientAccumulator:
 
     def result(self, *, out: Any = None, threads: int | None = None) -> Any:
         """Return the mean or sum of all slots, as `aggregate_gradients` does.
+
+        `out` and `threads` are its, too.
 
         Raises
         ------

@@ -23,6 +23,7 @@ class Huber:
     """
 
     delta: float = 1.0
+    """Where the square ends; positive, in the unit of the outputs."""
 
     def __post_init__(self) -> None:
         if not (self.delta > 0 and np.isfinite(self.delta)):

@@ -16,7 +16,17 @@ __all__ = ["MLP", "Gradients"]
 
 
 class Gradients(dict[str, NDArray[Any]]):
-    """Derivatives of a mean loss by each parameter, by its name."""
+    """Derivatives of a mean loss by each parameter, by its name.
+
+    Parameters
+    ----------
+    arrays : mapping of ndarray
+        The derivatives.
+    loss : float
+        The mean loss of the rows.
+    rows : int
+        How many rows there were.
+    """
 
     loss: float
     """The mean loss of the rows."""
@@ -122,8 +132,8 @@ class MLP(Layers):
     ) -> NDArray[Any]:
         """Return the outputs for each row of `x` with the dropout masks of sample `number`.
 
-        It is one whole pass; `monte_carlo` gives the same bits for many, sooner. Parameters and
-        errors are those of `monte_carlo`.
+        It is one whole pass; `monte_carlo` gives the same bits for many, sooner. `x`, `seed`,
+        `first_row`, `threads` and errors are those of `monte_carlo`.
         """
         return self._forward(x, (seed, number, first_row), None, threads)
 
@@ -238,8 +248,9 @@ class MLP(Layers):
     ) -> dict[str, NDArray[Any]]:
         """Return the derivatives of each row's own loss by all parameters, without masks.
 
-        Parameters and errors are those of `gradients`. Each array has an axis for the rows before
-        those of its parameter; their mean over it is what `gradients` returns, but for rounding.
+        `x`, `y`, `loss`, `threads` and errors are those of `gradients`. Each array has an axis for
+        the rows before those of its parameter; their mean over it is what `gradients` returns, but
+        for rounding.
         """
         x, target = self._operands(x, y, loss)
         arrays = _threadwise.network_each_gradient(

@@ -136,7 +136,7 @@ class Optimizer:
         self._stepped = parameters
 
     def restore(self, other: "Optimizer") -> None:
-        """Take over the count of steps and the memory of another optimizer of the same settings."""
+        """Take over the count of steps and the memory of `other`, which has the same settings."""
         self.steps = other.steps
         self._state = other.state
         self._stepped = None
@@ -270,7 +270,23 @@ class Adam(Optimizer):
 class AdamW(Adam):
     """Adam with weight decay apart from the gradient: ``w *= 1 - lr * weight_decay`` at each step.
 
-    Parameters and errors are those of `Adam`; `weight_decay` is 0.01 by default.
+    Parameters
+    ----------
+    lr : float or Schedule, default 1e-3
+        Learning rate, 0 or more.
+    betas : pair of float, default (0.9, 0.999)
+        What is kept of both means at each step, from 0 to less than 1.
+    eps : float, default 1e-8
+        Added to the root; positive.
+    weight_decay : float, default 0.01
+        What the weight loses at each step, times the learning rate; 0 or more.
+    clip_norm : float, optional
+        If the norm of all gradients together is larger, they are scaled down to it.
+
+    Raises
+    ------
+    DomainError
+        If a setting is out of its range.
 
     References
     ----------

@@ -40,6 +40,7 @@ class ConstantRate(Schedule):
     """The same rate `lr` at every step."""
 
     lr: float
+    """0 or more."""
 
     def __post_init__(self) -> None:
         if not (self.lr >= 0 and math.isfinite(self.lr)):
@@ -55,8 +56,11 @@ class StepRate(Schedule):
     """`lr` times `factor` to the power of ``step // every``."""
 
     lr: float
+    """The first rate."""
     every: int
+    """Steps between two changes."""
     factor: float = 0.1
+    """What the rate is multiplied with."""
 
     def __post_init__(self) -> None:
         _positive(lr=self.lr, every=self.every, factor=self.factor)
@@ -75,8 +79,11 @@ class CosineRate(Schedule):
     """
 
     lr: float
+    """The first rate."""
     steps: int
+    """Steps to the last one."""
     final: float = 0.0
+    """The last rate."""
 
     def __post_init__(self) -> None:
         _positive(lr=self.lr, steps=self.steps)
@@ -96,7 +103,9 @@ class WarmupRate(Schedule):
     """
 
     after: Schedule
+    """What follows."""
     steps: int
+    """How many steps it takes to get there."""
 
     def __post_init__(self) -> None:
         _positive(steps=self.steps)
@@ -120,10 +129,15 @@ class OneCycleRate(Schedule):
     """
 
     lr: float
+    """The highest rate."""
     steps: int
+    """Steps in all."""
     rise: float = 0.3
+    """The part of them that goes up, between 0 and 1."""
     start: float = 25.0
+    """How many times lower than the highest the first rate is."""
     end: float = 1e4
+    """How many times lower the last one is."""
 
     def __post_init__(self) -> None:
         _positive(lr=self.lr, steps=self.steps, start=self.start, end=self.end)

@@ -48,13 +48,16 @@ class KFold:
         self._seed = whole("seed", seed)
 
     def split(self, x: Any, y: Any = None, groups: Any = None) -> Iterator[Fold]:
-        """Yield the indices of training and of test rows, a fold at a time."""
+        """Yield the indices of training and of test rows of `x`, a fold at a time.
+
+        `y` are labels, for folds that look at them, `groups` what belongs together.
+        """
         fold_of = self._fold_of(_length(x), y, groups)
         for fold in range(self._n):
             yield np.flatnonzero(fold_of != fold), np.flatnonzero(fold_of == fold)
 
     def get_n_splits(self, x: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: ARG002
-        """Return how many folds there are."""
+        """Return how many folds there are, whatever `x`, `y` and `groups` are."""
         return self._n
 
     def _fold_of(self, length: int, y: Any, groups: Any) -> Any:  # noqa: ARG002 - of subclasses
@@ -185,7 +188,10 @@ class TimeSeriesSplit:
         self._most = None if max_train_size is None else whole("max_train_size", max_train_size, 1)
 
     def split(self, x: Any, y: Any = None, groups: Any = None) -> Iterator[Fold]:  # noqa: ARG002
-        """Yield the indices of training and of test rows, a fold at a time."""
+        """Yield the indices of training and of test rows of `x`, a fold at a time.
+
+        `y` and `groups` are taken for scikit-learn's sake, and not looked at.
+        """
         length = _length(x)
         test = length // (self._n + 1) if self._test is None else self._test
         first = length - self._n * test
@@ -201,7 +207,7 @@ class TimeSeriesSplit:
             yield rows[start:end], rows[begin : begin + test]
 
     def get_n_splits(self, x: Any = None, y: Any = None, groups: Any = None) -> int:  # noqa: ARG002
-        """Return how many folds there are."""
+        """Return how many folds there are, whatever `x`, `y` and `groups` are."""
         return self._n
 
 
