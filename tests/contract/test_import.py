@@ -1,6 +1,9 @@
 """What `import threadwise` costs and leaves alone."""
 
+import pytest
+
 from interpreters import run
+from surface import MODULES
 
 LIMIT = 0.020
 
@@ -16,6 +19,12 @@ print(time.perf_counter() - begin)
 def test_takes_at_most_20_ms_more_than_numpy() -> None:
     # The quickest of several: what is slower than that was slowed down by other processes.
     assert min(float(run(TIMED)) for _ in range(7)) <= LIMIT
+
+
+@pytest.mark.parametrize("module", [module.__name__ for module in MODULES])
+def test_each_module_is_imported_alone_and_without_a_warning(module: str) -> None:
+    # `run` makes every warning an error.
+    assert run(f"import {module} as found; print(found.__name__)") == module
 
 
 def test_loads_nothing_that_only_commands_need() -> None:
