@@ -16,7 +16,13 @@ extensions = [
 ]
 exclude_patterns = ["_build"]
 html_theme = "alabaster"
-html_theme_options = {"description": "Parallel deep learning on the CPU, from NumPy"}
+html_theme_options = {
+    "description": "Parallel deep learning on the CPU, from NumPy",
+    "page_width": "1220px",
+    "body_max_width": "none",
+}
+html_static_path = ["_static"]
+html_css_files = ["pages.css"]
 
 # A name in single backquotes is a Python object, in Rust's documentation too.
 default_role = "py:obj"
