@@ -2,7 +2,7 @@
 //!
 //! # Protocol
 //!
-//! The word is the address of a job that waits to be taken, or one of five marks. These are all the
+//! The word is the address of a job that waits to be taken, or one of six marks. These are all the
 //! steps, and who may take them:
 //!
 //! | from | to | who | meaning |
@@ -13,7 +13,9 @@
 //! | `BUSY` | `AWAITED` | that caller | has waited for long, and is about to park |
 //! | `BUSY`, `AWAITED` | `DONE` | worker | has *finished*; wakes a caller that awaits it |
 //! | `DONE` | `IDLE` | that caller | *settles*: the worker is anybody's again |
+//! | `RESTED` | `PARKED` | that caller | settles, when the worker has parked meanwhile |
 //! | `IDLE` | `PARKED` | worker | *rests* |
+//! | `DONE` | `RESTED` | worker | rests, although its caller has not settled |
 //!
 //! So a job that was offered is either retracted or settled by its caller, and is not looked at
 //! afterwards: it may live on the caller's stack. To offer is a release and to take an acquire, so the
@@ -21,7 +23,10 @@
 //! worker that parks has said so first, by a compare-and-swap that fails if a job came meanwhile, and
 //! whoever offers a job to a parked worker wakes it: no call is lost.
 //!
-//! A worker that is `BUSY` or `DONE` for one caller refuses all others, who go on without it.
+//! A worker that is `BUSY`, `DONE` or `RESTED` for one caller refuses all others, who go on without it.
+//!
+//! A worker has to be able to rest before its caller settles: the system likes to put a caller that was woken
+//! on the CPU of the worker that woke it, where it would wait behind a worker that waits for it.
 
 use std::ptr;
 use std::sync::PoisonError;
@@ -34,6 +39,7 @@ const PARKED: usize = 1;
 const BUSY: usize = 2;
 const AWAITED: usize = 3;
 const DONE: usize = 4;
+const RESTED: usize = 5;
 
 /// A word that is no job. No object lies at so low an address.
 fn mark<J>(mark: usize) -> *mut J {
@@ -111,19 +117,27 @@ impl<J> Mailbox<J> {
         self.word.compare_exchange(job, idle, Ordering::Relaxed, Ordering::Relaxed).is_ok()
     }
 
-    /// By the caller whose job was taken: waits until it is done, and lets the worker go. It spins at
-    /// most `spins` times, then parks, and every now and then calls `ask`.
-    pub(crate) fn settle(&self, spins: u32, mut ask: impl FnMut()) {
-        let mut spun = 0;
+    /// By the caller whose job was taken: waits until it is done, and lets the worker go. It spins while
+    /// it `may_spin`, then parks, and every now and then calls `ask`.
+    pub(crate) fn settle(&self, mut may_spin: impl FnMut() -> bool, mut ask: impl FnMut()) {
         let mut seen = self.word.load(Ordering::Acquire);
         loop {
             match seen.addr() {
-                DONE => break,
+                DONE => {
+                    // Acquire, as the load: it may have rested since.
+                    let (say, look) = (Ordering::Relaxed, Ordering::Acquire);
+                    match self.word.compare_exchange(seen, mark(IDLE), say, look) {
+                        Ok(_) => return,
+                        Err(now) => seen = now,
+                    }
+                    continue;
+                }
+                RESTED => break,
                 AWAITED => {
                     ask();
                     park_timeout(Duration::from_millis(20));
                 }
-                BUSY if spun >= spins => {
+                BUSY if !may_spin() => {
                     let me = Some(current());
                     *self.waiter.lock().unwrap_or_else(PoisonError::into_inner) = me;
                     // Release, for the worker to see who waits.
@@ -135,25 +149,22 @@ impl<J> Mailbox<J> {
                     };
                     continue;
                 }
-                _ => {
-                    spun += 1;
-                    spin_loop();
-                }
+                _ => spin_loop(),
             }
             seen = self.word.load(Ordering::Acquire);
         }
-        self.word.store(mark(IDLE), Ordering::Relaxed);
+        self.word.store(mark(PARKED), Ordering::Relaxed);
     }
 
     /// By the worker: whether a job waits.
     pub(crate) fn is_called(&self) -> bool {
-        self.word.load(Ordering::Relaxed).addr() > DONE
+        self.word.load(Ordering::Relaxed).addr() > RESTED
     }
 
     /// By the worker: takes the job that is offered, if one is.
     pub(crate) fn take(&self) -> Option<*mut J> {
         let seen = self.word.load(Ordering::Relaxed);
-        if seen.addr() <= DONE {
+        if seen.addr() <= RESTED {
             return None;
         }
         let busy = mark(BUSY);
@@ -161,25 +172,33 @@ impl<J> Mailbox<J> {
         taken.ok()
     }
 
-    /// By the worker: the job it took is done, and will not be looked at again.
-    pub(crate) fn finish(&self) {
+    /// By the worker: the job it took is done, and will not be looked at again. Says whether its caller had
+    /// parked, and was woken.
+    pub(crate) fn finish(&self) -> bool {
         // Acquire, to see who waits.
         let before = self.word.swap(mark(DONE), Ordering::AcqRel);
-        if before.addr() == AWAITED {
-            let waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner).take();
-            if let Some(waiter) = waiter {
-                waiter.unpark();
-            }
+        if before.addr() != AWAITED {
+            return false;
         }
+        let waiter = self.waiter.lock().unwrap_or_else(PoisonError::into_inner).take();
+        if let Some(waiter) = waiter {
+            waiter.unpark();
+        }
+        true
     }
 
     /// By the worker: parks until it is called, unless it has just been.
     pub(crate) fn rest(&self) {
-        let (idle, parked) = (mark(IDLE), mark(PARKED));
-        if self.word.compare_exchange(idle, parked, Ordering::Relaxed, Ordering::Relaxed).is_ok() {
-            while self.word.load(Ordering::Relaxed).addr() == PARKED {
+        if self.lie_down(IDLE, PARKED) || self.lie_down(DONE, RESTED) {
+            while matches!(self.word.load(Ordering::Relaxed).addr(), PARKED | RESTED) {
                 park();
             }
         }
+    }
+
+    fn lie_down(&self, from: usize, to: usize) -> bool {
+        // Release, for a caller that finds it rested to see what it did before.
+        let (say, look) = (Ordering::Release, Ordering::Relaxed);
+        self.word.compare_exchange(mark(from), mark(to), say, look).is_ok()
     }
 }

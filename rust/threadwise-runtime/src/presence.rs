@@ -1,23 +1,29 @@
 //! Whether workers come when they are called. On a host whose CPUs are busy with other programs a
 //! worker may get its turn late, or hold a piece of work while somebody else runs on its CPU; its
 //! caller then waits, and the call takes longer than it would have taken alone. Nothing tells so
-//! beforehand. So each call watches how it went, and after one that lost time calls stay on their own
-//! threads for some times as long as was lost, so that no more than a part of the time can be lost in
-//! trying. Calls that are much longer than what was lost go on; one that goes well ends the doubt. The first
-//! call after a pause says less: processors and pages that were asleep make workers late, too.
+//! beforehand. So each call watches how it went. Calls that go well earn an eighth of their time as credit, of
+//! which losses are paid: a program may now and then be disturbed anywhere. After a loss that exceeds the credit,
+//! calls stay on their own threads for some times as long as was lost, so that no more than a part of the time
+//! can be lost in trying. Calls that are much longer than what was lost go on; one that goes well ends the doubt.
 
 use std::sync::atomic::{AtomicU32, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use once_cell::race::OnceBox;
 
-/// From the end of a call to the next from which on that one is the first after a pause.
-const ASLEEP: Duration = Duration::from_millis(5);
+/// The part of its time that a call which goes well earns, and that may be lost: one in so many.
+const PART: u64 = 8;
 
-/// The first pause, in times of what was lost: an eighth of the time may be lost in trying, ...
-const PAUSE: u64 = 8;
+/// What may be lost before anything is known: a turn of another program, in nanoseconds.
+const FIRST_CREDIT: u64 = 5_000_000;
 
-/// ... and, after as many doublings, a thirty-second.
+/// More is not laid by, in nanoseconds: a host may be quiet for long and then be busy.
+const MOST_CREDIT: u64 = 4 * FIRST_CREDIT;
+
+/// The first pause, in times of what was lost, ...
+const PAUSE: u64 = PART;
+
+/// ... and, after as many doublings, four times that.
 const MOST_DOUBLINGS: u32 = 2;
 
 /// Work that takes this many times as long as was lost gains more by workers than it risks.
@@ -35,8 +41,6 @@ pub(crate) struct Course {
     pub(crate) wait: Duration,
     /// Workers that came.
     pub(crate) came: usize,
-    /// When it began.
-    pub(crate) begin: Instant,
 }
 
 impl Course {
@@ -53,20 +57,20 @@ impl Course {
 
 #[derive(Debug)]
 pub(crate) struct Presence {
-    /// Losses without a success between them.
+    /// What may be lost without a pause, in nanoseconds. A race between callers loses a change, no more.
+    credit: AtomicU64,
+    /// Losses that nothing was left to pay for, without a success between them.
     strikes: AtomicU32,
     /// When to try again, in microseconds; 0 for now.
     until: AtomicU64,
     /// What was lost last, in microseconds.
     lost: AtomicU64,
-    /// When the last call ended, in microseconds.
-    last: AtomicU64,
 }
 
 impl Presence {
     pub(crate) const fn new() -> Self {
-        let (until, lost, last) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
-        Self { strikes: AtomicU32::new(0), until, lost, last }
+        let (until, lost) = (AtomicU64::new(0), AtomicU64::new(0));
+        Self { credit: AtomicU64::new(FIRST_CREDIT), strikes: AtomicU32::new(0), until, lost }
     }
 
     /// Whether workers are worth calling for work that takes so long without them.
@@ -82,47 +86,53 @@ impl Presence {
 
     /// Nothing is known: what is remembered was of other workers.
     pub(crate) fn forget(&self) {
+        self.credit.store(FIRST_CREDIT, Ordering::Relaxed);
+        self.trust();
+    }
+
+    fn trust(&self) {
         self.strikes.store(0, Ordering::Relaxed);
         self.until.store(0, Ordering::Relaxed);
     }
 
-    /// Remembers how a call went.
+    /// Remembers how a call went that has just ended.
     pub(crate) fn observe(&self, course: Course) {
-        let begin = at(course.begin);
-        let end = begin + microseconds(course.busy + course.wait);
-        let last = self.last.swap(end, Ordering::Relaxed);
-        let was_asleep = begin.saturating_sub(last) > microseconds(ASLEEP);
-        match course.loss() {
-            Some(lost) => self.observe_loss(end, lost, was_asleep),
-            None if self.until.load(Ordering::Relaxed) != 0 => self.forget(),
-            None => {}
+        let credit = self.credit.load(Ordering::Relaxed);
+        let Some(lost) = course.loss() else {
+            let earned = nanoseconds(course.busy + course.wait) / PART;
+            self.credit.store((credit + earned).min(MOST_CREDIT), Ordering::Relaxed);
+            if self.until.load(Ordering::Relaxed) != 0 {
+                self.trust();
+            }
+            return;
+        };
+        match credit.checked_sub(nanoseconds(lost)) {
+            Some(left) => self.credit.store(left, Ordering::Relaxed),
+            None => self.observe_loss(now(), microseconds(lost)),
         }
     }
 
     #[cold]
-    fn observe_loss(&self, now: u64, lost: Duration, was_asleep: bool) {
-        let lost = microseconds(lost);
+    fn observe_loss(&self, now: u64, lost: u64) {
         let strikes = self.strikes.fetch_add(1, Ordering::Relaxed);
         self.lost.store(lost, Ordering::Relaxed);
-        let excused = strikes == 0 && was_asleep;
-        let pause = if excused { lost } else { (PAUSE * lost) << strikes.min(MOST_DOUBLINGS) };
+        let pause = (PAUSE * lost) << strikes.min(MOST_DOUBLINGS);
         self.until.store(now + pause, Ordering::Relaxed);
     }
 }
 
+/// Microseconds since the first call of this, and one.
 fn now() -> u64 {
-    at(Instant::now())
-}
-
-/// Microseconds from a while before the first call until then, at least 1.
-fn at(time: Instant) -> u64 {
     static START: OnceBox<Instant> = OnceBox::new();
-    let start = START.get_or_init(|| Box::new(time));
-    microseconds(time.saturating_duration_since(*start) + 2 * ASLEEP).max(1)
+    1 + microseconds(START.get_or_init(|| Box::new(Instant::now())).elapsed())
 }
 
 fn microseconds(time: Duration) -> u64 {
     u64::try_from(time.as_micros()).unwrap_or(u64::MAX >> 8)
+}
+
+fn nanoseconds(time: Duration) -> u64 {
+    u64::try_from(time.as_nanos()).unwrap_or(u64::MAX >> 8)
 }
 
 #[cfg(test)]
@@ -133,7 +143,7 @@ mod tests {
 
     fn course(busy: u64, wait: u64, came: usize) -> Course {
         let [busy, wait] = [busy, wait].map(Duration::from_micros);
-        Course { busy, wait, came, begin: Instant::now() }
+        Course { busy, wait, came }
     }
 
     fn good() -> Course {
@@ -145,15 +155,15 @@ mod tests {
     }
 
     fn pause(presence: &Presence) -> u64 {
-        presence.until.load(Ordering::Relaxed).saturating_sub(now() + 5000).div_ceil(1000)
+        presence.until.load(Ordering::Relaxed).saturating_sub(now()).div_ceil(1000)
     }
 
     #[test]
     fn losses_pause_the_team_in_proportion_and_a_success_ends_it() {
         let presence = Presence::new();
         assert!(presence.is_expected(WORK), "nothing is known");
-        presence.observe(good());
-        assert!(presence.is_expected(WORK), "all went well");
+        presence.observe(late());
+        assert!(presence.is_expected(WORK), "three of five milliseconds are paid for");
         let pauses = [(); 5].map(|()| {
             presence.observe(late());
             assert!(!presence.is_expected(WORK), "late");
@@ -165,21 +175,39 @@ mod tests {
         assert!(presence.is_expected_at(until, WORK), "then it is tried again");
         presence.observe(good());
         assert!(presence.is_expected(WORK), "and trusted after one that went well");
-        presence.observe(course(4000, 0, 0));
-        assert!(!presence.is_expected(Duration::ZERO), "nobody came");
-        assert!(presence.is_expected(WORK), "but little was lost");
+        presence.observe(late());
+        assert!(!presence.is_expected(WORK), "as far as its credit goes");
         presence.forget();
         assert!(presence.is_expected(Duration::ZERO), "forgotten");
     }
 
     #[test]
-    fn the_first_call_after_a_pause_is_excused_once() {
+    fn calls_that_go_well_pay_for_one_in_a_while_that_does_not() {
         let presence = Presence::new();
-        let pauses = [(); 3].map(|()| {
+        for _ in 0..100 {
             presence.observe(late());
-            pause(&presence)
+            assert!(presence.is_expected(WORK), "one of thirteen calls is three milliseconds late");
+            for _ in 0..12 {
+                presence.observe(good());
+            }
+        }
+        for _ in 0..10_000 {
+            presence.observe(good());
+        }
+        let paid = (0..100).take_while(|_| {
+            presence.observe(late());
+            presence.is_expected(WORK)
         });
-        assert_eq!(pauses, [3, 48, 96], "milliseconds");
+        assert_eq!(paid.count(), 6, "no more than twenty milliseconds are laid by");
+    }
+
+    #[test]
+    fn calls_to_which_nobody_comes_cost_little() {
+        let presence = Presence::new();
+        presence.credit.store(0, Ordering::Relaxed);
+        presence.observe(course(4000, 0, 0));
+        assert!(!presence.is_expected(Duration::ZERO), "nobody came");
+        assert!(presence.is_expected(WORK), "but little was lost");
     }
 
     #[test]

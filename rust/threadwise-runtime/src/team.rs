@@ -333,7 +333,7 @@ pub(crate) fn call(
     let came = crew.dismiss(|| _ = here.reached());
     let wait = if came > 0 { begin.elapsed().saturating_sub(busy) } else { Duration::ZERO };
     if called > 0 {
-        PRESENCE.observe(Course { busy, wait, came, begin });
+        PRESENCE.observe(Course { busy, wait, came });
     }
     let theirs = job.panic.get_mut().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(panic) = mine.err().or(theirs) {

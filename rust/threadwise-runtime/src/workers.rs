@@ -29,8 +29,9 @@ pub(crate) const SPIN: Duration = Duration::from_micros(40);
 /// Looks at the mailbox between two looks at the clock.
 const LOOKS: u32 = 16;
 
-/// Spins of a caller before it parks while it waits for workers: some tens of microseconds.
-const SPINS: u32 = 1000;
+/// How long a caller that waits for workers spins before it parks: about what it costs to be woken, to
+/// find oneself on the worker's CPU, and to have to wake the worker for the next call.
+const PATIENCE: Duration = Duration::from_micros(200);
 
 /// What workers do. They follow the pointer between taking and finishing, as `mailbox` has it.
 pub(crate) trait Work {
@@ -95,8 +96,11 @@ impl<J: Work + 'static> Workers<J> {
                 let begin = Instant::now();
                 job.help(counters);
                 counters.busy(begin.elapsed());
-                worker.mailbox.finish();
-                self.watch(worker);
+                let woke = worker.mailbox.finish();
+                // Whom it woke is likely to wait for this CPU.
+                if !woke {
+                    self.watch(worker);
+                }
             } else {
                 worker.seat.note();
                 worker.mailbox.rest();
@@ -236,10 +240,31 @@ impl<J> Crew<J> {
         // All are asked before any is waited for, so that nobody begins any more.
         self.workers.retain(|worker| !worker.mailbox.retract(job));
         let came = self.workers.len();
+        let mut patience = Patience::new();
         for worker in self.workers.drain(..) {
-            worker.mailbox.settle(SPINS, &mut ask);
+            worker.mailbox.settle(|| patience.lasts(), &mut ask);
         }
         came
+    }
+}
+
+/// Asked at each look, it lasts for a while.
+struct Patience {
+    begin: Option<Instant>,
+    looks: u32,
+}
+
+impl Patience {
+    const fn new() -> Self {
+        Self { begin: None, looks: 0 }
+    }
+
+    fn lasts(&mut self) -> bool {
+        self.looks += 1;
+        if !self.looks.is_multiple_of(LOOKS) {
+            return true;
+        }
+        self.begin.get_or_insert_with(Instant::now).elapsed() < PATIENCE
     }
 }
 

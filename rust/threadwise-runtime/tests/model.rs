@@ -94,9 +94,8 @@ impl Job {
 fn serve(mailbox: &Mailbox<Job>) {
     loop {
         let Some(job) = mailbox.take() else {
+            // It parks whatever its caller does: the checker does not let it go round for ever.
             mailbox.rest();
-            // For the checker: it may not go on for ever while nobody else moves.
-            thread::yield_now();
             continue;
         };
         // SAFETY: taken and not finished, so its caller keeps it alive.
@@ -121,6 +120,16 @@ fn offer(mailbox: &Mailbox<Job>, worker: &Thread, job: *mut Job) -> bool {
     true
 }
 
+/// Waits for a job that was taken, and looks at most so many times before it parks.
+fn settle(mailbox: &Mailbox<Job>, mut spins: u32) {
+    let may_spin = || {
+        let may = spins > 0;
+        spins = spins.saturating_sub(1);
+        may
+    };
+    mailbox.settle(may_spin, || ());
+}
+
 /// A call: offers a job, and gives it up or waits for it.
 fn call(mailbox: &Mailbox<Job>, worker: &Thread, spins: u32) {
     let mut job = Job::new(false);
@@ -128,7 +137,7 @@ fn call(mailbox: &Mailbox<Job>, worker: &Thread, spins: u32) {
     if offer(mailbox, worker, at) {
         let was_taken = !mailbox.retract(at);
         if was_taken {
-            mailbox.settle(spins, || ());
+            settle(mailbox, spins);
         }
         job.expect(u32::from(was_taken));
     }
@@ -163,7 +172,7 @@ fn check(callers: usize, calls: usize, spins: u32, preemptions: usize) {
         }
         let mut last = Job::new(true);
         assert!(offer(&mailbox, &handle, &raw mut last), "nobody else is left");
-        mailbox.settle(spins, || ());
+        settle(&mailbox, spins);
         last.expect(1);
         worker.join().unwrap();
     });
