@@ -24,7 +24,7 @@ extensions = [
     "numpydoc",
     "myst_nb",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]  # what was run is left there
 html_theme = "alabaster"
 html_theme_options = {"description": "Parallel deep learning on the CPU, from NumPy"}
 
