@@ -24,9 +24,14 @@ extensions = [
     "numpydoc",
     "myst_nb",
 ]
-exclude_patterns = ["_build", "jupyter_execute"]  # what was run is left there
+exclude_patterns = ["_build", ".lessons", "jupyter_execute"]
 html_theme = "alabaster"
-html_theme_options = {"description": "Parallel deep learning on the CPU, from NumPy"}
+html_theme_options = {
+    "description": "Parallel deep learning on the CPU, from NumPy",
+    "page_width": "1140px",  # lines of code fit
+    "body_max_width": "880px",
+    "code_font_size": "0.85em",
+}
 
 # A name in single backquotes is a Python object, in Rust's documentation too.
 default_role = "py:obj"
