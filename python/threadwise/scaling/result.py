@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
+from threadwise import _notebook
 from threadwise.errors import DomainError
 from threadwise.quant._file import write
 from threadwise.scaling.amdahl import AmdahlFit, fit_amdahl
@@ -209,6 +210,16 @@ class ScalingResult:
 
     def __str__(self) -> str:
         return self.table()
+
+    def __repr__(self) -> str:
+        gains = ", ".join(
+            f"{speedup:.2f}x with {point.threads}"
+            for point, speedup in zip(self.points, self.speedups, strict=True)
+        )
+        return f"<ScalingResult of {self.workload}: {gains}>"
+
+    def _repr_html_(self) -> str:
+        return _notebook.table(self.table())
 
     def to_csv(self, path: str | Path | None = None) -> str:
         """Return a row for each point as CSV, and write it to the file `path` if there is one.
