@@ -7,4 +7,5 @@ __all__ = ["table"]
 
 def table(text: str) -> str:
     """Return a table of plain text as HTML in which no line is broken."""
-    return f'<pre style="overflow-x: auto; white-space: pre">{escape(text)}</pre>'
+    style = "font-family: monospace; font-size: 85%; overflow-x: auto; white-space: pre"
+    return f'<pre style="{style}">{escape(text)}</pre>'
