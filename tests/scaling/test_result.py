@@ -94,8 +94,13 @@ def test_a_quota_counts_as_cpus_do() -> None:
 
 def test_without_a_point_to_fit_a_sentence_says_so() -> None:
     found = measured(cpus=1)
-    with pytest.raises(tw.errors.DomainError, match=r"no point with more than 1 and at most 1"):
+    with pytest.raises(tw.errors.DomainError, match=r"no two threads have a CPU each here"):
         found.amdahl()
+    assert "2, 4, 8, 16 threads: more than the one CPU, so in no fit" in found.notes
+    found = result([point(1, 1.0), point(16, 0.5)])
+    with pytest.raises(tw.errors.DomainError, match=r"no point with more than 1 and at most 8"):
+        found.amdahl()
+    found = measured(cpus=1)
     assert list(found.fits()) == []
     assert "no law is fitted" in str(found)
 

@@ -344,9 +344,15 @@ class ScalingResult:
             if oversubscribed or not over
         ]
         if all(point.threads == 1 for point in kept):
+            whole = self.environment.whole_cores
+            if whole == 1:
+                raise DomainError(
+                    "no two threads have a CPU each here, so there is no speedup to fit: measure "
+                    "on a machine with more, or fit with oversubscribed=True"
+                )
             raise DomainError(
-                f"there is no point with more than 1 and at most {self.environment.whole_cores} "
-                "threads, as many as there are CPUs: measure some, or fit with oversubscribed=True"
+                f"there is no point with more than 1 and at most {whole} threads, as many as there "
+                "are CPUs: measure some, or fit with oversubscribed=True"
             )
         threads = [point.threads for point in kept]
         times = np.stack([point.wall for point in kept], axis=1)
