@@ -24,7 +24,7 @@ extensions = [
     "numpydoc",
     "myst_nb",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", "jupyter_execute"]  # what was run is left there
 html_theme = "alabaster"
 html_theme_options = {"description": "Parallel deep learning on the CPU, from NumPy"}
 
@@ -35,6 +35,7 @@ autodoc_typehints = "none"  # numpydoc's sections say them
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 myst_heading_anchors = 3
+myst_enable_extensions = ["dollarmath"]  # formulas of notebooks
 
 # What lessons say is computed as they run; those that did not change keep what was computed.
 nb_execution_mode = "cache"

@@ -110,11 +110,11 @@ def duration(seconds: float) -> str:
 def times(ratio: float) -> str:
     """Return a ratio to two or three digits.
 
-    >>> times(0.874), times(1.93), times(46.2), times(5139)
-    ('0.87×', '1.9×', '46×', '5,140×')
+    >>> times(0.874), times(0.00213), times(1.93), times(46.2), times(5139)
+    ('0.87×', '0.0021×', '1.9×', '46×', '5,140×')
     """
-    if ratio < 1:
-        return f"{ratio:.2f}×"
+    if ratio < 0.995:
+        return f"{ratio:.2g}×"
     if ratio < 10:
         return f"{ratio:.1f}×"
     return f"{float(f'{ratio:.3g}'):,.0f}×"
@@ -138,7 +138,8 @@ def bars(axes: Axes, values: Mapping[str, float], text: Callable[[float], str], 
         color=[COLORS[i % len(COLORS)] for i in places],
         hatch=[HATCHES[i % len(HATCHES)] for i in places],
     )  # fmt: skip
-    axes.bar_label(drawn, [text(value) for value in values.values()], padding=5)
+    box = {"facecolor": "white", "pad": 1, "linewidth": 0}
+    axes.bar_label(drawn, [text(value) for value in values.values()], padding=5, bbox=box)
     axes.set_yticks(places, list(values))
     axes.invert_yaxis()
     axes.tick_params(axis="y", length=0)
