@@ -45,7 +45,7 @@ wheel: $(VENV)/built ## a wheel for this platform, into dist
 	@ls -l dist/*.whl
 
 clean: ## forget everything built
-	rm -rf $(VENV) target dist docs/_build docs/api
+	rm -rf $(VENV) target dist docs/_build docs/api docs/lessons docs/.lessons docs/jupyter_execute
 
 # The package with all that its tests need; built as a release, because a debug build gets timed.
 $(VENV)/built: $(VENV)/test $(RUST)

@@ -1,6 +1,16 @@
 """How Sphinx builds these pages."""
 
+import shutil
+from pathlib import Path
+
 import threadwise
+
+# Sphinx reads what is below this folder only.
+HERE = Path(__file__).parent
+shutil.rmtree(HERE / "lessons", ignore_errors=True)
+(HERE / "lessons").mkdir()
+for lesson in [*HERE.glob("../notebooks/*.ipynb"), *HERE.glob("../notebooks/*.py")]:
+    shutil.copy(lesson, HERE / "lessons")
 
 project = "threadwise"
 author = "The threadwise developers"
@@ -14,7 +24,7 @@ extensions = [
     "numpydoc",
     "myst_nb",
 ]
-exclude_patterns = ["_build"]
+exclude_patterns = ["_build", ".lessons", "jupyter_execute"]
 html_theme = "alabaster"
 html_theme_options = {
     "description": "Parallel deep learning on the CPU, from NumPy",
@@ -34,4 +44,10 @@ autodoc_typehints = "none"  # numpydoc's sections say them
 numpydoc_show_class_members = False
 numpydoc_class_members_toctree = False
 myst_heading_anchors = 3
-nb_execution_mode = "off"  # the tests execute notebooks
+myst_enable_extensions = ["dollarmath"]  # formulas of notebooks
+
+# What lessons say is computed as they run; those that did not change keep what was computed.
+nb_execution_mode = "cache"
+nb_execution_cache_path = str(HERE / ".lessons")
+nb_execution_timeout = 60  # seconds for a cell, as in the tests
+nb_execution_raise_on_error = True

@@ -117,6 +117,13 @@ def test_sequences_end_where_the_context_does(tmp_path: Path) -> None:
         model.generate([4], max_new_tokens=20)
 
 
+def test_a_cache_says_how_much_it_holds(tmp_path: Path) -> None:
+    model = tw.models.load(written(tmp_path), max_context=20)
+    for sequences, named in ((1, "1 sequence"), (2, "2 sequences")):
+        said = f"<float16 keys and values for {named} of up to 8 tokens: 0 bytes>"
+        assert repr(model.cache(sequences, max_context=8)) == said
+
+
 def test_tokens_outside_the_vocabulary_are_named(tmp_path: Path) -> None:
     model = tw.models.load(written(tmp_path))
     for token in (83, -1):

@@ -1,5 +1,6 @@
 """Reports: what follows from the sums, and how they are read and kept."""
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -105,6 +106,15 @@ def test_a_long_table_keeps_to_the_tensors_with_the_least_cosines() -> None:
     lines = str(whole).splitlines()
     assert [line.split()[0] for line in lines[1:61]] == [f"layers.{i}" for i in range(60)]
     assert lines[61] == "(the 60 of 70 tensors with the least cosines)"
+
+
+def test_at_a_prompt_it_is_a_line_and_in_a_notebook_the_table() -> None:
+    found = report()
+    assert repr(found) == (
+        "<QuantReport of 4 tensors in models/small-4bit: 4.65 bits a weight, mean cosine 0.9976>"
+    )
+    shown = found._repr_html_()
+    assert html.unescape(shown).count(str(found)) == 1
 
 
 def test_json_brings_everything_back(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """What follows from a result, and the forms that it takes."""
 
 import csv
+import html
 import io
 import json
 import math
@@ -93,8 +94,13 @@ def test_a_quota_counts_as_cpus_do() -> None:
 
 def test_without_a_point_to_fit_a_sentence_says_so() -> None:
     found = measured(cpus=1)
-    with pytest.raises(tw.errors.DomainError, match=r"no point with more than 1 and at most 1"):
+    with pytest.raises(tw.errors.DomainError, match=r"no two threads have a CPU each here"):
         found.amdahl()
+    assert "2, 4, 8, 16 threads: more than the one CPU, so in no fit" in found.notes
+    found = result([point(1, 1.0), point(16, 0.5)])
+    with pytest.raises(tw.errors.DomainError, match=r"no point with more than 1 and at most 8"):
+        found.amdahl()
+    found = measured(cpus=1)
     assert list(found.fits()) == []
     assert "no law is fitted" in str(found)
 
@@ -146,6 +152,18 @@ def test_the_table_shows_what_was_measured() -> None:
     assert row[-5:] == ["3.08", "77%", "0.100", "4x", "2.77x"]
     assert ["threads", "work", "serial", "imbalance", "dispatch", "memory", "cores"] in lines
     assert "Amdahl: parallel fraction 0.9000 (0.9000 to 0.9000), at most 10x; off by 0.0%" in text
+
+
+def test_at_a_prompt_it_is_a_line_and_in_a_notebook_the_table() -> None:
+    found = measured()
+    assert repr(found) == (
+        "<ScalingResult of lessons.work: 1.00x with 1, 1.82x with 2, 3.08x with 4, 4.71x with 8, "
+        "4.00x with 16>"
+    )
+    shown = found._repr_html_()
+    assert shown.startswith("<pre style=")
+    assert "A CPU &lt;of&gt; ours" in shown
+    assert html.unescape(shown).count(found.table()) == 1
 
 
 def test_json_comes_back_whole(tmp_path: Path) -> None:

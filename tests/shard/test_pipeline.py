@@ -79,6 +79,20 @@ def test_a_state_that_is_full_holds_up_what_comes() -> None:
         state.put(1, "e")
 
 
+def test_a_state_and_a_pipeline_say_what_they_are() -> None:
+    state = PipelineState(3)
+    assert repr(state) == "<PipelineState of 3 stages, 0 on their way>"
+    for item in "ab":
+        state.push(item)
+        state.advance()
+    expected = "<PipelineState of 3 stages, 2 on their way, stage 1: 1, stage 2: 0>"
+    assert repr(state) == expected
+    assert repr(Pipeline([len] * 2, IN_TURNS, threads=3)) == (
+        "Pipeline(2 stages, PipelineConfig(num_micro_batches=4, async_execution=False, "
+        "memory_budget=536870912), threads=3)"
+    )
+
+
 def test_states_without_stages_or_room_are_refused() -> None:
     with pytest.raises(DomainError, match=r"^stages is 0, expected a whole number from 1"):
         PipelineState(0)

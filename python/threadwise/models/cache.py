@@ -70,7 +70,8 @@ class KvCache:
             part.free(sequence)
 
     def __repr__(self) -> str:
+        sequences = "1 sequence" if self.sequences == 1 else f"{self.sequences} sequences"
         return (
-            f"<{self.dtype} keys and values for {self.sequences} sequences of up to "
-            f"{self.max_context} tokens: {self.nbytes} bytes>"
+            f"<{self.dtype} keys and values for {sequences} of up to {self.max_context} tokens: "
+            f"{self.nbytes} bytes>"
         )

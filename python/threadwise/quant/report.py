@@ -7,7 +7,7 @@ from math import isfinite, log10, prod, sqrt
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from threadwise import _file
+from threadwise import _file, _notebook
 from threadwise._picture import check_drawing
 from threadwise.errors import DomainError
 from threadwise.quant.config import QuantConfig
@@ -184,6 +184,15 @@ class QuantReport:
 
     def __str__(self) -> str:
         return self.table(60)
+
+    def __repr__(self) -> str:
+        return (
+            f"<QuantReport of {len(self.tensors)} tensors in {self.destination}: "
+            f"{self.bits_per_weight:.2f} bits a weight, mean cosine {self.mean_cosine:.4f}>"
+        )
+
+    def _repr_html_(self) -> str:
+        return _notebook.table(str(self))
 
     def to_json(self, path: str | Path | None = None) -> str:
         """Return the report as JSON, and write it to the file `path` if there is one.

@@ -51,7 +51,9 @@ def _notes(result: ScalingResult) -> Iterator[str]:
     over = [p.threads for p, each in zip(result.points, result.oversubscribed, strict=True) if each]
     if over:
         where = ", ".join(map(str, over))
-        yield f"{where} threads: more than the {result.environment.cores:g} CPUs, so in no fit"
+        cores = result.environment.cores
+        cpus = "one CPU" if cores == 1 else f"{cores:g} CPUs"
+        yield f"{where} threads: more than the {cpus}, so in no fit"
     if result.tasks is not None:
         few = [
             point.threads

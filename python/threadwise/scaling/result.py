@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, TypeVar
 
 import numpy as np
 
-from threadwise import _file
+from threadwise import _file, _notebook
 from threadwise._picture import check_drawing
 from threadwise.errors import DomainError
 from threadwise.scaling.amdahl import AmdahlFit, fit_amdahl
@@ -211,6 +211,16 @@ class ScalingResult:
     def __str__(self) -> str:
         return self.table()
 
+    def __repr__(self) -> str:
+        gains = ", ".join(
+            f"{speedup:.2f}x with {point.threads}"
+            for point, speedup in zip(self.points, self.speedups, strict=True)
+        )
+        return f"<ScalingResult of {self.workload}: {gains}>"
+
+    def _repr_html_(self) -> str:
+        return _notebook.table(self.table())
+
     def to_csv(self, path: str | Path | None = None) -> str:
         """Return a row for each point as CSV, and write it to the file `path` if there is one.
 
@@ -329,9 +339,15 @@ class ScalingResult:
             if oversubscribed or not over
         ]
         if all(point.threads == 1 for point in kept):
+            whole = self.environment.whole_cores
+            if whole == 1:
+                raise DomainError(
+                    "no two threads have a CPU each here, so there is no speedup to fit: measure "
+                    "on a machine with more, or fit with oversubscribed=True"
+                )
             raise DomainError(
-                f"there is no point with more than 1 and at most {self.environment.whole_cores} "
-                "threads, as many as there are CPUs: measure some, or fit with oversubscribed=True"
+                f"there is no point with more than 1 and at most {whole} threads, as many as there "
+                "are CPUs: measure some, or fit with oversubscribed=True"
             )
         threads = [point.threads for point in kept]
         times = np.stack([point.wall for point in kept], axis=1)

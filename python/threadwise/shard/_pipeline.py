@@ -119,10 +119,17 @@ class PipelineState:
 
     def __init__(self, stages: int, depth: int = 1) -> None:
         self._state = _threadwise.PipelineState(stages, depth)
+        self._stages = stages
         self._next = 0
 
     def __len__(self) -> int:
         return self._state.in_flight()
+
+    def __repr__(self) -> str:
+        works = ((stage, self.at(stage)) for stage in range(self._stages))
+        places = [f"stage {stage}: {at[0]}" for stage, at in works if at is not None]
+        waiting = f", {', '.join(places)}" if places else ""
+        return f"<PipelineState of {self._stages} stages, {len(self)} on their way{waiting}>"
 
     def can_accept(self) -> bool:
         """Say whether there is room before the first stage."""
@@ -255,6 +262,9 @@ class Pipeline:
                 raise DTypeError(f"stage {number} is a {type(stage).__name__}, expected a callable")
         with budget(threads):
             pass  # a number of threads, or an exception
+
+    def __repr__(self) -> str:
+        return f"Pipeline({len(self._stages)} stages, {self._config}, threads={self._threads})"
 
     @property
     def report(self) -> PipelineReport | None:
