@@ -56,7 +56,8 @@ def quantize(
         zero, in as many bits as any: :math:`w \approx s (q - z)`.
     method : {"mse", "minmax"}
         How scales and zero points are found: by least squares among some 30 trials, or from the
-        least and the greatest number of the group, which is ten times as fast.
+        least and the greatest number of the group, which is six to nine times as fast (4 bits,
+        ``benches/record``).
     importance : ndarray of float32, optional
         How much the square of an error counts: for each input feature, or for each number, in the
         shape of `weight`. Finite and not negative. ``"mse"`` minimizes the sum weighted so; the
