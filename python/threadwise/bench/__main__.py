@@ -4,7 +4,15 @@ import argparse
 import sys
 from collections.abc import Sequence
 
-from threadwise.bench import _compare, _draw, _matmul, _model, _quantize, _quantized
+from threadwise.bench import (
+    _compare,
+    _draw,
+    _matmul,
+    _model,
+    _quantize,
+    _quantize_array,
+    _quantized,
+)
 from threadwise.errors import ThreadwiseError
 
 __all__ = ["main"]
@@ -17,7 +25,9 @@ def main(
     parser = argparse.ArgumentParser(prog=program, description="Time threadwise.")
     benches = parser.add_subparsers(required=True, metavar="BENCH")
     _matmul.add_options(benches.add_parser("matmul", help="products of matrices"))
-    _quantize.add_options(benches.add_parser("quantize", help="weights in few bits"))
+    _quantize.add_options(benches.add_parser("quantize", help="models, from files to files"))
+    array = benches.add_parser("quantize-array", help="weights in memory, next to NumPy")
+    _quantize_array.add_options(array)
     quantized = benches.add_parser("quantized", help="layers with quantized weights")
     _quantized.add_options(quantized)
     _model.add_options(benches.add_parser("model", help="a language model"))
