@@ -12,6 +12,7 @@ from threadwise.bench import (
     _quantize,
     _quantize_array,
     _quantized,
+    _train,
 )
 from threadwise.errors import ThreadwiseError
 
@@ -31,6 +32,7 @@ def main(
     quantized = benches.add_parser("quantized", help="layers with quantized weights")
     _quantized.add_options(quantized)
     _model.add_options(benches.add_parser("model", help="a language model"))
+    _train.add_options(benches.add_parser("train", help="steps of networks, means of gradients"))
     _draw.add_options(benches.add_parser("draw", help="a heat map of a record, without measuring"))
     _compare.add_options(benches.add_parser("compare", help="two records: what became slower"))
     options = parser.parse_args(arguments)
