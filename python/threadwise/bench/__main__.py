@@ -5,7 +5,9 @@ import sys
 from collections.abc import Sequence
 
 from threadwise.bench import (
+    _all,
     _compare,
+    _dispatch,
     _draw,
     _matmul,
     _model,
@@ -33,6 +35,9 @@ def main(
     _quantized.add_options(quantized)
     _model.add_options(benches.add_parser("model", help="a language model"))
     _train.add_options(benches.add_parser("train", help="steps of networks, means of gradients"))
+    _dispatch.add_options(benches.add_parser("dispatch", help="what a parallel call costs"))
+    everything = benches.add_parser("all", help="every bench in its quick form, one report")
+    _all.add_options(everything, lambda words: main(words, program=program))
     _draw.add_options(benches.add_parser("draw", help="a heat map of a record, without measuring"))
     _compare.add_options(benches.add_parser("compare", help="two records: what became slower"))
     options = parser.parse_args(arguments)

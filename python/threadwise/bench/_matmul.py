@@ -19,7 +19,7 @@ from threadwise.bench._progress import progress
 from threadwise.bench._race import Entrant, Outcome, Pace, Race
 from threadwise.scaling.environment import Environment
 
-__all__ = ["add_options", "add_peers", "entrants", "run"]
+__all__ = ["add_options", "add_peers", "add_python", "entrants", "run"]
 
 DESCRIPTION = """\
 Time products of matrices: threadwise against NumPy, and against PyTorch where it is installed.
@@ -68,14 +68,7 @@ def add_peers(parser: argparse.ArgumentParser) -> None:
     """Add the options that say who takes part, and how."""
     add = parser.add_argument
     add("--peers", type=_peers, default=PEERS, metavar="LIST", help="of numpy,torch (both)")
-    add(
-        "--python",
-        action="append",
-        default=[],
-        type=_python,
-        metavar="PEER=PATH",
-        help="the Python that has a peer, if not this one: torch=/opt/torch/bin/python",
-    )
+    add_python(parser)
     add(
         "--threads",
         type=_positive,
@@ -83,6 +76,18 @@ def add_peers(parser: argparse.ArgumentParser) -> None:
         help="of each library (default: what each takes by itself)",
     )
     add("--rounds", type=_positive, metavar="R", help="turns of each library in each case (5)")
+
+
+def add_python(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says in which Python a peer is."""
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        type=_python,
+        metavar="PEER=PATH",
+        help="the Python that has a peer, if not this one: torch=/opt/torch/bin/python",
+    )
 
 
 def run(options: argparse.Namespace) -> int:
