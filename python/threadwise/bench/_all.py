@@ -4,8 +4,7 @@ import argparse
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from threadwise.bench import _matmul
-from threadwise.bench._output import PAGE
+from threadwise.bench import _matmul, _output
 from threadwise.errors import DomainError
 
 __all__ = ["QUICKLY", "add_options"]
@@ -59,7 +58,9 @@ def run(options: argparse.Namespace, main: Main) -> int:
     for name in chosen:
         print(f"== {name} ==\n", flush=True)
         more = pythons if name in PEERS else []
-        codes.append(main([name, *QUICKLY[name], *more, "--report", str(options.report)]))
+        to = ["--report", str(options.report), "--no-page"]
+        codes.append(main([name, *QUICKLY[name], *more, *to]))
         print()
-    print(f"the report of all: {options.report / PAGE}")
+    if any(options.report.glob("*.json")):
+        print(f"the report of all: {_output.show(options.report)}")
     return max(codes)

@@ -10,7 +10,7 @@ from threadwise.bench._rows import file_name, save
 from threadwise.errors import DomainError
 from threadwise.quant._file import write
 
-__all__ = ["PAGE", "add_options", "check", "keep", "place"]
+__all__ = ["PAGE", "add", "add_options", "check", "keep", "place", "show"]
 
 PAGE = "report.html"
 
@@ -29,6 +29,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIR",
         help="write text, JSON and rows there, and a page of all benches in it: report.html",
     )
+    parser.add_argument("--no-page", action="store_true", help="leave report.html as it is, or out")
 
 
 def check(options: argparse.Namespace) -> None:
@@ -62,16 +63,22 @@ def keep(document: Document, options: argparse.Namespace) -> None:
         save(document.rows, to)
         print(f"\nwritten: {to}")
     if options.report:
-        print(f"\nwritten: {report(document, options.report)}")
+        add(document, options.report)
+        made = options.report if options.no_page else show(options.report)
+        print(f"\nwritten: {made}")
 
 
-def report(document: Document, folder: Path) -> Path:
-    """Add `document` to the report in `folder`, and return where its page is."""
+def add(document: Document, folder: Path) -> None:
+    """Write text, JSON and rows of `document` into `folder`."""
     folder.mkdir(parents=True, exist_ok=True)
     name = document.bench
     write(folder / f"{name}.txt", document.text() + "\n")
     write(folder / f"{name}.json", document.json())
     save(document.rows, folder / f"{name}.csv")
+
+
+def show(folder: Path) -> Path:
+    """Write the page of all documents in `folder`, and return where it is."""
     found = [Document.read(path) for path in sorted(folder.glob("*.json"))]
     write(folder / PAGE, page(found))
     if find_spec("matplotlib") is None:
