@@ -142,6 +142,7 @@ def test_rows_go_to_a_file_or_to_one_of_today_in_a_directory(tmp_path: Path) -> 
     assert _output.place(tmp_path / "a.csv") == tmp_path / "a.csv"
     assert _output.place(tmp_path).parent == tmp_path
     assert _output.place(tmp_path).suffix == ".csv"
+    assert _output.place(tmp_path / "train").parent == tmp_path / "train"
     save([row("a", 1.0), row("b", 2.0, extra=3)], tmp_path / "x" / "a.csv")
     rows = list(csv.DictReader((tmp_path / "x" / "a.csv").read_text("utf-8").splitlines()))
     assert [each["extra"] for each in rows] == ["", "3"]
@@ -175,6 +176,7 @@ def test_what_is_no_record_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
     assert "is no report of a bench" in capsys.readouterr().err
 
 
+@pytest.mark.timeout(300)  # a bench after another
 def test_all_runs_every_bench_into_one_report(
     tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -52,8 +52,8 @@ def check(options: argparse.Namespace) -> None:
 
 
 def place(path: Path) -> Path:
-    """Return the file that `path` is, or that of today if it is a directory."""
-    return path / file_name() if path.is_dir() else path
+    """Return the file that `path` is, or that of today if it is a directory or has no ending."""
+    return path / file_name() if path.is_dir() or not path.suffix else path
 
 
 def keep(document: Document, options: argparse.Namespace) -> None:
