@@ -21,6 +21,7 @@ h1 { font-size: 1.5rem; margin-bottom: .2rem; } h2 { font-size: 1.1rem; margin-t
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .9rem; }
 th, td { padding: .25rem .6rem; text-align: right; border-bottom: 1px solid #ddd;
   white-space: nowrap; }
+th:first-child, td:first-child { text-align: left; }
 th { border-bottom: 2px solid #888; }
 .facts th, .facts td { text-align: left; white-space: normal; }
 .facts th { border-bottom: 1px solid #ddd; font-weight: 600; }

@@ -78,6 +78,7 @@ def document(
     found: Sequence[Found], environment: Environment, *, method: str, rounds: int
 ) -> Document:
     """Return what `found` comes to."""
+    turns = f"{rounds} round{'s' * (rounds > 1)}"
     tables, pictures = [], []
     for label in dict.fromkeys(each.label for each in found):
         mine = [each for each in found if each.label == label]
@@ -85,7 +86,7 @@ def document(
         pictures += list(_pictures(mine, label, environment))
     return Document(
         bench="quantize",
-        title=f"Quantizing models, from files to files: {method}, {rounds} rounds",
+        title=f"Quantizing models, from files to files: {method}, {turns}",
         about=paragraphs(ABOUT),
         environment=environment.facts(),
         rows=list(_rows(found, environment)),

@@ -31,10 +31,7 @@ def _section(document: Document, *, named: bool) -> Iterator[str]:
         yield _table(table)
     if document.notes:
         yield f"<h2>Notes</h2>{_html.items(document.notes)}"
-    facts = {
-        name.replace("_", " "): "unknown" if value is None else str(value)
-        for name, value in document.environment.items()
-    }
+    facts = {name.replace("_", " "): _said(value) for name, value in document.environment.items()}
     yield f"<h2>Where it was measured</h2>{_html.facts(facts)}"
     samples = [
         [_name(row), *(f"{seconds:.4g}" for seconds in row["samples"])]
@@ -47,6 +44,12 @@ def _section(document: Document, *, named: bool) -> Iterator[str]:
         filled = [row + [""] * (most + 1 - len(row)) for row in samples]
         yield "<details><summary>All samples, in seconds</summary>"
         yield f"{_html.table([head, *filled])}</details>"
+
+
+def _said(value: object) -> str:
+    if value is None:
+        return "unknown"
+    return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
 def _name(row: object) -> str:
