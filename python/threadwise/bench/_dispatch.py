@@ -170,7 +170,7 @@ def _tasks(threads: int, stack: ExitStack, notes: list[str]) -> Iterator[Case]:
         ("executor's map", "threadwise", tw.__version__, lambda: list(ours.map(_more, numbers))),
         ("executor's map", python, version, lambda: list(pool.map(_more, numbers))),
     ]
-    tasks = [
+    tasks: list[tuple[str, str, Callable[[], Any]]] = [
         ("threadwise", tw.__version__, lambda: ours.submit(_more, 1).result()),
         (python, version, lambda: pool.submit(_more, 1).result()),
     ]
@@ -181,8 +181,8 @@ def _tasks(threads: int, stack: ExitStack, notes: list[str]) -> Iterator[Case]:
 
         parallel = stack.enter_context(joblib.Parallel(n_jobs=threads, prefer="threads"))
         delayed = joblib.delayed(_more)
-        call = partial(_by_joblib, parallel, delayed, numbers)
-        maps.append(("Parallel, prefer=threads", "joblib", joblib.__version__, call))
+        by_joblib = partial(_by_joblib, parallel, delayed, numbers)
+        maps.append(("Parallel, prefer=threads", "joblib", joblib.__version__, by_joblib))
     for library, its, submit in tasks:
         _expect(f"a task of {library}", [submit()], [2])
         yield Case(

@@ -125,7 +125,7 @@ def _pictures(outcomes: Sequence[Outcome]) -> Iterator[Picture]:
                 high=result.seconds.high * 1e3,
             )
             for outcome in outcomes
-            if outcome.case.operation == operation  # type: ignore[comparison-overlap] # see run
+            if outcome.case.operation == operation
             for label, result in outcome.results.items()
             if result.correct
         ]
