@@ -40,7 +40,7 @@ def _line(what: str, times: list[float | None], other: str) -> str:
 
 def table() -> str:
     """Return the table, from the newest records."""
-    weights, models = newest("quantize"), newest("model_job")
+    weights, models = newest("quantize-array"), newest("quantize")
     ours, first = {"library": "threadwise"}, weights[0]
     count = int(models[0]["weights"]) / 1e6
     where = f"{first['machine']} with {first['cores']} CPUs, {first['date']}"
@@ -58,7 +58,7 @@ def table() -> str:
         other = "" if alone is None else f"NumPy {duration(alone)}, for {rows} of the rows"
         lines.append(_line(f"4096×4096 weights in memory, `{method}`", times, other))
     for method in ("minmax", "mse"):
-        kind = {"method": method, "streaming": "True"}
+        kind = {"method": method, "streaming": "True", "weights": models[0]["weights"]}
         times = [_time(models, threads=n, **ours, **kind) for n in ("1", "2")]
         llama = _time(models, library="llama.cpp", threads="2")
         # Its formats are found from the extremes, too: there is nothing beside the search.

@@ -3,17 +3,15 @@
 Usage: python benches/random_model.py DIRECTORY [--layers 16] [--hidden 2048] [--ffn 5632] ...
 
 The tensors are those of a Llama, written piece by piece, so that memory does not limit their size.
+`threadwise bench quantize --model DIRECTORY` times them.
 """
 
 import argparse
 import json
-import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-import numpy as np
-
-CHUNK = 1 << 22
+from threadwise.bench._generated import write
 
 
 def tensors(
@@ -34,32 +32,6 @@ def tensors(
         yield f"{prefix}.self_attn.v_proj.weight", (key_value, hidden)
     yield "model.norm.weight", (hidden,)
     yield "lm_head.weight", (vocabulary, hidden)
-
-
-def write(directory: Path, shapes: dict[str, tuple[int, ...]], *, sparse: bool = False) -> int:
-    """Write one file of float16 weights; return how many there are.
-
-    `sparse` leaves out the numbers: the file has its size, and no blocks on the disk.
-    """
-    directory.mkdir(parents=True, exist_ok=True)
-    header: dict[str, object] = {"__metadata__": {"format": "pt"}}
-    end = 0
-    for name, shape in shapes.items():
-        begin, end = end, end + 2 * int(np.prod(shape))
-        header[name] = {"dtype": "F16", "shape": shape, "data_offsets": [begin, end]}
-    text = json.dumps(header).encode()
-    text += b" " * (-(len(text) + 8) % 64)
-    # New numbers for each piece: disks may compress what repeats.
-    rng = np.random.default_rng(0)
-    with (directory / "model.safetensors").open("wb") as file:
-        file.write(struct.pack("<Q", len(text)) + text)
-        if sparse:
-            file.truncate(len(text) + 8 + end)
-        for left in () if sparse else range(end // 2, 0, -CHUNK):
-            numbers = rng.standard_normal(min(left, CHUNK), np.float32)
-            numbers *= 0.02
-            file.write(numbers.astype(np.float16).tobytes())
-    return end // 2
 
 
 def settings(given: argparse.Namespace) -> dict[str, object]:

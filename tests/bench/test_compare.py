@@ -55,9 +55,15 @@ def test_what_became_slower_is_named(record: Record, capsys: pytest.CaptureFixtu
     assert main(["compare", old, new]) == 1
     lines = capsys.readouterr().out.splitlines()
     slower = lines.index("slower beyond noise, and by more than 5%: 1")
-    assert lines[slower + 1] == "  1.50x (1.23 to 1.83)  float32 5 x 5 x 5: 1.00 us to 1.50 us"
+    assert lines[slower + 1] == (
+        "  float32 5 x 5 x 5, 2 threads, takes 1.50 us instead of 1.00 us, 1.50 times as long "
+        "(1.23 to 1.83)"
+    )
     assert lines[slower + 2] == "faster beyond noise, and by more than 5%: 1"
-    assert lines[slower + 3] == "  0.70x (0.57 to 0.86)  float32 6 x 6 x 6: 1.00 us to 0.700 us"
+    assert lines[slower + 3] == (
+        "  float32 6 x 6 x 6, 2 threads, takes 0.700 us instead of 1.00 us, 0.70 times as long "
+        "(0.57 to 0.86)"
+    )
 
 
 def test_what_lies_within_the_spread_is_noise(record: Record) -> None:

@@ -133,7 +133,7 @@ def test_what_was_too_slow_is_noted_once_with_its_estimates() -> None:
         (["--peers", "abacus"], "'abacus' is none of numpy, torch"),
         (["--threads", "0"], "'0' is not a whole number from 1 on"),
         (["--python", "torch=/nowhere"], "'torch=/nowhere' is not PEER=PATH"),
-        (["--together", "--csv", "a.csv"], "--together has no record and no picture"),
+        (["--together", "--csv", "a.csv"], "--together has no record, report or picture"),
     ],
 )
 def test_options_that_make_no_sense_are_one_sentence(

@@ -78,7 +78,7 @@ def test_wrong_results_are_recorded_as_wrong(tmp_path: Path) -> None:
 
 def test_what_is_no_record_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.csv").write_text("one,two\n1,2\n")
-    with pytest.raises(ValueError, match="is not a record: expected rows with the columns date"):
+    with pytest.raises(ValueError, match="is not a record: expected rows with cores, date, dtype"):
         _record.read(tmp_path / "a.csv")
 
 

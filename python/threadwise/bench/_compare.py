@@ -1,4 +1,4 @@
-"""``python -m threadwise.bench compare``: what became slower from one record to another."""
+"""``threadwise bench compare``: what became slower from one record to another."""
 
 import argparse
 from collections.abc import Iterator, Sequence
@@ -17,7 +17,8 @@ from threadwise.bench._table import duration
 __all__ = ["Change", "Comparison", "add_options", "compare", "run"]
 
 DESCRIPTION = """\
-Compare two records of one machine, case by case, and say what became slower beyond noise.
+Compare two records of one machine, case by case, and say what became slower beyond noise. A record
+is a CSV file of any bench, the JSON of a report, or the directory of one, with all that is in it.
 
 A case is slower if its time grew by more than --tolerance percent, and the middle half of its times
 lies above that of the old ones. Times of the other libraries, whose code did not change, say how
@@ -76,8 +77,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of this command."""
     parser.description = DESCRIPTION
     parser.formatter_class = argparse.RawDescriptionHelpFormatter
-    parser.add_argument("old", type=Path, help="the CSV file of the old record")
-    parser.add_argument("new", type=Path, help="the CSV file of the new one")
+    parser.add_argument("old", type=Path, help="the old record: .csv, .json or a directory")
+    parser.add_argument("new", type=Path, help="the new one")
     parser.add_argument(
         "--tolerance",
         type=_percent,
@@ -213,20 +214,35 @@ def _machine(found: Comparison) -> str:
 
 
 def _means(found: Comparison) -> Iterator[str]:
-    for dtype in dict.fromkeys(change.new.dtype for change in found.changes):
-        logs = [log(change.ratio) for change in found.changes if change.new.dtype == dtype]
+    kinds = [_kind(change.new) for change in found.changes]
+    for kind in dict.fromkeys(kinds):
+        logs = [
+            log(change.ratio)
+            for change, its in zip(found.changes, kinds, strict=True)
+            if its == kind
+        ]
         low, high = _interval(logs)
         cases = "1 case" if len(logs) == 1 else f"{len(logs)} cases"
         where = f" (95 %: {low:.3f} to {high:.3f})" if len(logs) > 1 else ""
-        yield f"{dtype}, {cases}: geometric mean {exp(fmean(logs)):.3f}{where}"
+        yield f"{kind}, {cases}: geometric mean {exp(fmean(logs)):.3f}{where}"
+
+
+def _kind(entry: Entry) -> str:
+    """Return what it is about; products go by their dtype."""
+    operation = "" if entry.operation in ("matmul", "linear") else entry.operation
+    return " ".join(word for word in (operation, entry.dtype) if word)
 
 
 def _text(change: Change) -> str:
+    """Return the sentence about a case."""
     low, high = change.interval
-    times = f"{duration(change.old.median or 0)} to {duration(change.new.median or 0)}"
+    new, threads = change.new, change.new.threads
+    by = "" if threads in ("", "1") else f", {threads} threads"
+    by = ", 1 thread" if threads == "1" else by
     return (
-        f"{change.ratio:.2f}x ({low:.2f} to {high:.2f})  {change.new.dtype} {change.new.name}: "
-        f"{times}"
+        f"{_kind(new)} {new.name}{by}, takes {duration(new.median or 0)} instead of "
+        f"{duration(change.old.median or 0)}, {change.ratio:.2f} times as long "
+        f"({low:.2f} to {high:.2f})"
     )
 
 

@@ -9,15 +9,17 @@ from typing import cast
 
 import threadwise as tw
 from threadwise._picture import NEED, can_draw
-from threadwise.bench import _record, _report, _together
+from threadwise.bench import _output, _record, _report, _together
 from threadwise.bench._cases import DTYPES, Case, DType
+from threadwise.bench._document import Document, Picture, Table, paragraphs
 from threadwise.bench._grid import GRID, QUICK, chosen, in_dtypes
 from threadwise.bench._libraries import PEERS, Name
-from threadwise.bench._load import busy, caution
+from threadwise.bench._load import caution
 from threadwise.bench._progress import progress
 from threadwise.bench._race import Entrant, Outcome, Pace, Race
+from threadwise.scaling.environment import Environment
 
-__all__ = ["add_options", "run"]
+__all__ = ["add_options", "add_peers", "add_python", "entrants", "run"]
 
 DESCRIPTION = """\
 Time products of matrices: threadwise against NumPy, and against PyTorch where it is installed.
@@ -50,15 +52,23 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         metavar="LIST",
         help=f"all (the default), of {','.join(GRID)}, or MxKxN, separated by commas",
     )
-    add("--peers", type=_peers, default=PEERS, metavar="LIST", help="of numpy,torch (both)")
+    add_peers(parser)
     add(
-        "--python",
-        action="append",
-        default=[],
-        type=_python,
-        metavar="PEER=PATH",
-        help="the Python that has a peer, if not this one: torch=/opt/torch/bin/python",
+        "--quick",
+        action="store_true",
+        help="three short turns, and unless --shapes says otherwise a shape or two of each class",
     )
+    add("--together", action="store_true", help="time threadwise after calls of its peers instead")
+    _output.add_options(parser)
+    add("--plot", type=Path, metavar="FILE", help="draw it as a heat map: .png, .svg, .pdf")
+    parser.set_defaults(run=run, parser=parser)
+
+
+def add_peers(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say who takes part, and how."""
+    add = parser.add_argument
+    add("--peers", type=_peers, default=PEERS, metavar="LIST", help="of numpy,torch (both)")
+    add_python(parser)
     add(
         "--threads",
         type=_positive,
@@ -66,15 +76,18 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="of each library (default: what each takes by itself)",
     )
     add("--rounds", type=_positive, metavar="R", help="turns of each library in each case (5)")
-    add(
-        "--quick",
-        action="store_true",
-        help="three short turns, and unless --shapes says otherwise a shape or two of each class",
+
+
+def add_python(parser: argparse.ArgumentParser) -> None:
+    """Add the option that says in which Python a peer is."""
+    parser.add_argument(
+        "--python",
+        action="append",
+        default=[],
+        type=_python,
+        metavar="PEER=PATH",
+        help="the Python that has a peer, if not this one: torch=/opt/torch/bin/python",
     )
-    add("--together", action="store_true", help="time threadwise after calls of its peers instead")
-    add("--csv", type=Path, metavar="FILE", help="write what was measured as rows")
-    add("--plot", type=Path, metavar="FILE", help="draw it as a heat map: .png, .svg, .pdf")
-    parser.set_defaults(run=run, parser=parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -83,11 +96,12 @@ def run(options: argparse.Namespace) -> int:
     pace = QUICKLY if options.quick else Pace()
     pace = Pace(**vars(pace) | ({"rounds": options.rounds} if options.rounds else {}))
     tw.get_num_threads()  # raises where the environment makes no sense
-    others = busy()
-    entrants = _together.entrants(options.peers) if options.together else _entrants(options)
+    environment = Environment.now()
+    others = environment.busy_cpus
+    racers = _together.entrants(options.peers) if options.together else entrants(options)
     report = _together if options.together else _report
     outcomes: list[Outcome] = []
-    with Race(entrants, threads=options.threads) as race:
+    with Race(racers, threads=options.threads) as race:
         labels = [worker.label for worker in race.workers]
         cases = _cases(options, [dtype for dtype in options.dtypes if dtype in race.dtypes])
         print(f"{_setting(race)}\n\n{report.EXPLANATION}\n\n{report.header(labels)}", flush=True)
@@ -102,15 +116,17 @@ def run(options: argparse.Namespace) -> int:
     if not all(_right(outcome) for outcome in outcomes):
         print("nothing is written: threadwise's own results are wrong")
         return 1
-    _write(options, outcomes, others)
+    notes = [*left_out, *_report.notes(outcomes)]
+    _write(options, outcomes, environment, (labels, notes))
     return 0
 
 
 def _refuse(options: argparse.Namespace) -> None:
     """End with a sentence if the options do not go together or something is missing for them."""
     error = options.parser.error
-    if options.together and (options.csv or options.plot):
-        error("--together has no record and no picture: leave out --csv and --plot")
+    _output.check(options)
+    if options.together and (options.csv or options.plot or options.report):
+        error("--together has no record, report or picture: leave out --csv, --report and --plot")
     if options.together and options.python:
         error("--together runs all in one process, so --python cannot name another")
     if options.plot and not can_draw():
@@ -127,7 +143,8 @@ def _cases(options: argparse.Namespace, dtypes: Sequence[DType]) -> list[Case]:
     return chosen(options.shapes or "all", dtypes)
 
 
-def _entrants(options: argparse.Namespace) -> list[Entrant]:
+def entrants(options: argparse.Namespace) -> list[Entrant]:
+    """Return threadwise, and its peers in their Pythons."""
     pythons = dict(options.python)
     peers = [
         Entrant(library=peer, python=pythons.get(peer, sys.executable)) for peer in options.peers
@@ -153,10 +170,15 @@ def _right(outcome: Outcome) -> bool:
     )
 
 
-def _write(options: argparse.Namespace, outcomes: Sequence[Outcome], others: float | None) -> None:
-    if options.csv:
-        _record.write(outcomes, options.csv, busy_cpus=others)
-        print(f"\nwritten: {options.csv}")
+def _write(
+    options: argparse.Namespace,
+    outcomes: Sequence[Outcome],
+    environment: Environment,
+    found: tuple[Sequence[str], Sequence[str]],
+) -> None:
+    others = environment.busy_cpus
+    if options.csv or options.report:
+        _output.keep(_document(outcomes, environment, *found), options)
     if options.plot:
         from threadwise.bench._plot import draw  # noqa: PLC0415 - needs matplotlib
 
@@ -165,6 +187,28 @@ def _write(options: argparse.Namespace, outcomes: Sequence[Outcome], others: flo
             _record.write(outcomes, record, busy_cpus=others)
             draw(_record.read(record), options.plot)
         print(f"\nwritten: {options.plot}")
+
+
+def _document(
+    outcomes: Sequence[Outcome],
+    environment: Environment,
+    labels: Sequence[str],
+    notes: Sequence[str],
+) -> Document:
+    cells = list(_report.cells(outcomes, labels))
+    about = [*paragraphs(_report.EXPLANATION), *_report.conclusion(outcomes, labels).split("\n")]
+    found = {label for outcome in outcomes for label in outcome.results}
+    pictures = [Picture(kind="heat map", title="Times of the others / threadwise's")]
+    return Document(
+        bench="matmul",
+        title="Products of matrices",
+        about=about,
+        environment=environment.facts(),
+        rows=list(_record.rows(outcomes, environment.busy_cpus)),
+        tables=[Table(title="", cells=cells)],
+        pictures=pictures if len(found) > 1 else [],
+        notes=notes,
+    )
 
 
 def _dtypes(text: str) -> Sequence[DType]:

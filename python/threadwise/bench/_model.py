@@ -10,11 +10,14 @@ from typing import Any, NamedTuple
 import numpy as np
 
 import threadwise as tw
-from threadwise.bench._load import busy, caution
-from threadwise.bench._record import machine
-from threadwise.bench._timing import summarize
+from threadwise.bench import _output
+from threadwise.bench._document import Bar, Document, Picture, Table, paragraphs
+from threadwise.bench._load import caution
+from threadwise.bench._rows import here, machine, times
+from threadwise.bench._timing import Summary, summarize
 from threadwise.cli._model import folder
 from threadwise.models import CausalLM, Generation, ModelConfig
+from threadwise.scaling.environment import Environment
 
 __all__ = ["add_options", "run"]
 
@@ -24,6 +27,13 @@ Time a language model: how fast it reads prompts, and how fast it writes.
 Prompts are random tokens, texts do not end by themselves. Reading is timed to the first token,
 writing from the first to the last, of all sequences together. Rounds go through all lengths and
 batches in turn; what is printed are medians and quartiles."""
+
+
+ABOUT = """\
+Prompts of random tokens are read, and texts written that do not end by themselves. Reading is timed
+to the first token, writing from the first to the last, of all sequences together. Rows of the
+record have seconds a token. Before anything was timed, a text gave the same in one piece and in
+several."""
 
 
 class Row(NamedTuple):
@@ -53,6 +63,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--kv-dtype", default="float16", metavar="TYPE", help="of keys and values (float16)")
     add("--quantize", type=int, metavar="BITS", help="first")
     add("--activations", default="int8", metavar="KIND", help="int8 or float (int8)")
+    add("--quick", action="store_true", help="prompts of 16, alone and eight, three rounds")
+    _output.add_options(parser)
     add("--json", action="store_true", help="print JSON, for programs")
     parser.set_defaults(run=run, parser=parser)
 
@@ -63,7 +75,11 @@ def _counts(text: str) -> tuple[int, ...]:
 
 def run(options: argparse.Namespace) -> int:
     """Measure and print; return the exit code."""
-    place, others = folder(options.model), busy()
+    _output.check(options)
+    if options.quick:
+        options.lengths, options.new_tokens, options.rounds = (16,), 16, 3
+    place, environment = folder(options.model), Environment.now()
+    others = environment.busy_cpus
     model = tw.models.load(
         place,
         threads=options.threads,
@@ -76,7 +92,8 @@ def run(options: argparse.Namespace) -> int:
     if not _right(model):
         print("nothing is timed: logits depend on how a text is cut")
         return 1
-    rows = _measure(model, options.lengths, options.batches, options.new_tokens, options.rounds)
+    work = (options.lengths, options.batches, options.new_tokens, options.rounds)
+    rows = list(_measure(model, *work))
     if options.json:
         print(json.dumps(_facts(model, rows, others), indent=2))
         return 0
@@ -89,6 +106,7 @@ def run(options: argparse.Namespace) -> int:
             flush=True,
         )
     print(caution(others), end="")
+    _output.keep(_document(options.model.name, model, rows, environment), options)
     return 0
 
 
@@ -138,7 +156,39 @@ def _after_first(found: Sequence[Generation]) -> float:
     return sum(each.timings.tokens_per_second or 0.0 for each in found)
 
 
-def _facts(model: CausalLM, rows: Iterator[Row], others: float | None) -> dict[str, Any]:
+def _document(
+    name: str, model: CausalLM, rows: Sequence[Row], environment: Environment
+) -> Document:
+    cells = [["", "length", "batch", "tokens/s", "quartiles"]]
+    kept, bars = [], []
+    for row in rows:
+        quartiles = f"{row.low:.1f} to {row.high:.1f}"
+        cells.append([row.what, str(row.length), str(row.batch), f"{row.median:.1f}", quartiles])
+        # Rows are compared by their time, here that of a token.
+        seconds = Summary(low=1 / row.high, median=1 / row.median, high=1 / row.low)
+        kept.append(
+            here(environment.busy_cpus)
+            | {"library": "threadwise", "version": tw.__version__}
+            | {"threads": model.threads or tw.get_num_threads()}
+            | {"operation": f"{row.what} a token", "dtype": model.kv_dtype}
+            | {"name": f"{name}, length {row.length}, batch {row.batch}"}
+            | times(seconds)
+            | {"tokens_per_second": f"{row.median:.4g}", "note": ""}
+        )
+        group = f"length {row.length}, batch {row.batch}"
+        bars.append(Bar(group=group, label=row.what, value=row.median, low=row.low, high=row.high))
+    return Document(
+        bench="model",
+        title=f"The language model {name}, keys and values in {model.kv_dtype}",
+        about=paragraphs(ABOUT),
+        environment=environment.facts(),
+        rows=kept,
+        tables=[Table(title="", cells=cells)],
+        pictures=[Picture(kind="bars", title="Tokens", unit="a second", bars=bars)],
+    )
+
+
+def _facts(model: CausalLM, rows: Sequence[Row], others: float | None) -> dict[str, Any]:
     return {
         "machine": machine(),
         "threads": model.threads or tw.get_num_threads(),

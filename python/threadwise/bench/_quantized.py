@@ -1,21 +1,25 @@
 """``python -m threadwise.bench quantized``."""
 
 import argparse
-import csv
 import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from pathlib import Path
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 import threadwise as tw
-from threadwise.bench._load import busy, caution
+from threadwise.bench import _output
+from threadwise.bench._document import Bar, Document, Picture, Table, paragraphs
+from threadwise.bench._load import caution
+from threadwise.bench._rows import here, times
+from threadwise.bench._table import duration
+from threadwise.bench._timing import Summary
 from threadwise.quant import QuantizedTensor
+from threadwise.scaling.environment import Environment
 
 __all__ = ["add_options", "run"]
 
@@ -24,6 +28,11 @@ Time layers with quantized weights against the same layer with the weight in flo
 
 The weights are rotated, so that none lies in a cache. Each result is checked before it is timed.
 Bandwidth counts codes and scales, beside that of adding up the bytes on all threads."""
+
+ABOUT = """\
+Layers with quantized weights next to the same layer in float32, on as many threads. Weights are
+rotated, so that none lies in a cache. Each result was compared with a product in float64 before
+anything was timed. Times are medians; bandwidth counts codes and scales."""
 
 ROTATED = 160 << 20  # bytes of weights of a kind
 FEWEST = 3  # of them
@@ -56,7 +65,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add("--group-size", type=int, default=32, metavar="G", help="(32)")
     add("--threads", type=int, metavar="N", help="(what threadwise takes by itself)")
     add("--rounds", type=int, default=ROUNDS, metavar="R", help=f"({ROUNDS})")
-    add("--csv", type=Path, metavar="FILE", help="write what was measured as rows")
+    add("--quick", action="store_true", help="4 bits, 1 and 16 rows, three rounds")
+    _output.add_options(parser)
     parser.set_defaults(run=run, parser=parser)
 
 
@@ -71,8 +81,11 @@ def _counts(text: str) -> tuple[int, ...]:
 
 def run(options: argparse.Namespace) -> int:
     """Measure, print, and write what is asked for; return the exit code."""
+    _output.check(options)
+    if options.quick:
+        options.bits, options.rows, options.rounds = (4,), (1, 16), 3
     k, n = options.shape
-    others, rng = busy(), np.random.default_rng(0)
+    environment, rng = Environment.now(), np.random.default_rng(0)
     threads = options.threads or tw.get_num_threads()
     plain = _some(lambda: rng.standard_normal((n, k), np.float32), 4 * k * n)
     print(f"1x{k} @ {k}x{n}: read {_bandwidth(plain, threads):.1f} GB/s on {threads} threads\n")
@@ -110,13 +123,44 @@ def run(options: argparse.Namespace) -> int:
                     f"{row.bandwidth:6.1f}  {row.ratio:5.2f}",
                     flush=True,
                 )
-    print(caution(others), end="")
-    if options.csv:
-        with options.csv.open("w", newline="", encoding="utf-8") as file:
-            writer = csv.writer(file)
-            writer.writerow(Row._fields)
-            writer.writerows(found)
+    print(caution(environment.busy_cpus), end="")
+    _output.keep(_document(found, options, threads, environment), options)
     return 0
+
+
+def _document(
+    found: Sequence[Row], options: argparse.Namespace, threads: int, environment: Environment
+) -> Document:
+    k, n = options.shape
+    cells = [["weight", "rows", "time", "GB/s", "float32's time over it"]]
+    rows, bars = [], []
+    # float32 was timed beside each number of bits: the first time speaks for all.
+    for row in {(each.name, each.bits, each.rows): each for each in reversed(found)}.values():
+        kind = row.name if row.name == "float32" else f"{row.bits} bits, {row.name}"
+        seconds = Summary(low=row.low, median=row.median, high=row.high)
+        cells.append(
+            [kind, str(row.rows), duration(row.median), f"{row.bandwidth:.1f}", f"{row.ratio:.2f}"]
+        )
+        rows.append(
+            here(environment.busy_cpus)
+            | {"library": "threadwise", "version": tw.__version__, "threads": threads}
+            | {"operation": "quantized layer", "dtype": kind, "name": f"{row.rows} x {k} x {n}"}
+            | times(seconds)
+            | {"gigabytes_per_second": f"{row.bandwidth:.4g}", "note": ""}
+            | {"bits": row.bits, "rows": row.rows, "over_float32": f"{row.ratio:.4g}"}
+        )
+        each = [value * 1e3 for value in (row.median, row.low, row.high)]
+        group = f"{row.rows} row{'s' * (row.rows > 1)}"
+        bars.append(Bar(group=group, label=kind, value=each[0], low=each[1], high=each[2]))
+    return Document(
+        bench="quantized",
+        title=f"A layer of {n} outputs of {k} inputs, with its weight quantized",
+        about=paragraphs(ABOUT),
+        environment=environment.facts(),
+        rows=rows,
+        tables=[Table(title="", cells=cells)],
+        pictures=[Picture(kind="bars", title="A layer", unit="ms", bars=bars, logarithmic=True)],
+    )
 
 
 def _some(make: Callable[[], Any], size: int) -> list[Any]:

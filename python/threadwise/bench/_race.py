@@ -45,7 +45,7 @@ package.__path__ = [sys.argv[1]]
 """
 _WORK = """
 import sys
-from threadwise.bench._worker import main
+from threadwise.bench.{worker} import main
 try:
     main({library!r}, {beside!r}, alternate={alternate!r})
 except KeyboardInterrupt:
@@ -127,6 +127,8 @@ class Race:
         The first is needed; others are left out where they are not there.
     threads : int, optional
         How many each library may use, instead of its default.
+    worker : str, default "_worker"
+        The module whose `main` answers in each process.
 
     Raises
     ------
@@ -134,15 +136,22 @@ class Race:
         If a library's process ends before its time. What it said is on standard error.
     """
 
-    def __init__(self, entrants: Sequence[Entrant], *, threads: int | None = None) -> None:
-        self._entrants, self._threads = entrants, threads
+    def __init__(
+        self,
+        entrants: Sequence[Entrant],
+        *,
+        threads: int | None = None,
+        worker: str = "_worker",
+    ) -> None:
+        self._entrants, self._threads, self._work = entrants, threads, worker
         self.notes: list[str] = []
         """Who and what is left out, and why."""
 
     def __enter__(self) -> Self:
         with ExitStack() as stack:
             started = [
-                stack.enter_context(_Worker(entrant, self._threads)) for entrant in self._entrants
+                stack.enter_context(_Worker(entrant, self._threads, self._work))
+                for entrant in self._entrants
             ]
             for worker in started:
                 worker.greet()
@@ -192,11 +201,14 @@ class Race:
 
 
 class _Worker:
-    def __init__(self, entrant: Entrant, threads: int | None) -> None:
+    def __init__(self, entrant: Entrant, threads: int | None, worker: str) -> None:
         self.label = entrant.label
         ours = "threadwise" in (entrant.library, entrant.beside)
         program = ("" if ours else _START) + _WORK.format(
-            library=entrant.library, beside=entrant.beside, alternate=entrant.alternate
+            worker=worker,
+            library=entrant.library,
+            beside=entrant.beside,
+            alternate=entrant.alternate,
         )
         self._process = subprocess.Popen(  # noqa: S603 - a Python that the user named, or this one
             [entrant.python, "-c", program, str(Path(__file__).parents[1])],

@@ -1,26 +1,37 @@
 """The record: what was measured, as rows of a CSV file, and back."""
 
 import csv
-import datetime as dt
-import os
-import platform
-import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from threadwise.bench._cases import Case
+from threadwise.bench._document import Document
 from threadwise.bench._grid import group_of
 from threadwise.bench._race import Outcome
+from threadwise.bench._rows import file_name, here, machine, save, times
 
-__all__ = ["COLUMNS", "Entry", "file_name", "libraries", "machine", "read", "write"]
+__all__ = [
+    "COLUMNS",
+    "Entry",
+    "entry",
+    "file_name",
+    "libraries",
+    "machine",
+    "read",
+    "rows",
+    "write",
+]
 
 COLUMNS = (
     *("date", "machine", "cores", "python", "library", "version", "threads"),
     *("operation", "dtype", "group", "name", "m", "k", "n", "products"),
     *("median_seconds", "low", "high", "gflops", "busy_cpus", "note"),
 )
+
+NEEDED = {"date", "machine", "cores", "library", "dtype", "median_seconds"}
+"""Columns that every record has."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,63 +58,50 @@ class Entry:
     note: str
 
 
-def machine() -> str:
-    """Return the model of the CPU."""
-    cpuinfo = Path("/proc/cpuinfo")
-    text = cpuinfo.read_text(encoding="utf-8") if cpuinfo.exists() else ""
-    named = re.search(r"^model name\s*:\s*(.+)$", text, re.MULTILINE)
-    return named[1].strip() if named else platform.processor() or platform.machine()
-
-
-def file_name() -> str:
-    """Return the name of a record made on this machine today."""
-    words = f"{machine()} {os.cpu_count()} cores".lower()
-    return f"{_today()}-{re.sub(r'[^a-z0-9]+', '-', words).strip('-')}.csv"
-
-
 def write(outcomes: Iterable[Outcome], path: Path, *, busy_cpus: float | None) -> None:
     """Write a record as a whole, in place of one that is there."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = path.with_name(path.name + ".part")
-    with unfinished.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, COLUMNS, restval="", lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(_rows(outcomes, "" if busy_cpus is None else f"{busy_cpus:.2f}"))
-    unfinished.replace(path)
+    save(list(rows(outcomes, busy_cpus)), path, COLUMNS)
 
 
 def read(path: Path) -> list[Entry]:
-    """Return the rows of a record.
+    """Return the rows of a record: of a CSV file, a report's JSON, or all files of a directory.
 
     Raises
     ------
     ValueError
-        If the file is not a record.
+        If it is not a record.
     """
-    with path.open(newline="", encoding="utf-8") as file:
-        rows = list(csv.DictReader(file))
-    needed = {"library", "dtype", "m", "k", "n", "median_seconds"}
-    if not rows or not needed <= rows[0].keys():
-        message = f"{path} is not a record: expected rows with the columns {', '.join(COLUMNS)}"
+    if path.is_dir():
+        files = sorted(path.glob("*.csv"))
+        if not files:
+            message = f"there is no CSV file in {path}, expected the directory of a report"
+            raise ValueError(message)
+        return [each for file in files for each in read(file)]
+    if path.suffix == ".json":
+        found = [_texts(row) for row in Document.read(path).rows]
+    else:
+        with path.open(newline="", encoding="utf-8") as file:
+            found = list(csv.DictReader(file))
+    if not found or not found[0].keys() >= NEEDED or not {"name", "m"} & found[0].keys():
+        message = f"{path} is not a record: expected rows with {', '.join(sorted(NEEDED))} and name"
         raise ValueError(message)
-    return [_entry(row) for row in rows]
+    try:
+        return [entry(row) for row in found]
+    except (KeyError, ValueError) as error:
+        message = f"{path} is not a record: a row of it makes no sense ({error})"
+        raise ValueError(message) from None
 
 
-def _today() -> dt.date:
-    return dt.datetime.now(dt.UTC).date()
+def _texts(row: Mapping[str, Any]) -> dict[str, str]:
+    return {name: "" if value is None else str(value) for name, value in row.items()}
 
 
-def _rows(outcomes: Iterable[Outcome], busy_cpus: str) -> Iterator[Mapping[str, Any]]:
-    everywhere = {
-        "date": _today(),
-        "machine": machine(),
-        "cores": os.cpu_count(),
-        "python": platform.python_version(),
-        "busy_cpus": busy_cpus,
-    }
+def rows(outcomes: Iterable[Outcome], busy_cpus: float | None) -> Iterator[Mapping[str, Any]]:
+    """Yield what a record says of a race: a row for each case and library."""
+    everywhere = here(busy_cpus)
     for outcome in outcomes:
         case = outcome.case
-        here = {
+        fields = {
             "operation": case.operation,
             "dtype": case.dtype,
             "group": group_of(case),
@@ -114,29 +112,25 @@ def _rows(outcomes: Iterable[Outcome], busy_cpus: str) -> Iterator[Mapping[str, 
             "products": case.products,
         }
         for result in outcome.results.values():
-            seconds = result.seconds
             yield (
                 everywhere
-                | here
+                | fields
                 | {
                     "library": result.library,
                     "version": result.version,
                     "threads": result.threads,
-                    "median_seconds": f"{seconds.median:.4g}",
-                    "low": f"{seconds.low:.4g}",
-                    "high": f"{seconds.high:.4g}",
                     "gflops": f"{result.gflops:.4g}",
                     "note": "" if result.correct else "wrong",
                 }
+                | times(result.seconds)
             )
         for library, note in outcome.notes.items():
-            yield everywhere | here | {"library": library, "note": note}
+            yield everywhere | fields | {"library": library, "note": note}
 
 
-def _entry(row: Mapping[str, str]) -> Entry:
-    case = Case(m=int(row["m"]), k=int(row["k"]), n=int(row["n"]))  # all that early records have
+def entry(row: Mapping[str, str]) -> Entry:
+    """Return what a row says."""
     wrong = row.get("note") == "wrong"
-    operation = "linear " if row.get("operation") == "linear" else ""
 
     def seconds(column: str) -> float | None:
         return float(row[column]) if row.get(column) and not wrong else None
@@ -150,14 +144,24 @@ def _entry(row: Mapping[str, str]) -> Entry:
         threads=row["threads"],
         operation=row.get("operation") or "matmul",
         dtype=row["dtype"],
-        group=row.get("group") or group_of(case),
-        name=row.get("name") or f"{operation}{case}",
+        group=row.get("group") or (group_of(_case(row)) if row.get("m") else ""),
+        name=row.get("name") or _name(row),
         median=seconds("median_seconds"),
         low=seconds("low"),
         high=seconds("high"),
         busy_cpus=float(row["busy_cpus"]) if row.get("busy_cpus") else None,
         note=row.get("note") or "",
     )
+
+
+def _case(row: Mapping[str, str]) -> Case:
+    return Case(m=int(row["m"]), k=int(row["k"]), n=int(row["n"]))
+
+
+def _name(row: Mapping[str, str]) -> str:
+    """Return the name of a case in an early record, which has only its extents."""
+    operation = "linear " if row.get("operation") == "linear" else ""
+    return f"{operation}{_case(row)}"
 
 
 def libraries(entries: Sequence[Entry]) -> dict[str, Entry]:

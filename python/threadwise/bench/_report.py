@@ -1,12 +1,22 @@
 """What people read of a race over the grid: a line a case, and what the lines come to."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from math import exp, fsum, log
 
 from threadwise.bench._race import Outcome, Result
 from threadwise.bench._table import duration
 
-__all__ = ["EXPLANATION", "LOSS", "best_peer", "conclusion", "header", "mean_ratio", "notes", "row"]
+__all__ = [
+    "EXPLANATION",
+    "LOSS",
+    "best_peer",
+    "cells",
+    "conclusion",
+    "header",
+    "mean_ratio",
+    "notes",
+    "row",
+]
 
 LOSS = 0.97
 """The ratio below which a shape is counted as lost. What is above is within the noise of most
@@ -38,6 +48,19 @@ def row(outcome: Outcome, labels: Sequence[str]) -> str:
     wrong = [NAMES.get(r.library, r.library) for r in outcome.results.values() if not r.correct]
     tail = f"  WRONG RESULT of {' and '.join(wrong)}" if wrong else mark
     return f"{outcome.case.dtype:<9}{outcome.case!s:<34}{times}{rate:>10}{against:>9}{tail}"
+
+
+def cells(outcomes: Iterable[Outcome], labels: Sequence[str]) -> Iterator[list[str]]:
+    """Yield the same as the cells of a table, its head first."""
+    yield ["shape", "dtype", *(NAMES.get(label, label) for label in labels), "GFLOP/s", "ratio"]
+    for outcome in outcomes:
+        ours, ratio = outcome.results.get("threadwise"), _ratio(outcome)
+        yield [
+            *(str(outcome.case), outcome.case.dtype),
+            *(_time(outcome.results.get(label)) for label in labels),
+            "-" if ours is None else f"{ours.gflops:.4g}",
+            "-" if ratio is None else f"{ratio:.2f}x{' <' if ratio < LOSS else ''}",
+        ]
 
 
 def best_peer(outcome: Outcome) -> Result | None:

@@ -6,7 +6,7 @@ __all__ = ["bench"]
 
 
 def bench(context: typer.Context) -> None:
-    """Time products, next to NumPy and PyTorch, and language models.
+    """Time products, models, training and dispatch, next to others.
 
     All arguments are those of `python -m threadwise.bench`, whose --help explains them.
     """

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-__all__ = ["begin_peak", "peak", "resident"]
+__all__ = ["anonymous", "begin_peak", "peak", "resident"]
 
 _STATUS = Path("/proc/self/status")
 _CLEAR = Path("/proc/self/clear_refs")
@@ -16,6 +16,11 @@ _PEAK_OF_NOW = "5"
 def resident() -> int | None:
     """Return the bytes of this process that are in memory; None where the system does not say."""
     return _field("VmRSS")
+
+
+def anonymous() -> int | None:
+    """Return the bytes of this process that are no file's; None where the system does not say."""
+    return _field("RssAnon")
 
 
 def begin_peak() -> bool:
