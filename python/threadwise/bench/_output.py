@@ -4,11 +4,11 @@ import argparse
 from importlib.util import find_spec
 from pathlib import Path
 
+from threadwise._file import write
 from threadwise.bench._document import Document
 from threadwise.bench._report_page import page
 from threadwise.bench._rows import file_name, save
 from threadwise.errors import DomainError
-from threadwise.quant._file import write
 
 __all__ = ["PAGE", "add", "add_options", "check", "keep", "place", "show"]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from threadwise._file import write
 from threadwise.bench._timing import Summary
-from threadwise.quant._file import write
 
 __all__ = ["file_name", "here", "machine", "save", "times"]
 
