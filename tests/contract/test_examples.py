@@ -40,7 +40,11 @@ CRATES = {path.parent.name for path in (ROOT / "rust").glob("*/Cargo.toml")}
 LESS = {
     "bench matmul": "--quick --shapes 2x2x2 --dtypes float32 --peers numpy --rounds 1",
     "bench quantized": "--shape 64x64 --bits 4 --rows 1 --rounds 1",
-    "bench quantize": "--rows 64 --columns 64 --budget 0.01",
+    "bench quantize-array": "--rows 64 --columns 64 --budget 0.01",
+    "bench quantize": "--sizes 1x64x64 --threads 1 --bits 4 --rounds 1",
+    "bench train": "--only aggregates --peers numpy --quick --rounds 1",
+    "bench dispatch": "--quick --rounds 1",
+    "bench all": "--only dispatch --report report",
     "bench model": "--lengths 16 --batches 1 --new-tokens 2 --rounds 1",
     "scaling": "--threads 1,2 --repeats 1",
     "generate": "--max-new-tokens 4",
