@@ -49,5 +49,5 @@ myst_enable_extensions = ["dollarmath"]  # formulas of notebooks
 # What lessons say is computed as they run; those that did not change keep what was computed.
 nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / ".lessons")
-nb_execution_timeout = 60  # seconds for a cell, as in the tests
+nb_execution_timeout = 120  # seconds for a cell, as in the tests
 nb_execution_raise_on_error = True
