@@ -171,6 +171,37 @@ def test_the_same_model_is_generated_each_time(tmp_path: Path) -> None:
     assert _job.digest(tmp_path / "a") == _job.digest(tmp_path / "b")
 
 
+def test_a_model_of_ones_own_is_timed_and_stays_as_it_was(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = tmp_path / "own"
+    write(own, {"a.weight": (64, 96), "norm.weight": (96,)})
+    before = _job.digest(own)
+    options = ["--bits", "4", "--threads", "1", "--rounds", "1", "--folder", str(folder)]
+    assert main(["quantize", "--model", str(own), *options]) == 0
+    assert _job.digest(own) == before
+    assert list(folder.iterdir()) == []
+    assert "own (6,240 weights)" in capsys.readouterr().out
+
+
+def test_llama_cpp_takes_part_in_the_rounds(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    # Stands in for a Python that has llama-cpp-python: -c PROGRAM FILE TARGET THREADS.
+    python = tmp_path / "python"
+    said = '{"seconds": 0.5, "version": "9"}'
+    python.write_text(f"#!/bin/sh\ntouch \"$4\"\necho '{said}'\n")
+    python.chmod(0o755)
+    options = ["--bits", "4", "--threads", "1,2", "--rounds", "1", "--folder", str(folder)]
+    model = ["--sizes", "2x64x256", "--csv", str(tmp_path / "a.csv")]
+    assert main(["quantize", *model, *options, "--llama", str(python), "a.gguf"]) == 0
+    rows = list(csv.DictReader((tmp_path / "a.csv").read_text("utf-8").splitlines()))
+    [theirs] = [row for row in rows if row["library"] == "llama.cpp"]
+    assert (theirs["median_seconds"], theirs["version"], theirs["threads"]) == ("0.5", "9", "2")
+    assert theirs["speedup"] == ""
+    assert "llama.cpp Q4_0" in capsys.readouterr().out
+
+
 def test_ctrl_c_removes_what_was_generated(folder: Path) -> None:
     command = [sys.executable, "-m", "threadwise.bench", "quantize", "--sizes", "8x512x4096"]
     process = subprocess.Popen(

@@ -2,6 +2,7 @@
 
 import csv
 import shutil
+from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
@@ -104,6 +105,13 @@ def test_the_page_is_whole_and_refers_to_nothing(tmp_path: Path) -> None:
     )
     assert "http" not in text
     assert not {tag for tag, _ in page.seen} & {"link", "script", "iframe"}
+
+
+@pytest.mark.parametrize(("cpus", "count"), [(1.5, 1), (0.0, 0), (None, 0)])
+def test_the_page_of_a_busy_machine_says_so(tmp_path: Path, cpus: float | None, count: int) -> None:
+    document = made()
+    busy = replace(document, environment={**document.environment, "busy_cpus": cpus})
+    assert report(busy, tmp_path).count("CAUTION: other processes kept 1.5 of") == count
 
 
 def test_benches_of_one_directory_share_a_page(tmp_path: Path) -> None:

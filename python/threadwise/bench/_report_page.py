@@ -6,6 +6,7 @@ from importlib.util import find_spec
 
 from threadwise.bench import _html
 from threadwise.bench._document import Document, Picture, Table
+from threadwise.bench._load import caution
 
 __all__ = ["page"]
 
@@ -25,6 +26,9 @@ def page(documents: Sequence[Document]) -> str:
 def _section(document: Document, *, named: bool) -> Iterator[str]:
     if named:
         yield f'<h1 id="{escape(document.bench)}">{escape(document.title)}</h1>'
+    warning = caution(document.environment.get("busy_cpus")).strip()
+    if warning:
+        yield f"<p><strong>{escape(warning)}</strong></p>"
     yield from (f"<p>{escape(text)}</p>" for text in document.about)
     yield from (_picture(picture, document) for picture in document.pictures)
     for table in document.tables:

@@ -75,8 +75,8 @@ fn contexts() -> Vec<Context<'static>> {
     counts.into_iter().map(with).collect()
 }
 
-/// The values must be within a step of the weights: no group spans more than 0.1, of 2^bits - 1 steps, and a
-/// scale of 11 bits moves the last of them by half a thousandth of that.
+/// The values must be within a step of the weights, which go from -0.05 to 0.05 in 2^bits - 1 steps: rounding is
+/// half of one, and what the search for the least error clips is less than another half.
 fn check(weight: &Array2<f32>, made: &Made, scheme: &Scheme, context: &Context<'_>) {
     let mut values = Array2::from_elem(SHAPE, f32::NAN);
     dequantize(made.parts(), scheme, values.view_mut(), context).expect("the shapes fit");
