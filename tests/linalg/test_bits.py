@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator
 from functools import partial
 from hashlib import sha256
+from typing import Any
 
 import numpy as np
 import pytest
@@ -49,6 +50,27 @@ def test_matmul_has_the_same_bits_for_any_number_of_threads(dtype: type) -> None
         worth_threads += m * k * n > 4_000_000
     assert different == []
     assert worth_threads >= 15
+
+
+@pytest.mark.parametrize("dtype", DTYPES)
+@pytest.mark.parametrize("k", [5, 300, 1000])
+def test_small_products_have_the_bits_of_the_general_way(k: int, dtype: type) -> None:
+    for m, n in [(1, 1), (1, 70), (1, 200), (2, 200), (3, 150), (4, 200), (7, 130), (30, 30)]:
+        a, b = normal((m, k), dtype), normal((k, n), dtype, seed=1)
+        place = np.empty((m, n), dtype)
+        tw.matmul(a, b, out=place)
+        assert _digest(np.asarray(tw.matmul(a, b))) == _digest(place), (m, k, n)
+        if m == 1:
+            row = np.asarray(tw.matmul(a[0], b))
+            assert _digest(row) == _digest(place[0]), "a vector is a matrix of one row"
+
+
+@pytest.mark.parametrize("threads", [0, 1.5, True])
+def test_small_products_refuse_numbers_of_threads_that_make_no_sense(threads: Any) -> None:
+    one, matrix = np.ones(3), np.ones((3, 3))
+    for a, b in [(one, one), (one, matrix), (matrix, one), (matrix, matrix), (matrix.T, matrix)]:
+        with pytest.raises((tw.errors.DTypeError, tw.errors.DomainError), match="threads is"):
+            tw.matmul(a, b, threads=threads)
 
 
 @pytest.mark.parametrize("dtype", DTYPES)

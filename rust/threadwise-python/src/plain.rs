@@ -1,4 +1,4 @@
-//! Plain matrices, contiguous by rows: their products are found out fast.
+//! Plain matrices, without gaps in memory: their products are found out fast.
 
 use half::{bf16, f16};
 use numpy::ndarray::{ArrayView2, Axis};
@@ -11,7 +11,7 @@ use threadwise::narrow::{Bfloats, Halves, Pair, Rounded, Signed, UnsignedSigned}
 
 use crate::dtype::{Factor, Float, Number, plain_factor};
 use crate::linalg::Shares;
-use crate::seam::{compute, raise, result};
+use crate::seam::{compute, raise, result, threads_argument};
 
 type Object<'py> = Bound<'py, PyAny>;
 
@@ -25,7 +25,7 @@ pub(crate) fn matrices<'py, T: Float>(
     out: Option<&Object<'py>>,
     Shares { threads, distribution, .. }: Shares<'_, 'py>,
 ) -> PyResult<Option<Object<'py>>> {
-    let (Some(a), Some(b)) = (plain_matrix::<T>(a), plain_matrix::<T>(b)) else {
+    let (Some(a), Some(b)) = (dense_matrix::<T>(a), dense_matrix::<T>(b)) else {
         return vectors::<T>(py, a, b, out, Shares { threads, distribution, question: None });
     };
     let (&[m, k], &[b_k, n]) = (a.shape(), b.shape()) else { return Ok(None) };
@@ -33,10 +33,11 @@ pub(crate) fn matrices<'py, T: Float>(
     if k != b_k {
         return Ok(None);
     }
+    let by_rows = a.is_c_contiguous() && b.is_c_contiguous();
     let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
     let work = elements.saturating_mul(k);
-    let is_tiny = elements <= linalg::TINY && k <= linalg::TINY && work <= WORTH_DETACHING;
-    if is_tiny && out.is_none() && threads.is_none() {
+    if by_rows && is_tiny(elements, k, work) && out.is_none() {
+        threads_argument(threads)?;
         let made = |c: ArrayView2<'_, T>| PyArray2::from_array(py, &c).into_any();
         return linalg::tiny(a.as_array(), b.as_array(), made).map(Some).map_err(raise);
     }
@@ -75,16 +76,31 @@ fn vectors<'py, T: Float>(
     if k != b_k || out.is_some() {
         return Ok(None);
     }
+    let is_number = matches!((&a, &b), (Borrowed::Vector(_), Borrowed::Vector(_)));
+    let work = elements.saturating_mul(k);
+    if is_tiny(elements, k, work) {
+        threads_argument(threads)?;
+        return linalg::tiny(row, column, |c| {
+            let made = PyArray1::from_iter(py, c.iter().copied());
+            // As in NumPy: an array without axes is given as a number.
+            if is_number { made.get_item(0) } else { Ok(made.into_any()) }
+        })
+        .map_err(raise)?
+        .map(Some);
+    }
     let place = result::<T>(py, &[elements])?.cast_into::<PyArray1<T>>()?;
     let Ok(mut lent) = place.try_readwrite() else { return Ok(None) };
     let Ok(c) = lent.as_array_mut().into_shape_with_order((m, n)) else { return Ok(None) };
-    compute(py, threads, elements.saturating_mul(k), move |context| {
+    compute(py, threads, work, move |context| {
         linalg::multiply(row, column, c, &context.distributed(distribution))
     })?;
     drop(lent);
-    let is_number = matches!((&a, &b), (Borrowed::Vector(_), Borrowed::Vector(_)));
-    // As in NumPy: an array without axes is given as a number.
     Ok(Some(if is_number { place.get_item(0)? } else { place.into_any() }))
+}
+
+/// Whether a product is so small that [`linalg::tiny`] is for it.
+fn is_tiny(elements: usize, k: usize, work: usize) -> bool {
+    elements <= linalg::TINY && k <= linalg::TINY && work <= WORTH_DETACHING
 }
 
 /// An array with one axis or two, contiguous by rows.
@@ -169,6 +185,14 @@ fn plain_matrix<'a, 'py, T: Number>(
 ) -> Option<&'a Bound<'py, PyArray2<T>>> {
     let array = object.cast::<PyArray2<T>>().ok()?;
     (array.is_c_contiguous() && array.is_aligned()).then_some(array)
+}
+
+/// An array of `T` with two axes, contiguous by rows or by columns.
+fn dense_matrix<'a, 'py, T: Number>(
+    object: &'a Object<'py>,
+) -> Option<&'a Bound<'py, PyArray2<T>>> {
+    let array = object.cast::<PyArray2<T>>().ok()?;
+    (array.is_contiguous() && array.is_aligned()).then_some(array)
 }
 
 /// Whether the memory of two contiguous arrays touches.

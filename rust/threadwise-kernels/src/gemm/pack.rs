@@ -6,6 +6,9 @@ use super::Kernel;
 use crate::element::Element;
 use crate::simd::Lanes;
 
+/// Columns of the widest sliver.
+const WIDEST: usize = 64;
+
 /// How `count` rows (or columns) are cut into pieces of at most `limit`, as even as possible: seven
 /// rows in pieces of at most six are 4 + 3, because a tile of one row wastes most of its registers.
 pub(crate) fn pieces(count: usize, limit: usize) -> impl Iterator<Item = (usize, usize)> {
@@ -84,8 +87,17 @@ impl<T: Element> Kernel<T> {
             }
         }
         if n < width {
-            for row in packed.chunks_exact_mut(width) {
-                row[n..].fill(T::default());
+            let zeros = [T::default(); WIDEST];
+            assert!(width <= WIDEST, "{width} columns are more than {WIDEST}");
+            // SAFETY: a kernel is only made with the proof of its instruction set. One row of zeros, at least
+            // as wide as a sliver, is copied to what is left of each row.
+            unsafe {
+                (self.copy)(
+                    (zeros.as_ptr(), 0),
+                    (packed[n..].as_mut_ptr(), width.cast_signed()),
+                    rows,
+                    width - n,
+                );
             }
         }
     }

@@ -4,6 +4,7 @@
 //! of the result. Where k is cut follows from sizes and layouts alone.
 
 mod left;
+mod right;
 mod wanted;
 
 use std::mem::size_of;
@@ -13,6 +14,8 @@ use threadwise_kernels::gemm::Kernel;
 use super::way::Layout;
 use super::{Real, load};
 pub(super) use left::Left;
+use right::Right;
+pub(super) use right::{NEAREST, STREAMED, WORTH_STREAMING};
 
 /// Terms that are summed in registers before the sum meets the result: as many as let a sliver of B
 /// and a block of A share the second-level cache.
@@ -20,6 +23,10 @@ const DEPTH: usize = 512;
 
 /// Rows of A that are multiplied with a sliver of B while they are in the second-level cache.
 const BLOCK: usize = 192;
+
+/// Blocks that are one where columns are so few that A is read but once: no more of them, so that a wish to stop
+/// is heard in between.
+const BLOCKS: usize = 32;
 
 /// Columns of C that a piece has at most: its packed part of B then fills less than the second-level
 /// cache.
@@ -36,23 +43,8 @@ const EVEN: usize = 16;
 /// caches from call to call.
 const MEMORY_PIECES: usize = 1;
 
-/// Rows of C from which on B is packed. Packing B costs as much as multiplying it with about this many.
-const WORTH_PACKING: usize = 12;
-
 /// Terms up to which writing C is most of the work.
 const FLAT: usize = 32;
-
-/// Bytes of a B that stays in the first and second-level caches even where it lies.
-const NEAR: usize = 128 << 10;
-
-/// Rows of C from which on B is packed if its rows do not begin at cache lines, so that vectors lie across
-/// two of them, and it does not stay in the first-level cache.
-const WORTH_ALIGNING: usize = 64;
-pub(super) const NEAREST: usize = 32 << 10;
-
-/// Bytes from a row of B to the next up to which strips of it are read as fast as slivers: several rows
-/// lie in a page, and the rows of a strip spread over all places of the first-level cache.
-const CLOSE: usize = 1024;
 
 /// Bytes of B that threads pack together at a time, ...
 const TOGETHER: usize = 16 << 20;
@@ -89,13 +81,9 @@ const FEW_PIECE: usize = 16 << 20;
 /// Bytes of a row of B that a stream reads on end at least, if there are as many for each thread.
 const RUN: usize = 8 << 10;
 
-/// Columns from which on streaming B through is faster than reading it in strips.
-pub(super) const WORTH_STREAMING: usize = 128;
-
-/// Rows up to which streaming B through is faster than packing it.
-pub(super) const STREAMED: usize = 24;
-
-/// Rows up to which dots are faster than packing columns, if there are at least [`DOTTED_TERMS`] terms.
+/// Rows below which dots are faster than packing columns, and up to which if there are at least
+/// [`DOTTED_TERMS`] terms.
+const DOTTED_SHORT: usize = 12;
 const DOTTED: usize = 20;
 const DOTTED_TERMS: usize = 256;
 
@@ -170,14 +158,14 @@ impl Plan {
         layout: Layout,
         threads: usize,
     ) -> Self {
-        let dotted = m < WORTH_PACKING || (m <= DOTTED && k >= DOTTED_TERMS);
+        let dotted = m < DOTTED_SHORT || (m <= DOTTED && k >= DOTTED_TERMS);
         if dotted && layout.right_is_column_major && layout.left_is_row_major {
             return Self::few(Form::Dots, kernel, (m, k, n), threads);
         }
-        if m <= STREAMED && layout.right_is_row_major && n >= WORTH_STREAMING {
+        let (height, width) = (kernel.rows(), kernel.columns());
+        if Self::is_streamed(kernel, (m, k, n), layout) {
             return Self::few(Form::Streams, kernel, (m, k, n), threads);
         }
-        let (height, width) = (kernel.rows(), kernel.columns());
         let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE));
 
         let depth = depth(chunk);
@@ -185,12 +173,8 @@ impl Plan {
         let is_flat = k <= FLAT;
         // Else every column of pieces would transpose A anew.
         let by_rows = is_flat || !layout.left_is_row_major;
-        let right_bytes = k.saturating_mul(n).saturating_mul(size_of::<T>());
-        let far = right_bytes > NEAR && layout.right_stride > CLOSE;
-        let across_lines = right_bytes > NEAREST && !layout.right_is_aligned;
         let pack_right = !layout.right_is_row_major
-            || (m >= WORTH_PACKING && far)
-            || (m >= WORTH_ALIGNING && across_lines);
+            || Right::of(layout, (k, n), (width, size_of::<T>())).is_packed(m);
         let left_bytes = m.saturating_mul(k).saturating_mul(size_of::<T>());
         let left = Left::of(layout, left_bytes, (k, n / width));
 
@@ -209,6 +193,16 @@ impl Plan {
         plan.cut::<T>((m, k, n), (height, width), by_rows);
         plan.pack_together = plan.is_worth_together::<T>((m, k, n), width);
         plan
+    }
+
+    /// Whether B, whose rows are contiguous, is streamed through for few rows.
+    pub(super) fn is_streamed<T: Real>(
+        kernel: &Kernel<T>,
+        (m, k, n): (usize, usize, usize),
+        layout: Layout,
+    ) -> bool {
+        let right = Right::of(layout, (k, n), (kernel.columns(), size_of::<T>()));
+        layout.right_is_row_major && right.is_streamed(m, n)
     }
 
     /// Whether C is so narrow that the transposed product is faster: it has few rows.
@@ -268,14 +262,17 @@ impl Plan {
             // Every row of pieces packs B anew, so columns are cut first as a rule.
             let wide = columns > 2 * width || (columns > width && rows <= BLOCK);
             if wide && !(by_rows && rows > 2 * height) {
-                columns = even(columns, columns / 2, width);
+                columns = half(columns, width);
             } else if rows > height {
-                rows = even(rows, rows / 2, height);
+                rows = half(rows, height);
             } else {
                 break;
             }
         }
-        (self.rows, self.columns, self.block) = (rows, columns, even(rows, BLOCK, height));
+        // A single sliver of B is read again for each tile, an A in place but once.
+        let is_once = columns <= width && self.left == Left::InPlace;
+        let block = if is_once { BLOCKS * BLOCK } else { BLOCK };
+        (self.rows, self.columns, self.block) = (rows, columns, even(rows, block, height));
     }
 
     /// Into how many pieces it cuts a product.
@@ -368,6 +365,13 @@ fn even(count: usize, limit: usize, unit: usize) -> usize {
     let units = count.div_ceil(unit).max(1);
     let most = (limit / unit).max(1);
     units.div_ceil(units.div_ceil(most)) * unit
+}
+
+/// The extent of two or three pieces of `count`, more than one `unit`: two of many units, which are about as
+/// even as those of one more or less; of few, as even ones as whole units allow.
+fn half(count: usize, unit: usize) -> usize {
+    let units = count.div_ceil(unit);
+    even(count, if units >= EVEN { units.div_ceil(2) * unit } else { count / 2 }, unit)
 }
 
 #[cfg(test)]

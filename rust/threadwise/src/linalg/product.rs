@@ -128,7 +128,9 @@ pub(super) fn alone<T: Real>(
         let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
         return kernel.dots(a, b, c, Finish { accumulate: false, epilogue: Some(none) });
     }
-    if c.nrows() == 1 && n >= plan::WORTH_STREAMING && k * n > plan::NEAREST / size_of::<T>() {
+    // Of a smaller B, both sum in the same order.
+    let is_large = n >= plan::WORTH_STREAMING && k * n > plan::NEAREST / size_of::<T>();
+    if is_large && Plan::is_streamed(kernel, (c.nrows(), k, n), layout(a, b)) {
         return kernel.streams(a, b, c, Finish { accumulate: false, epilogue: None });
     }
     let depth = plan::depth(k).max(1);

@@ -1,6 +1,6 @@
 //! Where tiles find A.
 
-use super::NEAREST;
+use super::right::NEAREST;
 use crate::linalg::way::Layout;
 
 /// Bytes from a column of A to the next from which on each is in a page of its own, columns from which on

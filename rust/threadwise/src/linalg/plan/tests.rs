@@ -2,6 +2,9 @@
 
 use threadwise_kernels::{Element, Isa};
 
+use super::right::{
+    STREAMED_HALVES, STREAMED_NEAR, WORTH_ALIGNING, WORTH_GATHERING, WORTH_PACKING_FAR,
+};
 use super::*;
 use crate::work::WorkDistribution;
 
@@ -65,7 +68,9 @@ fn pieces_are_whole_tiles_not_too_large_and_enough_for_all_threads() {
             if plan.form == Form::Tiles {
                 assert_eq!(plan.rows % kernel.rows(), 0, "{plan:?}");
                 assert_eq!(plan.block % kernel.rows(), 0, "{plan:?}");
-                assert!(plan.block <= BLOCK, "{plan:?}");
+                let is_sliver = plan.columns <= kernel.columns();
+                let most = if is_sliver { BLOCKS * BLOCK } else { BLOCK };
+                assert!(plan.block <= most, "{plan:?}");
                 assert!(plan.columns <= COLUMNS || k <= FLAT, "{plan:?}");
             }
             let pieces = m.div_ceil(plan.rows) * n.div_ceil(plan.columns);
@@ -74,6 +79,35 @@ fn pieces_are_whole_tiles_not_too_large_and_enough_for_all_threads() {
             assert!(pieces >= threads.min(tiles), "{pieces}: {plan:?}");
         }
     }
+}
+
+#[test]
+fn b_is_read_where_it_lies_until_enough_rows_pay_for_packing() {
+    let kernel = f32::gemm(Isa::Scalar);
+    let form = |(m, k, n), right_is_aligned| {
+        let layout = Layout { right_stride: 4 * n, right_is_aligned, ..ROW_MAJOR };
+        let plan = Plan::new(&kernel, (m, k, n), layout, 1);
+        (plan.form, plan.pack_right)
+    };
+    assert_eq!(form((STREAMED_NEAR, 200, 300), false), (Form::Streams, false), "few rows");
+    assert_eq!(form((STREAMED_NEAR + 1, 200, 300), false), (Form::Tiles, false), "a near B");
+    assert_eq!(form((STREAMED, 2000, 3000), false), (Form::Streams, false), "one that is not");
+    assert_eq!(form((STREAMED + 1, 2000, 3000), false), (Form::Tiles, false), "nor packed yet");
+    assert_eq!(form((WORTH_PACKING_FAR, 2000, 3000), false), (Form::Tiles, true), "then packed");
+    assert_eq!(form((STREAMED + 1, 512, 1024), true), (Form::Tiles, true), "whole pages apart");
+    assert_eq!(form((STREAMED_HALVES, 100, 512), true), (Form::Streams, false), "half pages");
+    assert_eq!(form((WORTH_ALIGNING - 1, 200, 300), false), (Form::Tiles, false), "across lines");
+    assert_eq!(form((WORTH_ALIGNING, 200, 300), false), (Form::Tiles, true), "by many rows");
+    assert_eq!(form((WORTH_ALIGNING, 200, 304), true), (Form::Tiles, false), "at lines");
+    assert_eq!(form((WORTH_GATHERING, 200, 304), true), (Form::Tiles, true), "by very many");
+    assert_eq!(form((10_000, 50, 100), false), (Form::Tiles, false), "in the nearest cache");
+}
+
+#[test]
+fn halves_are_even() {
+    assert_eq!(half(258, 6), 132, "43 tiles: 22 and 21");
+    assert_eq!(half(320, 64), 128, "five slivers: two, two and one");
+    assert_eq!(half(128, 64), 64, "two slivers: one each");
 }
 
 #[test]

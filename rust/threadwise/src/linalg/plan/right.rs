@@ -1,0 +1,95 @@
+//! How B is read if its rows are contiguous: where it lies, packed, or streamed.
+
+use crate::linalg::way::Layout;
+
+/// Rows of C from which on B is packed where it lies badly: every row begins at the same place of a page, so
+/// that the rows of a strip drive each other out of the nearest cache.
+const WORTH_PACKING: usize = 12;
+const PAGE: usize = 4096;
+
+/// Rows of C from which on it is packed if it does not stay in the second-level cache, ...
+pub(super) const WORTH_PACKING_FAR: usize = 48;
+
+/// ... or if it does, but its rows do not begin at cache lines, so that vectors lie across two of them, and
+/// it does not stay in the first-level cache, ...
+pub(super) const WORTH_ALIGNING: usize = 72;
+pub(in crate::linalg) const NEAREST: usize = 32 << 10;
+
+/// ... or if they do, and its rows are far apart: packing is read and written once more than the product needs.
+pub(super) const WORTH_GATHERING: usize = 256;
+
+/// Bytes of a B that stays in the first and second-level caches even where it lies.
+const NEAR: usize = 128 << 10;
+
+/// Bytes of a B that second-level caches hold, and of those for each byte of a row that a tile reads at a
+/// time: the fewer it reads, the longer each takes.
+const SECOND: usize = 2 << 20;
+const SECOND_STRIP: usize = 16 << 10;
+
+/// Bytes from a row of B to the next up to which strips of it are read as fast as slivers: several rows
+/// lie in a page, and the rows of a strip spread over all places of the first-level cache.
+const CLOSE: usize = 1024;
+
+/// Columns from which on streaming B through is faster than reading it in strips.
+pub(in crate::linalg) const WORTH_STREAMING: usize = 128;
+
+/// Rows up to which streaming B through is faster than packing it, and up to which it is faster than tiles
+/// that read B where it lies, in the second-level cache: more of them if every other row begins at the same
+/// place of a page.
+pub(in crate::linalg) const STREAMED: usize = 24;
+pub(super) const STREAMED_NEAR: usize = 3;
+pub(super) const STREAMED_HALVES: usize = 12;
+
+/// What decides about a B whose rows are contiguous.
+#[derive(Clone, Copy, Debug)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
+pub(super) struct Right {
+    /// Whether its rows begin at the same place of a page, ...
+    aliases: bool,
+    /// ... or every other one does.
+    halves: bool,
+    /// Whether strips of it are read as fast as slivers, from the second-level cache.
+    is_near: bool,
+    /// Whether its rows are far from one another.
+    is_apart: bool,
+    /// Whether vectors lie across lines, in the second-level cache or beyond.
+    is_across: bool,
+}
+
+impl Right {
+    /// For a B of `k` rows and `n` columns of so many bytes an element, and tiles of `width` columns.
+    pub(super) fn of(
+        layout: Layout,
+        (k, n): (usize, usize),
+        (width, size): (usize, usize),
+    ) -> Self {
+        let bytes = k.saturating_mul(n).saturating_mul(size);
+        let pages = |page: usize| bytes > NEAR && layout.right_stride.is_multiple_of(page);
+        let aliases = pages(PAGE);
+        Self {
+            aliases,
+            halves: pages(PAGE / 2),
+            is_near: bytes <= SECOND.min(width * size * SECOND_STRIP) && !aliases,
+            is_apart: bytes > NEAR && layout.right_stride > CLOSE,
+            is_across: bytes > NEAREST && !layout.right_is_aligned,
+        }
+    }
+
+    /// Whether a product of `m` rows and `n` columns streams it through.
+    pub(super) fn is_streamed(self, m: usize, n: usize) -> bool {
+        let most = match (self.is_near, self.halves) {
+            (true, false) => STREAMED_NEAR,
+            (true, true) => STREAMED_HALVES,
+            (false, _) => STREAMED,
+        };
+        m <= most && n >= WORTH_STREAMING
+    }
+
+    /// Whether tiles for `m` rows had better read a packed copy.
+    pub(super) fn is_packed(self, m: usize) -> bool {
+        (m >= WORTH_PACKING && self.aliases)
+            || (m >= WORTH_PACKING_FAR && self.is_apart && !self.is_near)
+            || (m >= WORTH_ALIGNING && self.is_across)
+            || (m >= WORTH_GATHERING && self.is_apart)
+    }
+}
