@@ -135,6 +135,17 @@ impl<T: Real> Sizes<T> {
         sizes
     }
 
+    /// How a layer's outputs are cut, and the gradient of its weight.
+    fn cells(&self, batch: usize, [inputs, outputs]: [usize; 2]) -> (Cells, Cells) {
+        let ((width, height), product, weight) = (self.tile, (batch, outputs), (outputs, inputs));
+        match self.split {
+            Some(_) => {
+                (Cells::of_panels(product, width), Cells::of_gradient_panels(weight, height))
+            }
+            None => (Cells::of_product(product, width), Cells::of_gradient(weight, height)),
+        }
+    }
+
     /// Slivers of a layer's inputs, and elements of each.
     fn packed(&self, batch: usize, inputs: usize) -> (usize, usize) {
         let (depth, width) = (depth(batch), self.tile.0);
@@ -154,7 +165,6 @@ fn compute<T: Real>(
     let Task { ref x, rows, batch, steps, ref goal, masks, end } = task;
     let (x, goal) = (x.view(), goal.as_ref().map(Goal::lend));
     let parameters: Vec<_> = parameters.iter_mut().map(Parameters::lend).collect();
-    let (width, height) = sizes.tile;
     let region = Region::new();
     let mut carver = Carver(values);
     let gathered = match rows {
@@ -170,14 +180,7 @@ fn compute<T: Real>(
     for (l, parameters) in parameters.into_iter().enumerate() {
         let [inputs, outputs] = network.extents(l);
         let is_hidden = l + 1 < count;
-        let cells = match sizes.split {
-            Some(_) => Cells::of_panels((batch, outputs), width),
-            None => Cells::of_product((batch, outputs), width),
-        };
-        let of_weight = match sizes.split {
-            Some(_) => Cells::of_gradient_panels((outputs, inputs), height),
-            None => Cells::of_gradient((outputs, inputs), height),
-        };
+        let (cells, of_weight) = sizes.cells(batch, [inputs, outputs]);
         let of_bias = Cells { rows: of_weight.rows, columns: 1 };
         let (weight, bias, states) = planes(&region, parameters, [of_weight, of_bias]);
         let mut buffer = |is_needed: bool| -> Result<_, Error> {
