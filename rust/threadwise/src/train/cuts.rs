@@ -109,7 +109,7 @@ mod tests {
         };
         assert_eq!(cells(512, 2048), (512, 128), "sixteen strips");
         assert_eq!(cells(256, 256), (128, 128), "two strips, two of rows each");
-        assert_eq!(cells(250, 10), (64, 32), "rows, where columns are few");
+        assert_eq!(cells(250, 10), (96, 32), "rows, where columns are few");
         assert_eq!(cells(3000, 2048), (1024, 128), "rows, where there are many");
         let rows = |outputs, inputs| Cells::of_gradient_panels((outputs, inputs), 32).rows;
         assert_eq!(rows(2048, 2048), 128, "sixteen");
