@@ -2,6 +2,7 @@
 
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,6 +10,7 @@ import pytest
 from numpy.testing import assert_array_equal
 
 import threadwise as tw
+from mistral import SAMPLE
 from networks import Dropout
 from strategies import Array, normal
 from threadwise.data import DataLoader
@@ -52,6 +54,19 @@ def test_kernels_without_pythons_lock() -> None:
 def test_language_models_go_forward() -> None:
     found = predict_batches(Language(), [np.array([1, 2]), np.array([3])])
     assert [each.shape for each in found] == [(2, 3), (1, 3)]
+
+
+@pytest.mark.parametrize("bits", [None, 4])
+def test_models_of_files_go_forward_whole_and_quantized(bits: int | None, tmp_path: Path) -> None:
+    folder = SAMPLE
+    if bits is not None:
+        folder = tmp_path / "quantized"
+        tw.quant.quantize_model(SAMPLE, folder, bits=bits)
+    model = tw.models.load(folder)
+    batches = [np.array([[1, 2, 3]]), np.array([[4, 5, 6], [7, 8, 9]])]
+    found = predict_batches(model, batches, threads=2)
+    for each, ids in zip(found, batches, strict=True):
+        assert_array_equal(each, model.forward(ids))
 
 
 def test_slow_models_get_several_batches_at_a_time() -> None:

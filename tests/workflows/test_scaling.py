@@ -55,6 +55,25 @@ def test_threads_change_no_bit(scale: Any) -> None:
     assert [found.cap for found in results] == [1, 2, 4]
 
 
+@pytest.mark.parametrize("columns", [(), (0,), (1,), (3, 2), (511,), (600,)])
+@pytest.mark.parametrize("count", [1, 5, 700])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_rows_of_any_width_in_any_layout(columns: Any, count: int, dtype: Any) -> None:
+    rng = np.random.default_rng(4)
+    x = rng.normal(3.0, 2.0, (2 * count, *columns)).astype(dtype)[::2]
+    scaled = standardize(x)
+    wide = x.astype(np.float64)
+    deviation = np.where(count == 1, 1.0, wide.std(axis=0))
+    eps = float(np.finfo(dtype).eps)
+    # Sums of so many numbers, in either order, of which the mean is some deviations large.
+    atol = 8 * eps + 8 * count * float(np.finfo(np.float64).eps)
+    assert_allclose(scaled.values, (wide - wide.mean(axis=0)) / deviation, rtol=eps, atol=atol)
+    assert_array_equal(scaled.apply(x), scaled.values)
+    stretched = min_max(x)
+    assert_array_equal(stretched.shift, x.min(axis=0))
+    assert_array_equal(stretched.apply(x), stretched.values)
+
+
 @pytest.mark.parametrize("number", [0.0, 0.1, 1e30])
 def test_constant_columns_become_constant(number: float) -> None:
     x = np.full((70_001, 2), number)

@@ -10,7 +10,7 @@ import numpy as np
 from threadwise._arguments import whole
 from threadwise._mapped import mapped, used
 from threadwise.errors import DomainError, ShapeError
-from threadwise.workflows.columns import floats, pieces
+from threadwise.workflows.columns import beside, floats, pieces, total
 
 __all__ = ["Scaling", "min_max", "standardize"]
 
@@ -138,10 +138,23 @@ def standardize(x: Any, *, ddof: int = 0, threads: int | None = None) -> Scaling
     if ddof >= len(array):
         raise DomainError(f"ddof is {ddof}, expected less than the {len(array)} rows of x")
 
+    first = array[0].reshape(-1)
+
     def moments(piece: tuple[int, int]) -> tuple[int, Any, Any, Any]:
-        rows = array[slice(*piece)].astype(np.float64)
-        mean = rows.mean(axis=0)
-        return len(rows), mean, np.square(rows - mean).sum(axis=0), (rows == array[0]).all(axis=0)
+        count = piece[1] - piece[0]
+        rows = array[slice(*piece)].astype(np.float64, order="C").reshape(count, array[0].size)
+        wide, rest, together = beside(rows)
+        same = (
+            (wide == np.tile(first, together))
+            .all(axis=0)
+            .reshape(together, rows.shape[1])
+            .all(axis=0)
+        )
+        same &= (rest == first).all(axis=0)
+        mean = total(rows) / count
+        wide -= np.tile(mean, together)
+        rest -= mean
+        return count, mean, total(np.square(rows, out=rows)), same
 
     found = mapped(moments, pieces(array), threads)
     count, mean, squares, is_constant = found[0]
@@ -151,8 +164,9 @@ def standardize(x: Any, *, ddof: int = 0, threads: int | None = None) -> Scaling
         squares = squares + more + delta * delta * (count * n / both)
         count, is_constant = both, is_constant & is_same
     # The mean of equal numbers may be rounded, which would be the deviation then.
-    mean = np.where(is_constant, array[0], mean)
-    deviation = np.where(is_constant, 1.0, np.sqrt(squares / (count - ddof)))
+    columns = array.shape[1:]
+    mean = np.where(is_constant, first, mean).reshape(columns)
+    deviation = np.where(is_constant, 1.0, np.sqrt(squares / (count - ddof))).reshape(columns)
     return _scaled(array, mean, deviation, found.threads, threads)
 
 
@@ -195,12 +209,21 @@ def min_max(x: Any, *, low: float = 0.0, high: float = 1.0, threads: int | None 
     array = floats(x)
 
     def ends(piece: tuple[int, int]) -> tuple[Any, Any]:
-        rows = array[slice(*piece)]
-        return rows.min(axis=0), rows.max(axis=0)
+        count = piece[1] - piece[0]
+        rows = np.ascontiguousarray(array[slice(*piece)]).reshape(count, array[0].size)
+        wide, rest, together = beside(rows)
+        if not len(wide):
+            return rest.min(axis=0), rest.max(axis=0)
+        least, most = (f(wide, axis=0).reshape(together, rows.shape[1]) for f in (np.min, np.max))
+        return (
+            np.min(np.concatenate([least, rest]), axis=0),
+            np.max(np.concatenate([most, rest]), axis=0),
+        )
 
     found = mapped(ends, pieces(array), threads)
-    least = np.min([each for each, _ in found], axis=0).astype(np.float64)
-    most = np.max([each for _, each in found], axis=0).astype(np.float64)
+    columns = array.shape[1:]
+    least = np.min([each for each, _ in found], axis=0).astype(np.float64).reshape(columns)
+    most = np.max([each for _, each in found], axis=0).astype(np.float64).reshape(columns)
     stretched = (most - least) / (high - low)
     scale = np.where(stretched == 0, 1.0, stretched)
     return _scaled(array, least - low * scale, scale, found.threads, threads)
@@ -210,8 +233,13 @@ def _scaled(array: Any, shift: Any, scale: Any, seen: int, threads: int | None) 
     out = np.empty(array.shape, array.dtype)
 
     def compute(piece: tuple[int, int]) -> None:
-        rows = array[slice(*piece)]
-        out[slice(*piece)] = (rows - shift) / scale
+        count = piece[1] - piece[0]
+        rows = np.ascontiguousarray(array[slice(*piece)]).reshape(count, array[0].size)
+        wide, rest, together = beside(rows)
+        to, last, _ = beside(out[slice(*piece)].reshape(count, array[0].size))
+        moved = wide - np.tile(shift.reshape(-1), together)
+        np.divide(moved, np.tile(scale.reshape(-1), together), out=to, casting="same_kind")
+        np.divide(rest - shift.reshape(-1), scale.reshape(-1), out=last, casting="same_kind")
 
     found = mapped(compute, pieces(array), threads)
     return Scaling(

@@ -11,7 +11,7 @@ use crate::norm::RmsNorm;
 use crate::simd::portable::Portable;
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{avx2, avx512};
-use crate::train;
+use crate::{split, train};
 
 /// A floating-point type that kernels are compiled for: `f32` or `f64`.
 pub trait Element:
@@ -40,6 +40,10 @@ pub trait Element:
 
     /// The matrix-product kernel for this type on `isa`.
     fn gemm(isa: Isa) -> Kernel<Self>;
+
+    /// The kernels that multiply by pieces, where they are faster than [`Element::gemm`].
+    #[must_use]
+    fn split(isa: Isa) -> Option<split::Kernel<Self>>;
 
     /// The kernel that scales rows of this type to unit root mean square on `isa`.
     fn rms_norm(isa: Isa) -> RmsNorm<Self>;
@@ -75,6 +79,10 @@ impl Element for f32 {
             #[cfg(target_arch = "x86_64")]
             Isa::Amx(proof) => Kernel::avx512::<avx512::F32x16>(proof.avx512()),
         }
+    }
+
+    fn split(isa: Isa) -> Option<split::Kernel<Self>> {
+        split::Kernel::float32(isa)
     }
 
     fn rms_norm(isa: Isa) -> RmsNorm<Self> {
@@ -122,6 +130,10 @@ impl Element for f64 {
             #[cfg(target_arch = "x86_64")]
             Isa::Amx(proof) => Kernel::avx512::<avx512::F64x8>(proof.avx512()),
         }
+    }
+
+    fn split(_: Isa) -> Option<split::Kernel<Self>> {
+        None
     }
 
     fn rms_norm(isa: Isa) -> RmsNorm<Self> {

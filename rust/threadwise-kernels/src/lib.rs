@@ -23,6 +23,7 @@ pub mod quant;
 pub mod rope;
 mod simd;
 pub mod softmax;
+pub mod split;
 pub mod train;
 
 pub use activation::Activation;

@@ -31,7 +31,9 @@ pub fn with_scratch<T: Pod, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> 
         return Ok(work(&mut []));
     }
     let free = FREE.with_borrow_mut(|free| {
-        let fits = free.iter().position(|buffer| buffer.len() >= bytes);
+        // The smallest that fits: a larger one may be asked for next.
+        let fitting = free.iter().enumerate().filter(|(_, buffer)| buffer.len() >= bytes);
+        let fits = fitting.min_by_key(|(_, buffer)| buffer.len()).map(|(i, _)| i);
         if fits.is_none() {
             // One that is too small is given up for the larger one, so that none are collected.
             free.pop();

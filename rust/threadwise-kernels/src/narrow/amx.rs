@@ -16,6 +16,7 @@ use std::mem::MaybeUninit;
 use std::ptr::null;
 
 use super::tile::{Block, BlockFn};
+use crate::simd::tiles::{self, Configuration};
 
 /// Rows of a tile, and units in a row.
 const SIDE: usize = 16;
@@ -46,30 +47,6 @@ const TOGETHER: usize = 8;
 /// drive one another out of the first-level cache.
 #[repr(C, align(64))]
 struct Kept(MaybeUninit<[u32; PANEL * PANEL]>);
-
-/// The shapes of tiles, as `ldtilecfg` reads them.
-#[repr(C, align(64))]
-struct Configuration {
-    palette: u8,
-    start: u8,
-    reserved: [u8; 14],
-    row_bytes: [u16; 16],
-    rows: [u8; 16],
-}
-
-impl Configuration {
-    /// Tiles 0 to 3 for sums, row by row; 4 and 5 for A; 6 and 7 for B. The upper tiles of sums and of A have
-    /// `upper` rows, the lower ones `lower`; where there are none, they are not used.
-    #[expect(clippy::cast_possible_truncation, reason = "a tile has 16 rows of 64 bytes")]
-    fn new(upper: usize, lower: usize) -> Self {
-        let (upper, lower, all) = (upper as u8, lower.max(1) as u8, SIDE as u8);
-        let mut rows = [0; 16];
-        rows[..8].copy_from_slice(&[upper, upper, lower, lower, upper, lower, all, all]);
-        let mut row_bytes = [0; 16];
-        row_bytes[..8].fill(ROW as u16);
-        Self { palette: 1, start: 0, reserved: [0; 14], row_bytes, rows }
-    }
-}
 
 /// Up to 32 by 32 sums.
 struct Panel {
@@ -209,9 +186,8 @@ unsafe fn panels<S>(functions: &[[PanelFn; 2]; 2], block: &Block<S>) {
         if begin == end {
             continue;
         }
-        let configuration = Configuration::new(height.min(SIDE), height.saturating_sub(SIDE));
-        // SAFETY: a palette that every CPU with AMX has, and shapes within it.
-        unsafe { asm!("ldtilecfg [{}]", in(reg) &raw const configuration, options(nostack)) };
+        // SAFETY: the caller promises AMX.
+        unsafe { Configuration::new(height, PANEL).load() };
         for left in (0..block.columns).step_by(TOGETHER * PANEL) {
             let right = block.columns.min(left + TOGETHER * PANEL);
             for start in (begin..end).step_by(height) {
@@ -230,8 +206,8 @@ unsafe fn panels<S>(functions: &[[PanelFn; 2]; 2], block: &Block<S>) {
             }
         }
     }
-    // SAFETY: tiles are configured, or not in use, which is as well.
-    unsafe { asm!("tilerelease", options(nostack, nomem)) };
+    // SAFETY: the caller promises AMX.
+    unsafe { tiles::release() };
 }
 
 /// Copies some steps of up to 32 rows of A, tile after tile.

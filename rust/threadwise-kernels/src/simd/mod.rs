@@ -15,6 +15,8 @@ pub(crate) mod avx2;
 pub(crate) mod avx512;
 #[cfg(target_arch = "x86_64")]
 mod register;
+#[cfg(target_arch = "x86_64")]
+pub(crate) mod tiles;
 
 pub(crate) use widen::Widen;
 

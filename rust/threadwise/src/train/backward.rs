@@ -38,7 +38,10 @@ impl<T: Real> Pass<'_, T> {
             weight.slice_axis(Axis(1), columns.clone().into()),
         );
         let none = Epilogue { bias: None, activation: None };
-        product(&self.kernel, behind, weight, &mut d, none)?;
+        match &self.pieces {
+            Some(pieces) => pieces.product(item, (l + 1, row), weight, &mut d, None)?,
+            None => product(&self.kernel, behind, weight, &mut d, none)?,
+        }
         if let Some((dropout, first)) = self.dropout(l - 1, step) {
             for (i, mut d) in d.rows_mut().into_iter().enumerate() {
                 if let Some(d) = d.as_slice_mut() {
@@ -62,11 +65,18 @@ impl<T: Real> Pass<'_, T> {
     fn gradient(&self, item: &Item<'_>, step: usize, l: usize, number: usize) -> Result<(), Error> {
         let layer = &self.layers[l];
         let deltas = self.deltas(item, l);
-        let [inputs, outputs] = self.network.extents(l);
+        let [_, outputs] = self.network.extents(l);
         let first = number * layer.rows;
         let rows = first..outputs.min(first + layer.rows);
         let (height, batch) = (rows.len(), self.batch);
         let deltas = deltas.slice_axis(Axis(1), rows.into());
+        if self.pieces.is_some() {
+            let mut sums = vec![T::default(); height];
+            for row in deltas.rows() {
+                sums.iter_mut().zip(row).for_each(|(sum, delta)| *sum += *delta);
+            }
+            return self.gradient_of(item, step, (l, number), deltas.t(), &sums);
+        }
         with_scratch(height * batch, |columns: &mut [T]| {
             self.kernel.copy_left(deltas.t(), columns);
             let Ok(columns) = ArrayView2::from_shape((height, batch), columns) else {
@@ -75,22 +85,34 @@ impl<T: Real> Pass<'_, T> {
             let sums: Array1<T> =
                 columns.rows().into_iter().map(|row| self.total(row.as_slice())).collect();
             let sums = sums.as_slice().unwrap_or_default();
-            if let Some((weight, bias)) = &layer.gradient {
-                let mut gradient = weight.cell(item, number);
-                self.weight_gradient(item, layer, columns, &mut gradient);
-                bias.cell(item, number).iter_mut().zip(sums).for_each(|(to, from)| *to = *from);
-                self.note_squares(item, l, number, gradient.as_slice().unwrap_or_default(), sums);
-                return Ok(());
+            self.gradient_of(item, step, (l, number), columns, sums)
+        })?
+    }
+
+    /// The same from derivatives, by columns, and their sums.
+    fn gradient_of(
+        &self,
+        item: &Item<'_>,
+        step: usize,
+        (l, number): (usize, usize),
+        columns: ArrayView2<'_, T>,
+        sums: &[T],
+    ) -> Result<(), Error> {
+        let (layer, [inputs, _]) = (&self.layers[l], self.network.extents(l));
+        if let Some((weight, bias)) = &layer.gradient {
+            let mut gradient = weight.cell(item, number);
+            self.weight_gradient(item, l, columns, &mut gradient)?;
+            bias.cell(item, number).iter_mut().zip(sums).for_each(|(to, from)| *to = *from);
+            self.note_squares(item, l, number, gradient.as_slice().unwrap_or_default(), sums);
+            return Ok(());
+        }
+        let End::Step(course) = self.end else { return Ok(()) };
+        let height = columns.nrows();
+        with_scratch(height * inputs, |gradient: &mut [T]| {
+            if let Ok(mut gradient) = ArrayViewMut2::from_shape((height, inputs), &mut *gradient) {
+                self.weight_gradient(item, l, columns, &mut gradient)?;
             }
-            let End::Step(course) = self.end else { return Ok(()) };
-            with_scratch(height * inputs, |gradient: &mut [T]| {
-                if let Ok(mut gradient) =
-                    ArrayViewMut2::from_shape((height, inputs), &mut *gradient)
-                {
-                    self.weight_gradient(item, layer, columns, &mut gradient);
-                }
-                self.step(item, step, (layer, number), course, [gradient, sums], 1.0);
-            })?;
+            self.step(item, step, (layer, number), course, [gradient, sums], 1.0);
             Ok(())
         })?
     }
@@ -103,11 +125,14 @@ impl<T: Real> Pass<'_, T> {
     fn weight_gradient(
         &self,
         item: &Item<'_>,
-        layer: &Layer<'_, T>,
+        l: usize,
         columns: ArrayView2<'_, T>,
         gradient: &mut ArrayViewMut2<'_, T>,
-    ) {
-        let Some(packed) = &layer.packed else { return };
+    ) -> Result<(), Error> {
+        if let Some(pieces) = &self.pieces {
+            return pieces.weight_gradient(item, l, columns, gradient);
+        }
+        let Some(packed) = &self.layers[l].packed else { return Ok(()) };
         let packed = packed.read(item);
         let (depth, width, n) = (depth(self.batch), self.kernel.columns(), gradient.ncols());
         let across = n.div_ceil(width);
@@ -121,6 +146,7 @@ impl<T: Real> Pass<'_, T> {
             let mut c = gradient.slice_axis_mut(Axis(1), (first..first + count).into());
             blocks(&self.kernel, columns.slice_axis(Axis(1), terms.into()), b, &mut c, finish);
         }
+        Ok(())
     }
 
     /// The optimizer's step for an item's rows, with gradients of weights and biases times `factor`.

@@ -1,11 +1,13 @@
 //! A pass from its operands: buffers, threads, and what comes of it.
 
 use ndarray::{ArrayView2, ArrayViewMut2};
+use threadwise_kernels::split;
 use threadwise_runtime::with_scratch;
 
 use super::cuts::{Cells, slivers};
 use super::network::Network;
 use super::pass::{End, Input, Layer, Pass};
+use super::pieces::{self, Pieces};
 use super::plane::{Carver, Grid, Plane};
 use super::product::depth;
 use super::task::{Course, Goal, Masks, Trained, Weights, WeightsMut};
@@ -17,6 +19,9 @@ use crate::{Context, Error};
 
 /// Multiply-adds of a pass up to which nobody is asked for help.
 const AT_ONCE: usize = 300_000;
+
+/// Multiply-adds in whose time threads go from one phase to the next.
+const PHASE: usize = 300_000;
 
 /// The parameters of a layer.
 pub(super) enum Parameters<'b, T> {
@@ -56,27 +61,33 @@ pub(super) fn run<T: Real>(
     mut gradients: Vec<WeightsMut<'_, T>>,
     context: &Context<'_>,
 ) -> Result<Vec<f64>, Error> {
-    let sizes = Sizes::new::<T>(network, &task, context);
+    let sizes = Sizes::<T>::new(network, &task, context);
     let clips = matches!(task.end, End::Step(Course { clip: Some(_), .. }));
     let room = if clips { sizes.gradients } else { 0 };
     with_scratch(sizes.values, |values: &mut [T]| {
-        with_scratch(room, |scratch: &mut [T]| {
-            let mut carver = Carver(scratch);
-            let mut gradients: Vec<_> = gradients.iter_mut().map(WeightsMut::lend).collect();
-            if clips {
-                for l in 0..network.layers() {
-                    let [inputs, outputs] = network.extents(l);
-                    let weight = carver.matrix((outputs, inputs))?;
-                    gradients.push(WeightsMut { weight, bias: carver.matrix((outputs, 1))? });
+        with_scratch(sizes.units, |units: &mut [u32]| {
+            with_scratch(room, |scratch: &mut [T]| {
+                let mut carver = Carver(scratch);
+                let mut gradients: Vec<_> = gradients.iter_mut().map(WeightsMut::lend).collect();
+                if clips {
+                    for l in 0..network.layers() {
+                        let [inputs, outputs] = network.extents(l);
+                        let weight = carver.matrix((outputs, inputs))?;
+                        gradients.push(WeightsMut { weight, bias: carver.matrix((outputs, 1))? });
+                    }
                 }
-            }
-            compute(network, parameters, task, out, gradients, (&sizes, values), context)
+                compute(network, parameters, task, out, gradients, (&sizes, values, units), context)
+            })?
         })?
     })?
 }
 
 /// What a pass needs room for.
-struct Sizes {
+struct Sizes<T: 'static> {
+    /// What makes products from pieces, if they are made so.
+    split: Option<split::Kernel<T>>,
+    /// Units of their operands.
+    units: usize,
     /// Columns of a sliver, and rows of a tile.
     tile: (usize, usize),
     /// Elements of all buffers but those of gradients.
@@ -89,17 +100,24 @@ struct Sizes {
     packs: bool,
 }
 
-impl Sizes {
-    fn new<T: Real>(network: &Network, task: &Task<'_, T>, context: &Context<'_>) -> Self {
+impl<T: Real> Sizes<T> {
+    fn new(network: &Network, task: &Task<'_, T>, context: &Context<'_>) -> Self {
         let kernel = T::gemm(context.isa);
         let goes_back = task.goal.is_some();
+        let packs = goes_back && !matches!(task.end, End::EachGradient);
+        let split = pieces::kernel(context.isa, task.batch).filter(|_| packs);
         let mut sizes = Self {
-            tile: (kernel.columns(), kernel.rows()),
+            split,
+            units: split.map_or(0, |_| pieces::units(network, task.batch)),
+            tile: match split {
+                Some(_) => (split::SIDE, split::SIDE),
+                None => (kernel.columns(), kernel.rows()),
+            },
             values: if task.rows.is_some() { task.batch * network.sizes[0] } else { 0 },
             gradients: 0,
             keeps_inputs: network.keeps_inputs(),
             goes_back,
-            packs: goes_back && !matches!(task.end, End::EachGradient),
+            packs,
         };
         for l in 0..network.layers() {
             let [inputs, outputs] = network.extents(l);
@@ -108,13 +126,24 @@ impl Sizes {
                 + usize::from(is_hidden && sizes.keeps_inputs)
                 + usize::from(is_hidden && goes_back);
             sizes.values += copies * task.batch * outputs;
-            if sizes.packs {
+            if sizes.packs && sizes.split.is_none() {
                 let (rows, columns) = sizes.packed(task.batch, inputs);
                 sizes.values += rows * columns;
             }
             sizes.gradients += outputs * (inputs + 1);
         }
         sizes
+    }
+
+    /// How a layer's outputs are cut, and the gradient of its weight.
+    fn cells(&self, batch: usize, [inputs, outputs]: [usize; 2]) -> (Cells, Cells) {
+        let ((width, height), product, weight) = (self.tile, (batch, outputs), (outputs, inputs));
+        match self.split {
+            Some(_) => {
+                (Cells::of_panels(product, width), Cells::of_gradient_panels(weight, height))
+            }
+            None => (Cells::of_product(product, width), Cells::of_gradient(weight, height)),
+        }
     }
 
     /// Slivers of a layer's inputs, and elements of each.
@@ -130,13 +159,12 @@ fn compute<T: Real>(
     task: Task<'_, T>,
     mut out: Option<ArrayViewMut2<'_, T>>,
     mut gradients: Vec<WeightsMut<'_, T>>,
-    (sizes, values): (&Sizes, &mut [T]),
+    (sizes, values, units): (&Sizes<T>, &mut [T], &mut [u32]),
     context: &Context<'_>,
 ) -> Result<Vec<f64>, Error> {
     let Task { ref x, rows, batch, steps, ref goal, masks, end } = task;
     let (x, goal) = (x.view(), goal.as_ref().map(Goal::lend));
     let parameters: Vec<_> = parameters.iter_mut().map(Parameters::lend).collect();
-    let (width, height) = sizes.tile;
     let region = Region::new();
     let mut carver = Carver(values);
     let gathered = match rows {
@@ -152,8 +180,7 @@ fn compute<T: Real>(
     for (l, parameters) in parameters.into_iter().enumerate() {
         let [inputs, outputs] = network.extents(l);
         let is_hidden = l + 1 < count;
-        let cells = Cells::of_product((batch, outputs), width);
-        let of_weight = Cells::of_gradient((outputs, inputs), height);
+        let (cells, of_weight) = sizes.cells(batch, [inputs, outputs]);
         let of_bias = Cells { rows: of_weight.rows, columns: 1 };
         let (weight, bias, states) = planes(&region, parameters, [of_weight, of_bias]);
         let mut buffer = |is_needed: bool| -> Result<_, Error> {
@@ -169,7 +196,7 @@ fn compute<T: Real>(
         let z = buffer(is_hidden && sizes.keeps_inputs)?;
         let delta = buffer(is_hidden && sizes.goes_back)?;
         let Some(y) = y else { continue };
-        let packed = if sizes.packs {
+        let packed = if sizes.packs && sizes.split.is_none() {
             let (rows, columns) = sizes.packed(batch, inputs);
             let together = Cells { rows: slivers(columns), columns };
             Some(Grid::new(&region, carver.matrix((rows, columns))?, together))
@@ -192,6 +219,7 @@ fn compute<T: Real>(
     let shards = loss_cut.map_or(0, |(cut, _)| cut.len());
     let items: usize = layers.iter().map(|layer| layer.items).sum();
     let (mut losses, mut squares) = (vec![0.0; steps * shards], vec![0.0; items]);
+    let pieces = sizes.split.map(|kernel| Pieces::new(&region, kernel, network, batch, units));
     let one = Cells { rows: 1, columns: 1 };
     let losses_view = ArrayViewMut2::from_shape((steps * shards, 1), &mut losses[..]);
     let losses_view = losses_view.map_err(|_| too_large(steps * shards))?;
@@ -209,6 +237,7 @@ fn compute<T: Real>(
         masks,
         end,
         layers,
+        pieces: pieces.transpose()?,
         loss_cut,
         losses: Some(Grid::new(&region, losses_view, one)),
         squares: clips.then(|| Grid::new(&region, squares_view, one)),
@@ -261,6 +290,10 @@ fn threads<T: Real>(network: &Network, pass: &Pass<'_, T>, context: &Context<'_>
     let forward = network.multiply_adds().saturating_mul(pass.batch).saturating_mul(pass.steps);
     let all = if pass.goal.is_some() { forward.saturating_mul(3) } else { forward };
     if context.threads <= 1 || all < AT_ONCE {
+        return 1;
+    }
+    // A second thread takes half of each step at best, and each phase has to wait for it.
+    if all / pass.steps.max(1) / 2 < pass.phases.len() * PHASE {
         return 1;
     }
     let widest = pass.phases.iter().map(|phase| phase.1).max().unwrap_or(1);

@@ -9,6 +9,9 @@ const LEAST: usize = 4;
 /// Rows of an item of a product at least, and at most: each packs its columns of B anew.
 const ROWS: (usize, usize) = (64, 1024);
 
+/// Columns of an item of a product that is made from pieces, or rows of a gradient's.
+const WIDE: usize = 128;
+
 /// Elements of a gradient's item at most: they should stay in the second-level cache.
 const GRADIENT: usize = 1 << 18;
 
@@ -31,6 +34,22 @@ impl Cells {
         let across = n.div_ceil(columns);
         let down = (LEAST.div_ceil(across)).min(m / ROWS.0).max(m.div_ceil(ROWS.1)).max(1);
         Self { rows: m.div_ceil(down).max(1), columns }
+    }
+
+    /// Of a product with m rows and n columns that is made from pieces: whole panels of `side` rows and columns. The
+    /// wider, the less often is what lies far away read.
+    pub(super) fn of_panels((m, n): (usize, usize), side: usize) -> Self {
+        let columns = WIDE.min(n.next_multiple_of(side));
+        let across = n.div_ceil(columns);
+        let down = (LEAST.div_ceil(across)).min(m / ROWS.0).max(m.div_ceil(ROWS.1)).max(1);
+        Self { rows: m.div_ceil(down).next_multiple_of(side), columns }
+    }
+
+    /// Of the gradient of a weight that is made from pieces: whole panels of `side` of its rows, all columns.
+    pub(super) fn of_gradient_panels((outputs, inputs): (usize, usize), side: usize) -> Self {
+        let fitting = (GRADIENT / inputs.max(1)).clamp(side, WIDE) / side * side;
+        let even = outputs.div_ceil(LEAST).next_multiple_of(side);
+        Self { rows: even.min(fitting).min(outputs), columns: inputs }
     }
 
     /// Of the gradient of a weight: some of its rows, all columns.
@@ -80,6 +99,23 @@ mod tests {
         assert_eq!(cells(256, 10), (64, 64), "rows, where columns are few");
         assert_eq!(cells(4096, 2048), (1024, 128), "rows, where there are many");
         assert_eq!(cells(1, 1), (1, 64), "one of each");
+    }
+
+    #[test]
+    fn cuts_have_whole_panels() {
+        let cells = |m, n| {
+            let Cells { rows, columns } = Cells::of_panels((m, n), 32);
+            (rows, columns)
+        };
+        assert_eq!(cells(512, 2048), (512, 128), "sixteen strips");
+        assert_eq!(cells(256, 256), (128, 128), "two strips, two of rows each");
+        assert_eq!(cells(250, 10), (96, 32), "rows, where columns are few");
+        assert_eq!(cells(3000, 2048), (1024, 128), "rows, where there are many");
+        let rows = |outputs, inputs| Cells::of_gradient_panels((outputs, inputs), 32).rows;
+        assert_eq!(rows(2048, 2048), 128, "sixteen");
+        assert_eq!(rows(128, 784), 32, "four");
+        assert_eq!(rows(2048, 6000), 32, "no more than fit");
+        assert_eq!(rows(10, 5), 10, "one");
     }
 
     #[test]

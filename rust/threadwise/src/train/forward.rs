@@ -44,7 +44,14 @@ impl<T: Real> Pass<'_, T> {
         let mut z = layer.z.as_ref().map(|z| z.cell(item, cell));
         let activation = (curve == Some(Curve::Relu)).then_some(Activation::Relu);
         let place = z.as_mut().unwrap_or(&mut y);
-        product(&self.kernel, x, weight.t(), place, Epilogue { bias, activation })?;
+        let epilogue = Epilogue { bias, activation };
+        match &self.pieces {
+            Some(pieces) => {
+                let epilogue = Some((&self.kernel, epilogue));
+                pieces.product(item, (l, row), weight.t(), place, epilogue)?;
+            }
+            None => product(&self.kernel, x, weight.t(), place, epilogue)?,
+        }
         if let (Some(z), Some(curve)) = (z, curve) {
             for (z, mut y) in z.rows().into_iter().zip(y.rows_mut()) {
                 if let (Some(z), Some(y)) = (z.as_slice(), y.as_slice_mut()) {

@@ -12,6 +12,7 @@ mod forward;
 mod network;
 mod optimizer;
 mod pass;
+mod pieces;
 mod plane;
 mod product;
 mod run;

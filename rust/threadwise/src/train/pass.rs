@@ -1,7 +1,8 @@
 //! A pass over a network, forwards and maybe backwards, any number of times: the phases, and which items they have.
 //!
 //! Forwards, an item computes some rows and columns of a layer's outputs; others copy what the layer was given into
-//! the order in which tiles read it, for the gradient of its weight. Backwards, an item computes some rows and columns
+//! the order in which tiles read it, for the gradient of its weight; where products are made from pieces (`pieces`),
+//! that is a phase before. Backwards, an item computes some rows and columns
 //! of the derivatives by a layer's inputs, or some rows of the gradient by its weight, all columns of them. With these
 //! it makes the optimizer's step at once, while they are in its cache, unless the norm of all must be known first.
 
@@ -10,6 +11,7 @@ use threadwise_kernels::gemm::Kernel;
 use threadwise_kernels::train::{Dropout, Kernels};
 
 use super::network::Network;
+use super::pieces::Pieces;
 use super::plane::{Grid, Plane};
 use super::task::{Course, Goal, Masks};
 use crate::Error;
@@ -67,10 +69,14 @@ pub(super) enum End<'b> {
 pub(super) enum Phase {
     /// Rows of the inputs are collected.
     Gather,
-    /// Outputs of a layer; its inputs are packed.
+    /// Inputs of a layer are packed, in pieces.
+    Split(usize),
+    /// Outputs of a layer; its inputs are packed, if they were not before.
     Forward(usize),
     /// Losses, and derivatives by the outputs.
     Loss,
+    /// Derivatives by what the function of a layer is given are packed, in pieces.
+    SplitDeltas(usize),
     /// Derivatives by the inputs of a layer; gradients of the weights of the layer behind it, whose weights are no
     /// longer needed as they were, and of the first layer's together with those of the second.
     Backward(usize),
@@ -92,6 +98,8 @@ pub(super) struct Pass<'b, T: Real> {
     pub(super) masks: Option<Masks>,
     pub(super) end: End<'b>,
     pub(super) layers: Vec<Layer<'b, T>>,
+    /// Operands of products, if these are made from pieces.
+    pub(super) pieces: Option<Pieces<'b, T>>,
     /// Cells of the last layer's outputs whose losses are one item.
     pub(super) loss_cut: Option<(Cut, usize)>,
     /// A number for each step and item.
@@ -112,12 +120,18 @@ impl<T: Real> Pass<'_, T> {
         }
         for (l, layer) in self.layers.iter().enumerate() {
             let packed = layer.packed.as_ref().map_or(0, Grid::len);
+            if self.pieces.is_some() {
+                phases.push((Phase::Split(l), Pieces::<T>::items(self.batch)));
+            }
             phases.push((Phase::Forward(l), layer.y.len() + packed));
         }
         if let Some((cut, _)) = self.loss_cut {
             phases.push((Phase::Loss, cut.len()));
             for l in (0..count).rev() {
                 let (_, derivatives, gradients) = self.backward(l);
+                if self.pieces.is_some() && l > 0 {
+                    phases.push((Phase::SplitDeltas(l), Pieces::<T>::items(self.batch)));
+                }
                 phases.push((Phase::Backward(l), derivatives + gradients.iter().sum::<usize>()));
             }
         }
@@ -190,6 +204,8 @@ impl<T: Real> Phased for Pass<'_, T> {
         let (step, phase) = (item.phase() / self.phases.len(), item.phase() % self.phases.len());
         match self.phases[phase].0 {
             Phase::Gather => self.gather(item, step),
+            Phase::Split(l) => self.split_inputs(item, l),
+            Phase::SplitDeltas(l) => self.split_deltas(item, l),
             Phase::Forward(l) => self.forward(item, step, l)?,
             Phase::Loss => self.loss(item, step),
             Phase::Backward(l) => self.backwards(item, step, l)?,

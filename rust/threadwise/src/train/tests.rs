@@ -134,7 +134,7 @@ fn bits<T: Real>(numbers: impl IntoIterator<Item = T>) -> Vec<u64> {
 
 /// The weights after some steps, and the losses.
 fn trained<T: Real>(threads: usize, clip: Option<f64>) -> Vec<u64> {
-    let mut case = Case::<T>::new(&[70, 130, 50, 10], Some(Curve::Gelu), 0.25, 150);
+    let mut case = Case::<T>::new(&[140, 260, 100, 10], Some(Curve::Gelu), 0.25, 330);
     let optimizer = Optimizer::Adam {
         rate: 0.0,
         betas: [0.9, 0.999],
@@ -148,7 +148,7 @@ fn trained<T: Real>(threads: usize, clip: Option<f64>) -> Vec<u64> {
         .iter()
         .map(|(w, b)| [0; 2].map(|_| (w.mapv(|_| T::default()), b.mapv(|_| T::default()))))
         .collect();
-    let rows: Vec<usize> = (0..150).map(|i| i * 77 % 150).collect();
+    let rows: Vec<usize> = (0..330).map(|i| i * 77 % 330).collect();
     let (x, labels, network) = (case.x.clone(), case.labels.clone(), case.network.clone());
     let lend = |(weight, bias)| WeightsMut { weight, bias };
     let parameters = case
@@ -163,7 +163,8 @@ fn trained<T: Real>(threads: usize, clip: Option<f64>) -> Vec<u64> {
     let goal = Goal { target: Target::Labels(&labels), loss: Loss::CrossEntropy };
     let course = Course { optimizer, rates: &[0.01, 0.01, 0.02], clip, time: 3 };
     let losses =
-        train(&network, parameters, x.view(), Some(&rows), 64, goal, course, &on(threads)).unwrap();
+        train(&network, parameters, x.view(), Some(&rows), 150, goal, course, &on(threads))
+            .unwrap();
     assert_eq!(losses.len(), 3, "two whole batches and a rest");
     let weights = case.layers.into_iter().flat_map(|(w, b)| w.into_iter().chain(b));
     let mut all = bits(weights);
