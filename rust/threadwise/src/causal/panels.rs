@@ -126,7 +126,7 @@ impl Panels {
         y: ArrayViewMut2<'_, f32>,
     ) -> Result<(), Error> {
         let kernel = Kernel::new(isa, self.layout);
-        with_scratch(kernel.scratch(), |scratch: &mut [u8]| {
+        with_scratch(kernel.scratch(), |scratch: &mut [u32]| {
             kernel.multiply(inputs, &self.weights(), rows, scratch, y);
         })?;
         Ok(())

@@ -190,14 +190,14 @@ pub(super) fn floats<W: Words, const BITS: u32, const M: usize>(
 }
 
 /// What the codes of a group are multiplied with, and what code 0 stands for, for each row of a part of the panel.
-struct Factors<W: Words> {
-    scale: W::Floats,
-    zero: W::Floats,
+pub(super) struct Factors<W: Words> {
+    pub(super) scale: W::Floats,
+    pub(super) zero: W::Floats,
 }
 
 impl<W: Words> Factors<W> {
     #[inline(always)]
-    fn load(proof: W::Proof, task: &Task<'_>, group: usize, first: usize) -> Self {
+    pub(super) fn load(proof: W::Proof, task: &Task<'_>, group: usize, first: usize) -> Self {
         let floats = W::floats(proof);
         let at = group * LANES + first;
         let scale = numbers::<W>(proof, task.scales, at);
