@@ -215,7 +215,7 @@ impl Place {
 
     /// What `number` says of each of these rows' groups, those of a row side by side.
     fn ordered<T: Pod>(&self, number: impl Fn(usize) -> T) -> Result<Owned<T>, Error> {
-        let mut to = Owned::zeros(self.layout.scales())?;
+        let mut to = Owned::beside(self.layout.scales())?;
         let groups = self.layout.groups();
         for (panel, to) in to.chunks_exact_mut((groups * LANES).max(1)).enumerate() {
             for (i, to) in to.iter_mut().enumerate() {
@@ -237,7 +237,7 @@ impl Place {
         context: &Context<'_>,
     ) -> Result<Owned<u8>, Error> {
         let panel = self.layout.panel_bytes();
-        let mut codes = Owned::zeros(self.layout.panels() * panel)?;
+        let mut codes = Owned::beside(self.layout.panels() * panel)?;
         if codes.is_empty() {
             return Ok(codes);
         }

@@ -12,6 +12,9 @@ pub(super) const INPUTS: usize = 8;
 /// Bytes by which codes are asked for before they are needed.
 const AHEAD: usize = 4096;
 
+/// Rows of inputs, at most, for which codes come from memory: more meet what was made of them beforehand, or take longer.
+const FEW: usize = 4;
+
 /// A row of inputs: bytes with scales, or numbers.
 #[derive(Clone, Copy)]
 pub(super) struct Row<'a> {
@@ -96,7 +99,9 @@ pub(super) fn tile<W: Words, const BITS: u32, const M: usize>(
                     // SAFETY: this part of the word of each row of the panel.
                     unsafe { W::load(proof, from) }
                 };
-                W::Floats::prefetch(from.wrapping_add(AHEAD).cast());
+                if M <= FEW {
+                    W::Floats::prefetch(from.wrapping_add(AHEAD).cast());
+                }
                 from = from.wrapping_add(bytes);
                 for plane in planes_of::<W, BITS>(proof, word).into_iter().take(planes(BITS)) {
                     for (dot, codes) in dots.iter_mut().zip(codes) {
