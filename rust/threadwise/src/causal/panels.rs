@@ -45,7 +45,7 @@ enum Numbers {
 enum HeldZeros {
     Symmetric,
     Minima(Numbers),
-    Codes(Owned<f16>),
+    Codes(Owned<u8>),
 }
 
 /// Bytes of codes that are read at a time, about.
@@ -100,7 +100,7 @@ impl Panels {
         let zeros = match &self.zeros {
             HeldZeros::Symmetric => 0,
             HeldZeros::Minima(minima) => minima.bytes(),
-            HeldZeros::Codes(codes) => 2 * codes.len(),
+            HeldZeros::Codes(codes) => codes.len(),
         };
         self.codes.len() + self.scales.bytes() + zeros
     }
@@ -196,7 +196,7 @@ impl Place {
     }
 
     /// Zero points, which are packed along the rows.
-    fn zero_codes(&self, found: &Found<'_>, bits: usize) -> Result<Owned<f16>, Error> {
+    fn zero_codes(&self, found: &Found<'_>, bits: usize) -> Result<Owned<u8>, Error> {
         let bytes = read(found.file, found.tensor, 0, found.tensor.bytes())?;
         let word = |row: usize, group: usize| {
             let at = 4 * (row * self.groups + group);
@@ -209,7 +209,9 @@ impl Place {
             let bit = row * bits;
             let both = word(bit / 32, group) | word(bit / 32 + 1, group) << 32;
             let code = both >> (bit % 32) & ((1 << bits) - 1);
-            f16::from_f32(code as f32)
+            #[expect(clippy::cast_possible_truncation, reason = "at most 8 bits")]
+            let code = code as u8;
+            code
         })
     }
 

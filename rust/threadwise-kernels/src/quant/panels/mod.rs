@@ -34,8 +34,6 @@ mod tests;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only vectors need it"))]
 mod tile;
 
-use half::f16;
-
 pub use super::dots::Scales;
 pub use inputs::Inputs;
 pub use kernel::{Kernel, Weights};
@@ -48,6 +46,6 @@ pub enum Zeros<'a> {
     Symmetric,
     /// `code · scale + minimum`.
     Minima(Scales<'a>),
-    /// `(code - zero) · scale`, with codes, which float16 holds exactly.
-    Codes(&'a [f16]),
+    /// `(code - zero) · scale`, with codes.
+    Codes(&'a [u8]),
 }

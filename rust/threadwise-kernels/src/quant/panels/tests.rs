@@ -1,6 +1,6 @@
 //! Panels against the definition, and that against plain sums of values.
 
-use half::bf16;
+use half::{bf16, f16};
 use ndarray::Array2;
 
 use super::*;
@@ -16,7 +16,7 @@ struct Held {
     f16: Vec<f16>,
     bf16: Vec<bf16>,
     f32: Vec<f32>,
-    zeros: Vec<f16>,
+    zeros: Vec<u8>,
 }
 
 impl Held {
@@ -59,7 +59,7 @@ impl Held {
             f16: all().map(f16::from_f32).collect(),
             bf16: all().map(bf16::from_f32).collect(),
             f32: all().collect(),
-            zeros: (0..layout.scales()).map(|i| f16::from_f32((i % (1 << bits)) as f32)).collect(),
+            zeros: (0..layout.scales()).map(|i| (i % (1 << bits)) as u8).collect(),
         }
     }
 

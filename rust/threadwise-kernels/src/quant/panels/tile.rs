@@ -212,7 +212,9 @@ impl<W: Words> Factors<W> {
             }
             Zeros::Minima(minima) => numbers::<W>(proof, minima, at),
             Zeros::Codes(codes) => {
-                let codes = numbers::<W>(proof, Scales::F16(codes), at);
+                let codes = &codes[at..at + W::COUNT];
+                // SAFETY: a register of codes.
+                let codes = unsafe { W::widen_u8(proof, codes.as_ptr()) }.to_floats();
                 codes.mul(W::Floats::splat(floats, -1.0)).mul(scale)
             }
         };
