@@ -21,15 +21,13 @@ use crate::simd::Lanes;
 /// Inputs that fill a row of a tile, a byte each.
 const STEP: usize = 64;
 
-/// Runs whose sums are added together.
-const RUNS: usize = 2;
-
 /// Bytes of a tile.
 const TILE: usize = 1024;
 
-/// Sums of some runs, for each run of the panels one tile after the other.
+/// Sums of a run, of one panel after the other. Two rooms have no more bytes than a page, so that stores to one do not
+/// look to the CPU like what is read from the other.
 #[repr(C, align(64))]
-struct Room(MaybeUninit<[u8; RUNS * PANELS * TILE]>);
+struct Room(MaybeUninit<[u8; PANELS * TILE]>);
 
 /// The shapes of tiles, as `ldtilecfg` reads them.
 #[repr(C, align(64))]
@@ -129,86 +127,70 @@ pub(super) unsafe fn pair(pair: &Pair<'_>, sums: &mut Sums) {
     let runs = pair.layout.runs();
     // SAFETY: the caller's promise; tiles are configured.
     unsafe { multiply(pair, 0, here) };
-    for first in (0..runs).step_by(RUNS) {
-        if first + RUNS < runs {
+    for number in 0..runs {
+        if number + 1 < runs {
             // SAFETY: the caller's promise; tiles are configured.
-            unsafe { multiply(pair, first + RUNS, next) };
+            unsafe { multiply(pair, number + 1, next) };
         }
-        if first + 1 < runs {
-            // SAFETY: the sums of two runs are there.
-            unsafe { add::<2>(pair, first, here, sums) };
-        } else {
-            // SAFETY: the sums of a run are there.
-            unsafe { add::<1>(pair, first, here, sums) };
-        }
+        // SAFETY: the sums of the run are there.
+        unsafe { add(pair, number, here, sums) };
         std::mem::swap(&mut here, &mut next);
     }
     // SAFETY: tiles are configured.
     unsafe { asm!("tilerelease", options(nostack, nomem)) };
 }
 
-/// The sums of up to [`RUNS`] runs from `first` on.
+/// The sums of a run.
 ///
 /// # Safety
 ///
 /// The CPU has AMX, and tiles are configured for this pair. There is such a run.
 #[inline(always)]
-unsafe fn multiply(pair: &Pair<'_>, first: usize, room: &mut Room) {
-    let (layout, to) = (pair.layout, room.0.as_mut_ptr().cast::<u8>());
-    let (run, padded) = (layout.run(), layout.padded());
-    let at = |number: usize| Run {
+unsafe fn multiply(pair: &Pair<'_>, number: usize, room: &mut Room) {
+    let (run, padded) = (pair.layout.run(), pair.layout.padded());
+    let run = Run {
         steps: run.div_ceil(STEP),
         inputs: pair.inputs.codes.as_ptr().cast::<u8>().wrapping_add(number * run),
         row: padded,
         codes: pair.codes.map(|codes| codes.as_ptr().wrapping_add(number * run * LANES)),
-        to: to.wrapping_add((number - first) * PANELS * TILE),
+        to: room.0.as_mut_ptr().cast(),
     };
-    // SAFETY: `check` has seen that all runs are there.
-    unsafe { even(&at(first)) };
-    if first + 1 < layout.runs() {
+    if number.is_multiple_of(2) {
+        // SAFETY: `check` has seen that all runs are there.
+        unsafe { even(&run) };
+    } else {
         // SAFETY: likewise.
-        unsafe { odd(&at(first + 1)) };
+        unsafe { odd(&run) };
     }
 }
 
-/// Adds the sums of `R` runs, from `first` on, scaled.
+/// Adds the sums of a run, scaled.
 ///
 /// # Safety
 ///
-/// The CPU has the instruction set, `room` the sums of these runs.
+/// The CPU has the instruction set, `room` the sums of this run.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
-unsafe fn add<const R: usize>(pair: &Pair<'_>, first: usize, room: &Room, sums: &mut Sums) {
+unsafe fn add(pair: &Pair<'_>, number: usize, room: &Room, sums: &mut Sums) {
     let runs = pair.layout.runs();
-    let mut factors = [[[_mm512_setzero_ps(); 2]; PANELS]; R];
-    for (r, factors) in factors.iter_mut().enumerate() {
-        let group = (first + r) / pair.layout.runs_of_group();
-        for (all, [scale, zero]) in pair.factors.iter().zip(factors) {
-            let (numbers, _) = all[2 * LANES * group..][..2 * LANES].as_chunks::<LANES>();
-            (*scale, *zero) = (load(&numbers[0]), load(&numbers[1]));
-        }
-    }
+    let first = 2 * LANES * (number / pair.layout.runs_of_group());
+    let factors = pair.factors.map(|all| {
+        let (numbers, _) = all[first..][..2 * LANES].as_chunks::<LANES>();
+        [load(&numbers[0]), load(&numbers[1])]
+    });
     let products = room.0.as_ptr().cast::<u8>();
-    for (i, sums) in sums[..pair.rows].iter_mut().enumerate() {
+    let of_runs = pair.inputs.scales.chunks_exact(runs).zip(pair.inputs.sums.chunks_exact(runs));
+    for ((i, sums), (scales, of_runs)) in sums[..pair.rows].iter_mut().enumerate().zip(of_runs) {
+        let (scale, sum) = (_mm512_set1_ps(scales[number]), _mm512_set1_ps(of_runs[number]));
         let (sums, _) = sums.as_chunks_mut::<LANES>();
-        let mut totals = [load(&sums[0]), load(&sums[1])];
-        let scales = &pair.inputs.scales[i * runs + first..][..R];
-        let of_runs = &pair.inputs.sums[i * runs + first..][..R];
-        for r in 0..R {
-            let (scale, sum) = (_mm512_set1_ps(scales[r]), _mm512_set1_ps(of_runs[r]));
-            for p in 0..PANELS {
-                let row = products.wrapping_add((r * PANELS + p) * TILE + i * STEP);
-                // SAFETY: a row of sums of this run and panel, which the caller says is there.
-                let dot = unsafe { _mm512_load_si512(row.cast()) };
-                let dot = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), scale);
-                let [of_codes, zero] = factors[r][p];
-                totals[p] = _mm512_fmadd_ps(dot, of_codes, totals[p]);
-                totals[p] = _mm512_fmadd_ps(zero, sum, totals[p]);
-            }
-        }
-        for (total, to) in totals.into_iter().zip(sums) {
+        for (p, (sums, [of_codes, zero])) in sums.iter_mut().zip(factors).enumerate() {
+            let row = products.wrapping_add(p * TILE + i * STEP);
+            // SAFETY: a row of sums of this run and panel, which the caller says is there.
+            let dot = unsafe { _mm512_load_si512(row.cast()) };
+            let dot = _mm512_mul_ps(_mm512_cvtepi32_ps(dot), scale);
+            let total = _mm512_fmadd_ps(zero, sum, _mm512_fmadd_ps(dot, of_codes, load(sums)));
             // SAFETY: sixteen floats.
-            unsafe { _mm512_storeu_ps(to.as_mut_ptr(), total) };
+            unsafe { _mm512_storeu_ps(sums.as_mut_ptr(), total) };
         }
     }
 }

@@ -10,7 +10,7 @@ use crate::simd::{Arithmetic, Lanes};
 pub(super) const INPUTS: usize = 8;
 
 /// Bytes by which codes are asked for before they are needed.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 1024;
 
 /// Rows of inputs, at most, for which codes come from memory: more meet what was made of them beforehand, or take longer.
 const FEW: usize = 4;
