@@ -168,7 +168,8 @@ def rows(options: argparse.Namespace, peers: Sequence[Ours | Llama]) -> Iterator
     found: dict[tuple[Ours | Llama, int], list[tuple[float, float]]] = {case: [] for case in cases}
     for turn in range(options.rounds + 1):
         for peer, batch in cases:
-            rates = peer.rates(options.length, batch, options.new_tokens)
+            # As many tokens of prompts in all.
+            rates = peer.rates(options.length // batch, batch, options.new_tokens)
             if turn:  # the first round does not count
                 found[peer, batch].append(rates)
     for (peer, batch), rates in found.items():
@@ -180,7 +181,7 @@ def rows(options: argparse.Namespace, peers: Sequence[Ours | Llama]) -> Iterator
                 "model": options.model.name if isinstance(peer, Ours) else options.llama[1].name,
                 "threads": options.threads,
                 "what": what,
-                "length": options.length,
+                "length": options.length // batch,
                 "batch": batch,
                 "tokens_per_second": f"{statistics.median(each):.1f}",
                 "low": f"{min(each):.1f}",
@@ -194,7 +195,7 @@ def main() -> None:
     """Time the models, print the rows, and write them where they are wanted."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("model", type=Path)
-    parser.add_argument("--length", type=int, default=256, help="of prompts")
+    parser.add_argument("--length", type=int, default=256, help="of all prompts together")
     parser.add_argument("--batch", type=int, default=8, help="of sequences, beside one alone")
     parser.add_argument("--new-tokens", type=int, default=32)
     parser.add_argument("--rounds", type=int, default=5)

@@ -15,8 +15,8 @@ pub(super) const PANELS: usize = 2;
 /// Rows of inputs that are at most.
 pub(super) const ROWS: usize = 16;
 
-/// Rows of inputs from which on pairs are faster than tiles of one panel.
-const WORTH: usize = 6;
+/// Rows of inputs from which on pairs are faster than tiles of one panel, which eight fit.
+const WORTH: usize = 9;
 
 /// Two panels, or twice the same, and some rows of inputs.
 pub(super) struct Pair<'a> {
