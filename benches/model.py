@@ -201,7 +201,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--threads", type=int, default=tw.get_num_threads())
     parser.add_argument("--llama", nargs=2, type=Path, metavar=("PYTHON", "FILE"))
-    parser.add_argument("--csv", type=Path)
+    parser.add_argument("--csv", type=Path, help="where rows are added")
     options = parser.parse_args()
     cpus = busy()
     everywhere = {
@@ -221,9 +221,10 @@ def main() -> None:
     print(caution(cpus), end="")
     if options.csv:
         options.csv.parent.mkdir(parents=True, exist_ok=True)
-        with options.csv.open("w", newline="", encoding="utf-8") as file:
+        with options.csv.open("a", newline="", encoding="utf-8") as file:
             writer = csv.DictWriter(file, COLUMNS, lineterminator="\n")
-            writer.writeheader()
+            if not file.tell():
+                writer.writeheader()
             writer.writerows(made)
 
 
