@@ -12,7 +12,7 @@ pub(super) const INPUTS: usize = 8;
 /// Bytes by which codes are asked for before they are needed.
 const AHEAD: usize = 1024;
 
-/// Rows of inputs, at most, for which codes come from memory: more meet what was made of them beforehand, or take longer.
+/// Rows of inputs, at most, that meet bytes as they come from memory: what more rows meet is mostly nearer.
 const FEW: usize = 4;
 
 /// A row of inputs: bytes with scales, or numbers.
@@ -99,7 +99,7 @@ pub(super) fn tile<W: Words, const BITS: u32, const M: usize>(
                     // SAFETY: this part of the word of each row of the panel.
                     unsafe { W::load(proof, from) }
                 };
-                if M <= FEW {
+                if BITS < 8 || M <= FEW {
                     W::Floats::prefetch(from.wrapping_add(AHEAD).cast());
                 }
                 from = from.wrapping_add(bytes);
