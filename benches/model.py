@@ -174,7 +174,8 @@ def rows(options: argparse.Namespace, peers: Sequence[Ours | Llama]) -> Iterator
                 found[peer, batch].append(rates)
     for (peer, batch), rates in found.items():
         own, mapped = peer.memory()
-        for what, each in zip(("read", "write"), zip(*rates, strict=True), strict=True):
+        for number, what in enumerate(("read", "write")):
+            each = [pair[number] for pair in rates]
             yield {
                 "library": peer.name,
                 "version": peer.version,
@@ -212,7 +213,8 @@ def main() -> None:
     }
     ours = Ours(options.model, options.threads)
     if options.llama:
-        with Llama(*map(str, options.llama), options.threads) as llama:
+        python, file = options.llama
+        with Llama(str(python), str(file), options.threads) as llama:
             made = [everywhere | row for row in rows(options, [ours, llama])]
     else:
         made = [everywhere | row for row in rows(options, [ours])]
