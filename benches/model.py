@@ -172,10 +172,10 @@ def rows(options: argparse.Namespace, peers: Sequence[Ours | Llama]) -> Iterator
             rates = peer.rates(options.length // batch, batch, options.new_tokens)
             if turn:  # the first round does not count
                 found[peer, batch].append(rates)
-    for (peer, batch), rates in found.items():
+    for (peer, batch), pairs in found.items():
         own, mapped = peer.memory()
         for number, what in enumerate(("read", "write")):
-            each = [pair[number] for pair in rates]
+            each = [pair[number] for pair in pairs]
             yield {
                 "library": peer.name,
                 "version": peer.version,
