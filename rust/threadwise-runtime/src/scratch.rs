@@ -52,7 +52,7 @@ pub fn with_scratch<T: Pod, R>(len: usize, work: impl FnOnce(&mut [T]) -> R) -> 
 }
 
 /// A huge page.
-const HUGE: usize = 2 << 20;
+pub(crate) const HUGE: usize = 2 << 20;
 
 /// Memory that is little is taken in multiples of this.
 const SMALL: usize = 64 << 10;

@@ -45,7 +45,7 @@ enum Numbers {
 enum HeldZeros {
     Symmetric,
     Minima(Numbers),
-    Codes(Owned<f16>),
+    Codes(Owned<u8>),
 }
 
 /// Bytes of codes that are read at a time, about.
@@ -100,7 +100,7 @@ impl Panels {
         let zeros = match &self.zeros {
             HeldZeros::Symmetric => 0,
             HeldZeros::Minima(minima) => minima.bytes(),
-            HeldZeros::Codes(codes) => 2 * codes.len(),
+            HeldZeros::Codes(codes) => codes.len(),
         };
         self.codes.len() + self.scales.bytes() + zeros
     }
@@ -126,7 +126,7 @@ impl Panels {
         y: ArrayViewMut2<'_, f32>,
     ) -> Result<(), Error> {
         let kernel = Kernel::new(isa, self.layout);
-        with_scratch(kernel.scratch(), |scratch: &mut [u8]| {
+        with_scratch(kernel.scratch(), |scratch: &mut [u32]| {
             kernel.multiply(inputs, &self.weights(), rows, scratch, y);
         })?;
         Ok(())
@@ -196,7 +196,7 @@ impl Place {
     }
 
     /// Zero points, which are packed along the rows.
-    fn zero_codes(&self, found: &Found<'_>, bits: usize) -> Result<Owned<f16>, Error> {
+    fn zero_codes(&self, found: &Found<'_>, bits: usize) -> Result<Owned<u8>, Error> {
         let bytes = read(found.file, found.tensor, 0, found.tensor.bytes())?;
         let word = |row: usize, group: usize| {
             let at = 4 * (row * self.groups + group);
@@ -209,13 +209,15 @@ impl Place {
             let bit = row * bits;
             let both = word(bit / 32, group) | word(bit / 32 + 1, group) << 32;
             let code = both >> (bit % 32) & ((1 << bits) - 1);
-            f16::from_f32(code as f32)
+            #[expect(clippy::cast_possible_truncation, reason = "at most 8 bits")]
+            let code = code as u8;
+            code
         })
     }
 
     /// What `number` says of each of these rows' groups, those of a row side by side.
     fn ordered<T: Pod>(&self, number: impl Fn(usize) -> T) -> Result<Owned<T>, Error> {
-        let mut to = Owned::zeros(self.layout.scales())?;
+        let mut to = Owned::beside(self.layout.scales())?;
         let groups = self.layout.groups();
         for (panel, to) in to.chunks_exact_mut((groups * LANES).max(1)).enumerate() {
             for (i, to) in to.iter_mut().enumerate() {
@@ -237,7 +239,7 @@ impl Place {
         context: &Context<'_>,
     ) -> Result<Owned<u8>, Error> {
         let panel = self.layout.panel_bytes();
-        let mut codes = Owned::zeros(self.layout.panels() * panel)?;
+        let mut codes = Owned::beside(self.layout.panels() * panel)?;
         if codes.is_empty() {
             return Ok(codes);
         }

@@ -70,8 +70,9 @@ impl Blocks {
 fn block(columns: usize, tokens: usize) -> usize {
     /// Elements that are read, and multiply-adds: some ten and a hundred microseconds.
     const WORTH: (usize, usize) = (1 << 18, 1 << 24);
-    const UNIT: usize = 16;
+    /// Two panels.
+    const UNIT: usize = 32;
     let columns = columns.max(1);
     let rows = (WORTH.0 / columns).min(WORTH.1 / (columns * tokens.max(1)));
-    (rows / UNIT * UNIT).clamp(UNIT, 16 * UNIT)
+    (rows / UNIT * UNIT).clamp(UNIT, 8 * UNIT)
 }

@@ -48,6 +48,12 @@ impl Words for Words8 {
     }
 
     #[inline(always)]
+    unsafe fn widen_u8(_: Avx2, from: *const u8) -> Self {
+        // SAFETY: the token proves the instruction set; the caller promises the bytes.
+        Self(unsafe { widen_u8(from) })
+    }
+
+    #[inline(always)]
     fn right(self, proof: Avx2, by: u32) -> Self {
         // SAFETY: a value proves the instruction set. (The amount is known when it is compiled.)
         Self(unsafe { _mm256_srlv_epi32(self.0, Self::splat(proof, by).0) })
@@ -142,6 +148,16 @@ fn dot(codes: __m256i, x: __m256i, sums: __m256i) -> __m256i {
     let low = _mm256_and_si256(codes, half);
     let high = _mm256_and_si256(_mm256_srli_epi32::<4>(codes), half);
     dot_small(high, x, dot_small(low, x, sums, 1), 16)
+}
+
+/// # Safety
+///
+/// `from` is valid for reading eight bytes.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn widen_u8(from: *const u8) -> __m256i {
+    // SAFETY: the caller's promise.
+    _mm256_cvtepu8_epi32(unsafe { _mm_loadl_epi64(from.cast()) })
 }
 
 /// # Safety

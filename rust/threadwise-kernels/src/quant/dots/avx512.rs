@@ -55,6 +55,12 @@ impl Words for Words16 {
     }
 
     #[inline(always)]
+    unsafe fn widen_u8(_: Vnni, from: *const u8) -> Self {
+        // SAFETY: the token proves the instruction set; the caller promises the bytes.
+        Self(unsafe { widen_u8(from) })
+    }
+
+    #[inline(always)]
     fn right(self, proof: Vnni, by: u32) -> Self {
         // SAFETY: a value proves the instruction set. (The amount is known when it is compiled.)
         Self(unsafe { _mm512_srlv_epi32(self.0, Self::splat(proof, by).0) })
@@ -130,6 +136,16 @@ impl Words for Words16 {
         // SAFETY: the token proves the instruction set; the caller promises the numbers.
         F32x16(unsafe { widen_bf16(from) })
     }
+}
+
+/// # Safety
+///
+/// `from` is valid for reading sixteen bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx512vnni")]
+unsafe fn widen_u8(from: *const u8) -> __m512i {
+    // SAFETY: the caller's promise.
+    _mm512_cvtepu8_epi32(unsafe { _mm_loadu_si128(from.cast()) })
 }
 
 /// # Safety

@@ -43,6 +43,13 @@ pub(in crate::quant) trait Words: Copy {
     /// `to` is valid for writing 4 · `COUNT` bytes; it need not be aligned.
     unsafe fn store(self, to: *mut u8);
 
+    /// Reads bytes, one for each word.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading `COUNT` bytes.
+    unsafe fn widen_u8(proof: Self::Proof, from: *const u8) -> Self;
+
     /// Each word shifted right, by less than 32.
     fn right(self, proof: Self::Proof, by: u32) -> Self;
     /// Each word shifted left, by less than 32.

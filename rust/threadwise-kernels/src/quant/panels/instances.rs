@@ -1,6 +1,10 @@
 //! Instances of the kernels: for each instruction set, width of codes and number of rows of inputs.
 
+#[cfg(target_arch = "x86_64")]
+use super::amx;
 use super::kernel::Functions;
+#[cfg(target_arch = "x86_64")]
+use super::pairs::Pairs;
 use super::{inputs, scalar};
 use crate::Isa;
 #[cfg(target_arch = "x86_64")]
@@ -44,7 +48,12 @@ pub(super) fn functions(isa: Isa, bits: u32) -> Functions {
             Isa::Scalar => None,
             Isa::Avx2(proof) => Some(avx2(proof)),
             // Without VNNI, 256 bits do as well.
-            Isa::Avx512(_) | Isa::Amx(_) => Vnni::detect()
+            Isa::Amx(_) => Vnni::detect().map(|proof| Functions {
+                isa: "amx",
+                pairs: Some(Pairs { multiply: amx::pair, factors: amx::factors }),
+                ..avx512vnni::functions(proof, bits)
+            }),
+            Isa::Avx512(_) => Vnni::detect()
                 .map(|proof| avx512vnni::functions(proof, bits))
                 .or_else(|| Avx2::detect().map(avx2)),
         };
@@ -65,6 +74,7 @@ fn portable<const BITS: u32>() -> Functions {
         tiles: of_each_number!(scalar::tile, BITS),
         wide: of_each_number!(scalar::tile, 8),
         floats: of_each_number!(scalar::floats, BITS),
+        pairs: None,
     }
 }
 
@@ -92,6 +102,7 @@ macro_rules! instantiate {
                     tiles: of_each_number!(tile, BITS),
                     wide: of_each_number!(tile, 8),
                     floats: of_each_number!(floats, BITS),
+                    pairs: None,
                 }
             }
 

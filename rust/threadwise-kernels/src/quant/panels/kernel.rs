@@ -6,6 +6,7 @@ use ndarray::ArrayViewMut2;
 
 use super::inputs::{Inputs, QuantizeFn, sums};
 use super::layout::{LANES, Layout};
+use super::pairs::{Pairs, write};
 use super::tile::{INPUTS, Row, Task, TileFn, WidenFn};
 use super::{Scales, Zeros, instances, scalar};
 use crate::{Element, Isa};
@@ -37,6 +38,8 @@ pub(super) struct Functions {
     pub(super) wide: Tiles,
     /// For inputs as they are.
     pub(super) floats: Tiles,
+    /// For many rows of inputs as bytes.
+    pub(super) pairs: Option<Pairs>,
 }
 
 /// Tiles of one panel for which its codes are made bytes first.
@@ -87,10 +90,21 @@ impl Kernel {
         sums(x, self.layout.run(), to);
     }
 
-    /// Bytes that [`Kernel::multiply`] needs room for.
+    /// Words that [`Kernel::multiply`] needs room for.
     #[must_use]
     pub fn scratch(&self) -> usize {
-        self.layout.padded() * LANES
+        if self.functions.pairs.is_some() {
+            return self.pair_scratch();
+        }
+        self.layout.padded() * LANES / 4
+    }
+
+    pub(super) fn layout(&self) -> &Layout {
+        &self.layout
+    }
+
+    pub(super) fn functions(&self) -> &Functions {
+        &self.functions
     }
 
     /// The products of all rows of inputs with some rows of a matrix: `y` has a row for each row of inputs, with an
@@ -98,47 +112,49 @@ impl Kernel {
     ///
     /// # Panics
     ///
-    /// If sizes disagree, or `scratch` has not [`Kernel::scratch`] bytes.
+    /// If sizes disagree, or `scratch` has not [`Kernel::scratch`] words.
     pub fn multiply(
         &self,
         inputs: Inputs<'_>,
         weights: &Weights<'_>,
         rows: Range<usize>,
-        scratch: &mut [u8],
+        scratch: &mut [u32],
         mut y: ArrayViewMut2<'_, f32>,
     ) {
         let m = y.nrows();
         assert_eq!(y.ncols(), rows.len(), "a place for each row of the matrix");
         assert!(rows.end <= self.layout.rows(), "rows of the matrix");
-        assert_eq!(scratch.len(), self.scratch(), "room for a panel");
+        assert_eq!(scratch.len(), self.scratch(), "room for panels");
         if y.is_empty() || self.layout.columns() == 0 {
             y.fill(0.0);
             return;
         }
+        if let Some(pairs) = self.pairs_for(inputs, m) {
+            return self.multiply_pairs(pairs, inputs, weights, rows, scratch, y);
+        }
+        let scratch = &mut bytemuck::cast_slice_mut(scratch)[..self.layout.padded() * LANES];
         let count = m.div_ceil(self.functions.most);
         let is_bytes = matches!(inputs, Inputs::Bytes { .. });
         for panel in rows.start / LANES..rows.end.div_ceil(LANES) {
             let mut task = self.task(weights, panel);
             let mut tiles = if is_bytes { &self.functions.tiles } else { &self.functions.floats };
-            if is_bytes && count >= WORTH_WIDENING && self.layout.bits() < 8 {
-                // SAFETY: a kernel is only made with the proof of its instruction set.
-                unsafe { (self.functions.widen)(&self.layout, task.codes, scratch) };
-                task.codes = scratch;
+            if is_bytes && count >= WORTH_WIDENING {
+                task.codes = self.widened(&task, scratch);
                 tiles = &self.functions.wide;
             }
             let here = rows.start.max(panel * LANES)..rows.end.min((panel + 1) * LANES);
+            let to = here.start - rows.start..here.end - rows.start;
+            let from = here.start - panel * LANES..here.end - panel * LANES;
             for tile in 0..count {
                 let some = tile * m / count..(tile + 1) * m / count;
                 for (input, row) in task.inputs.iter_mut().zip(some.clone()) {
-                    *input = self.row_of(inputs, row);
+                    *input = self.rows_of(inputs, row..row + 1);
                 }
                 let mut sums = [[0.0; LANES]; INPUTS];
                 // SAFETY: a kernel is only made with the proof of its instruction set.
                 unsafe { (tiles[some.len() - 1])(&task, &mut sums) };
                 for (i, sums) in some.zip(&sums) {
-                    for row in here.clone() {
-                        y[[i, row - rows.start]] = sums[row % LANES];
-                    }
+                    write(&mut y, i, to.clone(), &sums[from.clone()]);
                 }
             }
         }
@@ -160,8 +176,18 @@ impl Kernel {
         }
     }
 
+    /// The codes of a panel as bytes, for which there is room.
+    pub(super) fn widened<'a>(&self, task: &Task<'a>, room: &'a mut [u8]) -> &'a [u8] {
+        if self.layout.bits() == 8 {
+            return task.codes;
+        }
+        // SAFETY: a kernel is only made with the proof of its instruction set.
+        unsafe { (self.functions.widen)(&self.layout, task.codes, room) };
+        room
+    }
+
     /// What is the same for all inputs that meet a panel.
-    fn task<'a>(&'a self, weights: &Weights<'a>, panel: usize) -> Task<'a> {
+    pub(super) fn task<'a>(&'a self, weights: &Weights<'a>, panel: usize) -> Task<'a> {
         let (bytes, numbers) = (self.layout.panel_bytes(), self.layout.groups() * LANES);
         let place = panel * numbers..(panel + 1) * numbers;
         let none = Row { codes: &[], scales: &[], numbers: &[], sums: &[] };
@@ -178,12 +204,13 @@ impl Kernel {
         }
     }
 
-    fn row_of<'a>(&self, inputs: Inputs<'a>, row: usize) -> Row<'a> {
+    /// Some rows of inputs.
+    pub(super) fn rows_of<'a>(&self, inputs: Inputs<'a>, rows: Range<usize>) -> Row<'a> {
         let (runs, padded) = (self.layout.runs(), self.layout.padded());
-        let of_runs = row * runs..(row + 1) * runs;
+        let of_runs = rows.start * runs..rows.end * runs;
         match inputs {
             Inputs::Bytes { codes, scales, sums } => Row {
-                codes: &codes[row * padded / 4..(row + 1) * padded / 4],
+                codes: &codes[rows.start * padded / 4..rows.end * padded / 4],
                 scales: &scales[of_runs.clone()],
                 numbers: &[],
                 sums: &sums[of_runs],
@@ -191,7 +218,7 @@ impl Kernel {
             Inputs::Floats { numbers, sums } => Row {
                 codes: &[],
                 scales: &[],
-                numbers: &numbers[row * padded..(row + 1) * padded],
+                numbers: &numbers[rows.start * padded..rows.end * padded],
                 sums: &sums[of_runs],
             },
         }

@@ -4,7 +4,7 @@
 //! [`dots`](super::dots), which reads codes where files have them. Here sixteen rows of the matrix make a panel, whose words
 //! lie side by side: a lane is a row, four inputs go to all of them, and nothing is ever added across lanes. That
 //! takes a copy, and is then as fast for one row of inputs as memory gives codes, and for many a product of
-//! tiles: up to eight rows of inputs by sixteen of the matrix, in registers.
+//! tiles: up to eight rows of inputs by sixteen of the matrix, in registers; or up to sixteen by 32, where the CPU has AMX.
 //!
 //! **Inputs as bytes.** Each run of 16 to 128 inputs of a row, of which a group has one or more, has a scale t = max|x|/127, and
 //! x̂ = t·round(x/t), halves to even: |x − x̂| ≤ max|x|/253. A run with a number that is not finite has no finite products; one
@@ -17,20 +17,22 @@
 //! them, nor, where there are fused multiply-adds, on the instruction set: the chain of sums is that of the definition.
 //!
 //! `layout` says what lies where, `pack` copies codes, `inputs` makes rows of inputs ready, [`scalar`] has the definition, `tile` its
-//! twin over words, `kernel` chooses the instance.
+//! twin over words, `amx` that in AMX's tiles, which `pairs` feeds; `kernel` chooses the instance.
 
+#[cfg(target_arch = "x86_64")]
+mod amx;
 mod inputs;
 mod instances;
 mod kernel;
 mod layout;
 mod pack;
+#[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only tiles need it"))]
+mod pairs;
 mod scalar;
 #[cfg(test)]
 mod tests;
 #[cfg_attr(not(target_arch = "x86_64"), allow(dead_code, reason = "only vectors need it"))]
 mod tile;
-
-use half::f16;
 
 pub use super::dots::Scales;
 pub use inputs::Inputs;
@@ -44,6 +46,6 @@ pub enum Zeros<'a> {
     Symmetric,
     /// `code · scale + minimum`.
     Minima(Scales<'a>),
-    /// `(code - zero) · scale`, with codes, which float16 holds exactly.
-    Codes(&'a [f16]),
+    /// `(code - zero) · scale`, with codes.
+    Codes(&'a [u8]),
 }

@@ -32,7 +32,7 @@ pub(super) fn factors(task: &Task<'_>, row: usize, group: usize) -> (f32, f32) {
     let zero = match task.zeros {
         super::Zeros::Symmetric => scale * -middle(task.layout.bits()),
         super::Zeros::Minima(minima) => minima.get(at),
-        super::Zeros::Codes(codes) => -codes[at].to_f32() * scale,
+        super::Zeros::Codes(codes) => -f32::from(codes[at]) * scale,
     };
     (scale, zero)
 }

@@ -10,7 +10,10 @@ use crate::simd::{Arithmetic, Lanes};
 pub(super) const INPUTS: usize = 8;
 
 /// Bytes by which codes are asked for before they are needed.
-const AHEAD: usize = 4096;
+const AHEAD: usize = 1024;
+
+/// Rows of inputs, at most, that meet bytes as they come from memory: what more rows meet is mostly nearer.
+const FEW: usize = 4;
 
 /// A row of inputs: bytes with scales, or numbers.
 #[derive(Clone, Copy)]
@@ -96,7 +99,9 @@ pub(super) fn tile<W: Words, const BITS: u32, const M: usize>(
                     // SAFETY: this part of the word of each row of the panel.
                     unsafe { W::load(proof, from) }
                 };
-                W::Floats::prefetch(from.wrapping_add(AHEAD).cast());
+                if BITS < 8 || M <= FEW {
+                    W::Floats::prefetch(from.wrapping_add(AHEAD).cast());
+                }
                 from = from.wrapping_add(bytes);
                 for plane in planes_of::<W, BITS>(proof, word).into_iter().take(planes(BITS)) {
                     for (dot, codes) in dots.iter_mut().zip(codes) {
@@ -190,14 +195,14 @@ pub(super) fn floats<W: Words, const BITS: u32, const M: usize>(
 }
 
 /// What the codes of a group are multiplied with, and what code 0 stands for, for each row of a part of the panel.
-struct Factors<W: Words> {
-    scale: W::Floats,
-    zero: W::Floats,
+pub(super) struct Factors<W: Words> {
+    pub(super) scale: W::Floats,
+    pub(super) zero: W::Floats,
 }
 
 impl<W: Words> Factors<W> {
     #[inline(always)]
-    fn load(proof: W::Proof, task: &Task<'_>, group: usize, first: usize) -> Self {
+    pub(super) fn load(proof: W::Proof, task: &Task<'_>, group: usize, first: usize) -> Self {
         let floats = W::floats(proof);
         let at = group * LANES + first;
         let scale = numbers::<W>(proof, task.scales, at);
@@ -207,7 +212,9 @@ impl<W: Words> Factors<W> {
             }
             Zeros::Minima(minima) => numbers::<W>(proof, minima, at),
             Zeros::Codes(codes) => {
-                let codes = numbers::<W>(proof, Scales::F16(codes), at);
+                let codes = &codes[at..at + W::COUNT];
+                // SAFETY: a register of codes.
+                let codes = unsafe { W::widen_u8(proof, codes.as_ptr()) }.to_floats();
                 codes.mul(W::Floats::splat(floats, -1.0)).mul(scale)
             }
         };
