@@ -55,9 +55,22 @@ def test_matmul_has_the_same_bits_for_any_number_of_threads(dtype: type) -> None
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("k", [5, 300, 1000])
 def test_small_products_have_the_bits_of_the_general_way(k: int, dtype: type) -> None:
-    for m, n in [(1, 1), (1, 70), (1, 200), (2, 200), (3, 150), (4, 200), (7, 130), (30, 30)]:
+    for m, n in [
+        (1, 1),
+        (1, 70),
+        (1, 200),
+        (2, 200),
+        (3, 150),
+        (4, 200),
+        (7, 130),
+        (30, 30),
+        (64, 1),
+        (64, 2),
+        (100, 8),
+        (113, 9),
+    ]:
         a, b = normal((m, k), dtype), normal((k, n), dtype, seed=1)
-        place = np.empty((m, n), dtype)
+        place: np.ndarray = np.empty((m, n), dtype)
         tw.matmul(a, b, out=place)
         assert _digest(np.asarray(tw.matmul(a, b))) == _digest(place), (m, k, n)
         if m == 1:

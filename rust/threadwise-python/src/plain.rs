@@ -6,7 +6,7 @@ use numpy::{
     PyArray1, PyArray2, PyArrayMethods, PyReadonlyArray1, PyReadonlyArray2, PyUntypedArrayMethods,
 };
 use pyo3::prelude::*;
-use threadwise::linalg::{self, Summed, WORTH_DETACHING};
+use threadwise::linalg::{self, Summed};
 use threadwise::narrow::{Bfloats, Halves, Pair, Rounded, Signed, UnsignedSigned};
 
 use crate::dtype::{Factor, Float, Number, plain_factor};
@@ -36,7 +36,7 @@ pub(crate) fn matrices<'py, T: Float>(
     let by_rows = a.is_c_contiguous() && b.is_c_contiguous();
     let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
     let work = elements.saturating_mul(k);
-    if by_rows && is_tiny(elements, k, work) && out.is_none() {
+    if by_rows && linalg::is_tiny(m, k, n) && out.is_none() {
         threads_argument(threads)?;
         let made = |c: ArrayView2<'_, T>| PyArray2::from_array(py, &c).into_any();
         return linalg::tiny(a.as_array(), b.as_array(), made).map(Some).map_err(raise);
@@ -78,7 +78,7 @@ fn vectors<'py, T: Float>(
     }
     let is_number = matches!((&a, &b), (Borrowed::Vector(_), Borrowed::Vector(_)));
     let work = elements.saturating_mul(k);
-    if is_tiny(elements, k, work) {
+    if linalg::is_tiny(m, k, n) {
         threads_argument(threads)?;
         return linalg::tiny(row, column, |c| {
             let made = PyArray1::from_iter(py, c.iter().copied());
@@ -96,11 +96,6 @@ fn vectors<'py, T: Float>(
     })?;
     drop(lent);
     Ok(Some(if is_number { place.get_item(0)? } else { place.into_any() }))
-}
-
-/// Whether a product is so small that [`linalg::tiny`] is for it.
-fn is_tiny(elements: usize, k: usize, work: usize) -> bool {
-    elements <= linalg::TINY && k <= linalg::TINY && work <= WORTH_DETACHING
 }
 
 /// An array with one axis or two, contiguous by rows.

@@ -321,11 +321,20 @@ pub fn multiply<T: Real>(
     product::multiply(a, b, c, Epilogue { bias: None, activation: None }, context)
 }
 
-/// Elements of a result that [`tiny`] has room for.
-pub const TINY: usize = 1024;
+/// Elements of a result that [`tiny`] has room for, and terms of each.
+const TINY: usize = 1024;
 
-/// `a @ b` for matrices whose product has at most [`TINY`] elements, handed to `take`: no memory is
-/// allocated and nothing is planned.
+/// Whether a product of m×k by k×n, all contiguous by rows, is so small that [`tiny`] is for it.
+#[must_use]
+pub fn is_tiny(m: usize, k: usize, n: usize) -> bool {
+    let elements = m.saturating_mul(n);
+    let is_small = elements <= TINY && k <= TINY && elements * k <= WORTH_DETACHING;
+    // A single column is a row of the transposed product, and quickly found.
+    is_small && (n == 1 || !plan::Plan::is_long(m, k, n))
+}
+
+/// `a @ b` for matrices that are [tiny](is_tiny), handed to `take`: no memory is allocated and nothing is
+/// planned.
 ///
 /// # Errors
 ///

@@ -207,8 +207,12 @@ impl Plan {
 
     /// Whether C is so narrow that the transposed product is faster: it has few rows.
     pub(super) fn is_narrow((m, k, n): (usize, usize, usize), layout: Layout) -> bool {
-        let long = m >= NARROW_ROWS && k >= NARROW_TERMS;
-        long && n <= NARROW && layout.left_is_row_major && layout.right_is_row_major
+        Self::is_long(m, k, n) && layout.left_is_row_major && layout.right_is_row_major
+    }
+
+    /// Whether it is, if A and B are contiguous by rows.
+    pub(super) fn is_long(m: usize, k: usize, n: usize) -> bool {
+        m >= NARROW_ROWS && k >= NARROW_TERMS && n <= NARROW
     }
 
     /// Whether to pack the columns of B, which are contiguous, costs so much that the transposed product is
