@@ -159,8 +159,8 @@ def test_room_on_the_disk_is_checked_before_anything_is_made(
 
 
 def test_labels_carry_the_real_number_of_weights() -> None:
-    assert NAMED["7B"].weights == 3_355_443_200
-    assert NAMED["7B"].label == "7B (3.36 billion weights: 200 x 2048 x 8192)"
+    assert NAMED["7B"].weights == 6_996_099_072
+    assert NAMED["7B"].label == "7B (7.00 billion weights: 417 x 2048 x 8192)"
     assert NAMED["600M"].label.startswith("600M (629 million weights")
     assert model("2x3x5").weights == 30
 

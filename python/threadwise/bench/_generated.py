@@ -59,9 +59,9 @@ class Model:
 NAMED = {
     "100M": Model(name="100M", layers=50, rows=512, columns=4096),
     "600M": Model(name="600M", layers=100, rows=1024, columns=6144),
-    "7B": Model(name="7B", layers=200, rows=2048, columns=8192),
+    "7B": Model(name="7B", layers=417, rows=2048, columns=8192),
 }
-"""The usual sizes. The last has half as many weights as its name says: its label tells."""
+"""The usual sizes, within five in a hundred; labels tell how many weights they really have."""
 
 
 def many(weights: int) -> str:
@@ -69,8 +69,8 @@ def many(weights: int) -> str:
 
     Examples
     --------
-    >>> [many(count) for count in (3_355_443_200, 104_857_600, 65_536)]
-    ['3.36 billion weights', '105 million weights', '65,536 weights']
+    >>> [many(count) for count in (6_996_099_072, 104_857_600, 65_536)]
+    ['7.00 billion weights', '105 million weights', '65,536 weights']
     """
     for unit, word in ((1e9, "billion "), (1e6, "million ")):
         if weights >= unit:
