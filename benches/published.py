@@ -18,9 +18,9 @@ MARKS = ("<!-- measured: benches/published.py writes this -->", "<!-- measured: 
 Row = dict[str, str]
 
 
-def newest(kind: str) -> list[Row]:
+def newest(kind: str, files: str = "*.csv") -> list[Row]:
     """Return the rows of the last day's record of a kind."""
-    with max((RECORD / kind).glob("*.csv")).open(newline="", encoding="utf-8") as file:
+    with max((RECORD / kind).glob(files)).open(newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
@@ -40,7 +40,7 @@ def _line(what: str, times: list[float | None], other: str) -> str:
 
 def table() -> str:
     """Return the table, from the newest records."""
-    weights, models = newest("quantize-array"), newest("quantize")
+    weights, models = newest("quantize-array"), newest("quantize", "*-llama.csv")
     ours, first = {"library": "threadwise"}, weights[0]
     count = int(models[0]["weights"]) / 1e6
     where = f"{first['machine']} with {first['cores']} CPUs, {first['date']}"

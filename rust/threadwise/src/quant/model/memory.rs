@@ -26,10 +26,14 @@ mod tests {
     #[test]
     #[cfg(target_os = "linux")]
     fn memory_that_is_touched_is_counted() {
-        let before = anonymous().unwrap();
-        let memory = std::hint::black_box(vec![1_u8; 64 << 20]);
-        let after = anonymous().unwrap();
-        assert!(after >= before + (60 << 20), "{before} and {} more: {after}", memory.len());
+        // Other tests may give memory back at the same time.
+        let is_counted = (0..50).any(|_| {
+            let before = anonymous().unwrap();
+            let memory = std::hint::black_box(vec![1_u8; 64 << 20]);
+            let more = before + (60 << 20)..before + (68 << 20);
+            more.contains(&anonymous().unwrap()) && memory.len() == 64 << 20
+        });
+        assert!(is_counted, "64 MB more were never seen");
         assert!(available().unwrap() > 0, "of the machine");
     }
 
