@@ -1,4 +1,4 @@
-"""What the README shows of the records of quantization. See README.md.
+"""What the README shows of the records that are not of products. See README.md.
 
 Usage: python benches/published.py
 """
@@ -45,7 +45,7 @@ def table() -> str:
     count = int(models[0]["weights"]) / 1e6
     where = f"{first['machine']} with {first['cores']} CPUs, {first['date']}"
     lines = [
-        f"{where}; medians. To 4 bits, in groups of 32.",
+        f"{where}; medians. Bits are 4, in groups of 32, where nothing else is said.",
         "",
         "| | 1 thread | 2 threads | another |",
         "| --- | ---: | ---: | --- |",
@@ -67,7 +67,51 @@ def table() -> str:
         lines.append(
             _line(f"{count:.0f} million weights, files to files, `{method}`", times, other)
         )
-    return "\n".join(lines)
+    return "\n".join(lines + _models() + _training())
+
+
+def _models() -> list[str]:
+    """Return what models read and write a second, by the one whose head has few bits, too."""
+    rows = [row for row in newest("model") if row["threads"] == "2"]
+    ours = [row for row in rows if row["model"].endswith("h")]
+    kinds = {
+        ("read", "1"): "a language model of as many, head of 8 bits: prompts of {length} tokens",
+        ("write", "1"): "the same: one text, after {length} tokens",
+        ("write", "8"): "the same: eight texts at once, after {length} tokens each",
+    }
+    lines = []
+    for row in ours:
+        kind = kinds.get((row["what"], row["batch"]))
+        if kind is None:
+            continue
+        same = ("what", "length", "batch", "date")
+        peers = [
+            float(other["tokens_per_second"])
+            for other in rows
+            if other["library"] == "llama.cpp" and all(other[name] == row[name] for name in same)
+        ]
+        speed = f"{float(row['tokens_per_second']):.0f} tokens/s"
+        other = f"llama.cpp, Q4_0: {max(peers):.0f} tokens/s" if peers else ""
+        lines.append(f"| {kind.format(**row)} | - | {speed} | {other} |")
+    return lines
+
+
+def _training() -> list[str]:
+    rows = newest("training")
+    lines = []
+    for case, what in (
+        ("step of SGD, 784-512-256-10, 256 rows", "a step of SGD, layers 784-512-256-10, 256 rows"),
+        (
+            "step of AdamW, 1024-2048-2048-1000, 512 rows",
+            "a step of AdamW, layers 1024-2048-2048-1000, 512 rows",
+        ),
+        ("mean of 8 gradients", "the mean of 8 gradients of 10 million float32"),
+    ):
+        ours = _time(rows, library="threadwise", case=case)
+        theirs = _time(rows, library="torch", case=case)
+        other = "" if theirs is None else f"PyTorch {duration(theirs)}"
+        lines.append(_line(what, [None, ours], other))
+    return lines
 
 
 def published(page: str, text: str) -> str:
