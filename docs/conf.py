@@ -51,3 +51,4 @@ nb_execution_mode = "cache"
 nb_execution_cache_path = str(HERE / ".lessons")
 nb_execution_timeout = 120  # seconds for a cell, as in the tests
 nb_execution_raise_on_error = True
+nb_render_markdown_format = "myst"  # what lessons say has tables
