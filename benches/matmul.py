@@ -4,7 +4,6 @@ Usage: python benches/matmul.py [--publish | --redraw] [--python torch=PATH] [--
 """
 
 import argparse
-import re
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -12,7 +11,7 @@ from threadwise.bench import _record
 from threadwise.bench.__main__ import main as bench
 from threadwise.bench._record import Entry
 from threadwise.bench._report import NAMES
-from threadwise.bench._table import duration
+from threadwise.bench._table import between, duration
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "benches" / "record"
@@ -69,12 +68,7 @@ def measured(entries: Sequence[Entry]) -> str:
 
 def published(page: str, text: str) -> str:
     """Return `page` with `text` between its marks."""
-    begin, end = MARKS
-    if page.count(begin) != 1 or page.count(end) != 1:
-        message = f"the page must have {begin} and {end} once each"
-        raise ValueError(message)
-    pattern = f"({re.escape(begin)}\n).*?({re.escape(end)})"
-    return re.sub(pattern, lambda found: f"{found[1]}{text}\n{found[2]}", page, flags=re.DOTALL)
+    return between(page, MARKS, text)
 
 
 def publish(record: Path) -> int:

@@ -4,11 +4,10 @@ Usage: python benches/published.py
 """
 
 import csv
-import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from threadwise.bench._table import duration
+from threadwise.bench._table import between, duration
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "benches" / "record"
@@ -116,12 +115,7 @@ def _training() -> list[str]:
 
 def published(page: str, text: str) -> str:
     """Return `page` with `text` between its marks."""
-    begin, end = MARKS
-    if page.count(begin) != 1 or page.count(end) != 1:
-        message = f"the page must have {begin} and {end} once each"
-        raise ValueError(message)
-    pattern = f"({re.escape(begin)}\n).*?({re.escape(end)})"
-    return re.sub(pattern, lambda found: f"{found[1]}{text}\n{found[2]}", page, flags=re.DOTALL)
+    return between(page, MARKS, text)
 
 
 if __name__ == "__main__":

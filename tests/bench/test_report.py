@@ -3,12 +3,12 @@
 import csv
 import shutil
 from dataclasses import replace
-from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from pages import Page
 from threadwise.bench import _all, _output
 from threadwise.bench.__main__ import main
 from threadwise.bench._document import Bar, Document, Picture, Series, Table
@@ -18,32 +18,6 @@ from threadwise.errors import DomainError
 from threadwise.scaling.environment import Environment
 
 pytest.importorskip("matplotlib")
-
-
-class Page(HTMLParser):
-    """What a browser would see."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
-        self.seen.append((tag, dict(attrs)))
-        if tag not in {"meta", "img"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Check that it was the last one opened."""
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        """Note a text."""
-        self.words += data
 
 
 def row(name: str, seconds: float, threads: int = 2, **others: Any) -> dict[str, Any]:

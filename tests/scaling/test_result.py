@@ -6,7 +6,6 @@ import io
 import json
 import math
 import sys
-from html.parser import HTMLParser
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +13,7 @@ import pytest
 from numpy.testing import assert_allclose
 
 import threadwise as tw
+from pages import Page
 from scalings import environment, point, result
 from threadwise.scaling import ScalingResult
 
@@ -199,32 +199,6 @@ def test_csv_has_a_row_for_each_point(tmp_path: Path) -> None:
     assert rows[0]["karp_flatt"] == rows[0]["over_serial"] == ""
     parts = [value for name, value in rows[2].items() if name.startswith("part_")]
     assert sum(map(float, parts)) == pytest.approx(1, abs=1e-5)
-
-
-class Page(HTMLParser):
-    """What is on a page, and whether all that was opened is closed."""
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.seen: list[tuple[str, dict[str, str | None]]] = []
-        self.words = ""
-        self.feed(text)
-        self.close()
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        """Note a tag."""
-        self.seen.append((tag, dict(attrs)))
-        if tag not in {"meta", "img"}:
-            self.open.append(tag)
-
-    def handle_endtag(self, tag: str) -> None:
-        """Check that it was the last one opened."""
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        """Note a text."""
-        self.words += data
 
 
 def test_the_page_is_whole_and_in_one_file(tmp_path: Path) -> None:

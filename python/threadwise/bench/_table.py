@@ -1,11 +1,12 @@
 """The table that people read: threadwise against NumPy, a line a case."""
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Literal
 
 from threadwise.bench._race import Result
 
-__all__ = ["EXPLANATION", "HEADER", "conclusion", "row"]
+__all__ = ["EXPLANATION", "HEADER", "between", "conclusion", "row"]
 
 Pair = Mapping[str, Result]
 
@@ -86,3 +87,19 @@ def _span(pairs: Sequence[Pair]) -> str:
         return ""
     low, high = min(map(_ratio, pairs)), max(map(_ratio, pairs))
     return f" ({low:.2f}x)" if len(pairs) == 1 else f" ({low:.2f}x to {high:.2f}x)"
+
+
+def between(page: str, marks: tuple[str, str], text: str) -> str:
+    """Return `page` with `text` between its two marks.
+
+    Raises
+    ------
+    ValueError
+        If one of them is not there, or more than once.
+    """
+    begin, end = marks
+    if page.count(begin) != 1 or page.count(end) != 1:
+        message = f"the page must have {begin} and {end} once each"
+        raise ValueError(message)
+    pattern = f"({re.escape(begin)}\n).*?({re.escape(end)})"
+    return re.sub(pattern, lambda found: f"{found[1]}{text}\n{found[2]}", page, flags=re.DOTALL)
