@@ -25,7 +25,7 @@ impl Context<'_> {
     #[must_use]
     pub fn distributed(&self, distribution: Option<WorkDistribution>) -> Context<'_> {
         let Self { isa, threads, ref interrupt, .. } = *self;
-        Context { isa, threads, interrupt: interrupt.clone(), distribution }
+        Context { isa, threads, interrupt: interrupt.part(), distribution }
     }
 
     /// Calls `work` for each item, on up to `threads` threads, which are where the caller wants them.

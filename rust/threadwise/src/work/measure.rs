@@ -52,7 +52,7 @@ pub fn measure(context: &Context<'_>) -> Result<Machine, Error> {
     let with = |threads: usize| Context {
         isa: context.isa,
         threads,
-        interrupt: context.interrupt.clone(),
+        interrupt: context.interrupt.part(),
         distribution: None,
     };
     let (one, two) = (with(1), with(context.threads.min(2)));

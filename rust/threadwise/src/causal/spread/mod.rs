@@ -13,7 +13,7 @@
 mod batches;
 mod ranks;
 
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use ndarray::{ArrayViewMut2, Axis};
@@ -112,8 +112,7 @@ fn at_once<'a>(
         let threads = TensorParallelConfig::new(count, number)?.local_size(context.threads).max(1);
         let is_due = &is_due;
         let work = move |mut batch: Batch<'a>| {
-            let check = || is_due.load(Ordering::Relaxed);
-            let interrupt = Interrupt::when(&check);
+            let interrupt = Interrupt::told(is_due);
             let context = Context { isa, threads, interrupt, distribution: None };
             ranks::through(stage, &mut batch, wanted, &context)?;
             Ok(batch)
@@ -121,12 +120,8 @@ fn at_once<'a>(
         works.push(Box::new(work) as pipeline::Stage<'_, Batch<'a>, Error>);
     }
     // Only this thread may ask whether to stop; it tells the stages.
-    let ask = || {
-        let answer = context.interrupt.ask();
-        is_due.fetch_or(answer, Ordering::Relaxed);
-        answer
-    };
-    pipeline::run(&mut works, batches, config, Batch::bytes, &Interrupt::when(&ask))
+    let interrupt = context.interrupt.telling(&is_due);
+    pipeline::run(&mut works, batches, config, Batch::bytes, &interrupt)
 }
 
 /// All stages on this thread and those that the context allows it.

@@ -2,6 +2,7 @@
 
 use std::io;
 use std::panic::resume_unwind;
+use std::sync::atomic::AtomicBool;
 use std::sync::{Mutex, PoisonError};
 
 use ndarray::ArrayViewMut2;
@@ -54,8 +55,8 @@ fn forward(
     Ok(numbers)
 }
 
-/// What all ranks together make of it. The first is the calling thread, which alone may ask whether to stop; who
-/// fails stops the others at their next sum.
+/// What all ranks together make of it. The first is the calling thread, which alone may ask whether to stop, and tells
+/// the others; who fails stops the others at their next sum.
 fn together(
     shares: &mut [Share<'_>],
     batch: &Batch<'_>,
@@ -63,7 +64,7 @@ fn together(
     context: &Context<'_>,
 ) -> Result<Vec<f32>, Error> {
     let (isa, all, count) = (context.isa, context.threads, shares.len());
-    let error = Mutex::new(None);
+    let (error, is_due) = (Mutex::new(None), AtomicBool::new(false));
     // A rank that panics is dropped with its `comm`, and then the others do not wait for it.
     let work = |comm: ThreadComm, share: &mut Share<'_>, interrupt: Interrupt<'_>| {
         let config = TensorParallelConfig::new(count, comm.rank());
@@ -77,14 +78,14 @@ fn together(
         };
         forward(share, batch, wanted, Some(&Sum(&comm)), &context).map_err(keep).ok()
     };
-    let work = &work;
+    let (work, is_due) = (&work, &is_due);
     let first = std::thread::scope(|scope| {
         let mut ranks = ThreadComm::world(count).into_iter().zip(shares);
         let first = ranks.next();
         let others: Vec<_> = ranks
-            .map(|(comm, share)| scope.spawn(move || work(comm, share, Interrupt::never())))
+            .map(|(comm, share)| scope.spawn(move || work(comm, share, Interrupt::told(is_due))))
             .collect();
-        let first = first.map(|(comm, share)| work(comm, share, context.interrupt.clone()));
+        let first = first.map(|(comm, share)| work(comm, share, context.interrupt.telling(is_due)));
         for other in others {
             other.join().unwrap_or_else(|panic| resume_unwind(panic));
         }
