@@ -159,6 +159,7 @@ def test_a_plan_computes_nothing() -> None:
     assert_array_equal(out, np.full((300, 300), 300, np.float32))
 
 
+@pytest.mark.timing
 def test_a_plan_is_made_at_once() -> None:
     a = np.empty((4000, 4000), np.float32)  # multiplying them takes a good part of a second
     times = []
@@ -323,6 +324,7 @@ assert second.multiply_adds != first.multiply_adds
     run(program, environment=here)
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(os.name != "posix", reason="needs signals to a process")
 def test_ctrl_c_ends_measuring_and_nothing_is_kept(tmp_path: Path) -> None:
     here = {"XDG_CACHE_HOME": str(tmp_path), "THREADWISE_CALIBRATION": "on"}

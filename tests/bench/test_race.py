@@ -19,6 +19,8 @@ from threadwise.bench._race import Entrant, Outcome, Pace, Race
 from threadwise.bench._table import HEADER, conclusion, row
 from threadwise.bench._timing import sample, sample_after
 
+pytestmark = pytest.mark.timing
+
 TINY = Case(m=4, k=3, n=5)
 FAST = Pace(rounds=2, budget=0.001)
 OURS, NUMPY = Entrant(library="threadwise"), Entrant(library="numpy")

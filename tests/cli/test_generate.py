@@ -133,6 +133,7 @@ def test_what_goes_wrong_is_one_sentence(tmp_path: Path) -> None:
         assert len(done.stderr.splitlines()) == 1
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(os.name != "posix", reason="needs signals to a process")
 def test_ctrl_c_ends_it_with_130(tmp_path: Path) -> None:
     # One that never ends a text by itself, and has room for a long one.

@@ -34,6 +34,7 @@ def test_help_names_every_command_in_whole_sentences() -> None:
     assert max(map(len, lines)) <= 80
 
 
+@pytest.mark.timing
 def test_help_comes_at_once() -> None:
     times = []
     for _ in range(5):

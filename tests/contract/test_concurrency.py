@@ -159,6 +159,7 @@ print(len(workers(2)))
     assert run(program) == "2"
 
 
+@pytest.mark.timing
 def test_idle_workers_use_no_time() -> None:
     program = """
         import time

@@ -66,7 +66,7 @@ def _repeat(work: Callable[[], object], times: int) -> Callable[[], object]:
     return all_of_it
 
 
-pytestmark = pytest.mark.usefixtures("_no_switches_unless_offered")
+pytestmark = [pytest.mark.timing, pytest.mark.usefixtures("_no_switches_unless_offered")]
 
 
 @pytest.mark.parametrize("threads", [1, 2])

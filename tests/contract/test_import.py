@@ -5,6 +5,8 @@ import pytest
 from interpreters import run
 from surface import MODULES
 
+pytestmark = pytest.mark.timing
+
 LIMIT = 0.020
 
 TIMED = """

@@ -6,7 +6,10 @@ import pytest
 
 from interpreters import delay, run
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals to a process")
+pytestmark = [
+    pytest.mark.timing,
+    pytest.mark.skipif(os.name != "posix", reason="needs signals to a process"),
+]
 
 # Repeated elements make work without memory: each product here would take ten seconds to hours.
 PRODUCTS = {

@@ -38,6 +38,7 @@ def steps(loader: DataLoader) -> Callable[[], None]:
     return loop
 
 
+@pytest.mark.timing
 def test_a_transform_disappears_behind_a_step_that_takes_as_long() -> None:
     ahead = DataLoader(range(60), 1, transform=slow)
     waiting = DataLoader(range(60), 1, transform=slow, prefetch=0)
@@ -49,6 +50,7 @@ def test_a_transform_disappears_behind_a_step_that_takes_as_long() -> None:
     assert min(ratios) < 0.6  # half, and the first one
 
 
+@pytest.mark.timing
 def test_several_workers_make_batches_at_once() -> None:
     one = seconds(lambda: list(DataLoader(range(40), 1, transform=slow, prefetch=4, workers=1)))
     four = seconds(lambda: list(DataLoader(range(40), 1, transform=slow, prefetch=4, workers=4)))
@@ -146,6 +148,7 @@ def test_errors_of_batches_and_streams(prefetch: int) -> None:
         list(DataLoader([{"a": 1}, {"b": 1}], 2, prefetch=prefetch))
 
 
+@pytest.mark.timing
 def test_leaving_the_loop_with_a_full_queue_ends_the_threads() -> None:
     made = []
 
@@ -165,6 +168,7 @@ def test_leaving_the_loop_with_a_full_queue_ends_the_threads() -> None:
     assert len(made) == 9
 
 
+@pytest.mark.timing
 def test_leaving_the_loop_waits_for_an_item_and_not_for_a_batch() -> None:
     loader = DataLoader(range(100_000), 1000, transform=slow, prefetch=4, workers=2)
     first = next(iter(DataLoader(range(4), 4, transform=slow)))

@@ -6,7 +6,10 @@ import pytest
 
 from interpreters import delay
 
-pytestmark = pytest.mark.skipif(os.name != "posix", reason="needs signals to a process")
+pytestmark = [
+    pytest.mark.timing,
+    pytest.mark.skipif(os.name != "posix", reason="needs signals to a process"),
+]
 
 WORK = {
     "reading": "model.perplexity(ids, window=len(ids))",

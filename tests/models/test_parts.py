@@ -229,6 +229,7 @@ def test_an_error_of_a_part_reaches_the_caller_and_nothing_has_changed(
     assert_array_equal(after, model.forward(ids[:85], cache=model.cache())[80:])
 
 
+@pytest.mark.timing
 def test_the_report_says_how_much_of_the_time_stages_worked() -> None:
     model = load(SAMPLE.name, pipeline_stages=2)
     assert model.pipeline_report is None

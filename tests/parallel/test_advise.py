@@ -9,6 +9,8 @@ import pytest
 from threadwise.errors import DomainError
 from threadwise.parallel import advise
 
+pytestmark = pytest.mark.timing
+
 
 def python(i: int) -> int:
     total = 0

@@ -258,6 +258,7 @@ def test_arguments_that_make_no_sense(
         ThreadExecutor(**arguments)  # type: ignore[arg-type]
 
 
+@pytest.mark.timing
 def test_a_program_ends_without_shutdown() -> None:
     program = """
 import time
@@ -290,6 +291,7 @@ print(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]), results == [None] * 6)
     assert run(program) == "7 True"
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
 def test_control_c_reaches_who_waits() -> None:
     def interrupt(*_: object) -> None:

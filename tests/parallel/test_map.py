@@ -45,6 +45,7 @@ def test_results_of_slow_calls_are_in_order(count: int) -> None:
     ]
 
 
+@pytest.mark.timing
 def test_slow_calls_overlap_and_the_caller_takes_part() -> None:
     names = set()
 
@@ -112,6 +113,7 @@ def test_errors_can_be_collected(threads: int) -> None:
     ]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("threads", [1, 4])
 def test_timeouts(threads: int) -> None:
     sentence = r"map has the results of \d+ of 1000 items after 0.05 s, expected all"
@@ -154,6 +156,7 @@ def test_kernels_share_the_budget_and_it_is_put_back() -> None:
     assert seen == {4, 2}  # alone at first
 
 
+@pytest.mark.timing
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="needs setitimer")
 def test_control_c_ends_it() -> None:
     def interrupt(*_: object) -> None:

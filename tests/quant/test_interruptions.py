@@ -272,6 +272,7 @@ def test_one_process_at_a_time(tmp_path: Path) -> None:
     tw.quant.quantize_model(tmp_path / "src", tmp_path / "dst")
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("streaming", [True, False])
 def test_ctrl_c_ends_it_soon(tmp_path: Path, src: Path, streaming: bool) -> None:
     program = f"""

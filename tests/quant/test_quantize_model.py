@@ -330,6 +330,7 @@ def test_names_that_would_come_twice_are_refused(tmp_path: Path) -> None:
         tw.quant.quantize_model(src, tmp_path / "dst", include="a", min_cosine=0)
 
 
+@pytest.mark.timing
 def test_other_python_threads_go_on(tmp_path: Path) -> None:
     write_model(tmp_path / "src", large=100_000)
     ticks: list[float] = []

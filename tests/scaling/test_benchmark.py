@@ -12,6 +12,8 @@ from threadpoolctl import threadpool_info
 import threadwise as tw
 from interpreters import run
 
+pytestmark = pytest.mark.timing
+
 A = np.ones((400, 400), np.float32)
 
 

@@ -151,6 +151,7 @@ WAITS: dict[str, Callable[[ThreadComm, ThreadComm], Any]] = {
 }
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("waits", WAITS)
 def test_an_error_of_a_rank_reaches_the_caller_and_stops_the_others(waits: str) -> None:
     def work(comm: ThreadComm) -> None:
@@ -163,6 +164,7 @@ def test_an_error_of_a_rank_reaches_the_caller_and_stops_the_others(waits: str) 
     _soon(work, LookupError, "^rank two$")
 
 
+@pytest.mark.timing
 def test_a_rank_that_cannot_be_stopped_is_left_behind() -> None:
     over = threading.Event()
     left: list[threading.Thread] = []
@@ -182,6 +184,7 @@ def test_a_rank_that_cannot_be_stopped_is_left_behind() -> None:
     assert not left[0].is_alive()
 
 
+@pytest.mark.timing
 def test_ranks_that_wait_for_one_another_are_told_so() -> None:
     def work(comm: ThreadComm) -> None:
         if comm.rank == 1:
@@ -266,6 +269,7 @@ def test_worlds_that_make_no_sense_are_refused(world: int) -> None:
         ThreadComm.run(world, lambda _: None)
 
 
+@pytest.mark.timing
 def test_ctrl_c_ends_a_run_soon() -> None:
     program = """
 def work(comm):

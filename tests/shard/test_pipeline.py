@@ -102,6 +102,7 @@ def test_states_without_stages_or_room_are_refused() -> None:
         PipelineState(1, 1.5)  # type: ignore[arg-type]
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize(("stages", "batches"), [(2, 6), (3, 5), (4, 1)])
 def test_sleeping_stages_take_m_plus_s_minus_1_ticks(stages: int, batches: int) -> None:
     pipeline = Pipeline(_sleeping(stages))
@@ -122,6 +123,7 @@ def test_sleeping_stages_take_m_plus_s_minus_1_ticks(stages: int, batches: int) 
     assert report.seconds <= ticks * TICK
 
 
+@pytest.mark.timing
 def test_in_turns_stages_do_not_overlap_and_nobody_else_works() -> None:
     idents = set()
 
@@ -203,6 +205,7 @@ def test_queues_are_bounded() -> None:
     assert Pipeline([lambda x: x, look]).map(items())[0] <= 5
 
 
+@pytest.mark.timing
 @BOTH
 def test_an_error_of_a_stage_reaches_the_caller_and_stops_the_others(
     config: PipelineConfig,
@@ -241,6 +244,7 @@ def test_an_error_of_what_gives_the_micro_batches_does_so_too(config: PipelineCo
         Pipeline([lambda x: x], config).map(items())
 
 
+@pytest.mark.timing
 def test_a_stage_that_goes_on_is_interrupted() -> None:
     def loop(x: int) -> Any:
         return [None for _ in iter(int, 1)] if x == 0 else x
@@ -316,6 +320,7 @@ def test_what_makes_no_sense_is_refused(
         make()
 
 
+@pytest.mark.timing
 @pytest.mark.parametrize("config", ["", "async_execution=False"])
 def test_ctrl_c_ends_a_pipeline_soon(config: str) -> None:
     stages = "[lambda x: time.sleep(0.01)] * 3"
