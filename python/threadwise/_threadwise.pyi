@@ -20,6 +20,9 @@ __all__ = [
     "aggregate",
     "attention",
     "calibrate",
+    "column_extremes",
+    "column_moments",
+    "column_scaled",
     "count",
     "dequantize",
     "distribution",
@@ -53,6 +56,7 @@ __all__ = [
     "ranks",
     "reset_work_stats",
     "rms_norm",
+    "rolling",
     "rope",
     "set_num_threads",
     "softmax",
@@ -395,6 +399,18 @@ def network_train(
     threads: object,
     /,
 ) -> list[float]: ...
+def column_moments(
+    x: object, threads: object, /
+) -> tuple[NDArray[np.float64], NDArray[np.float64], list[bool], int]: ...
+def column_extremes(
+    x: object, threads: object, /
+) -> tuple[NDArray[np.float64], NDArray[np.float64], int]: ...
+def column_scaled(
+    x: object, shift: list[float], scale: list[float], threads: object, /
+) -> tuple[NDArray[Any], int]: ...
+def rolling(
+    x: object, size: int, statistic: str, ddof: int, threads: object, /
+) -> tuple[NDArray[Any], int, int]: ...
 def network_monte_carlo(
     description: tuple[list[int], str, list[float], int],
     parameters: list[NDArray[Any]],

@@ -4,6 +4,9 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from numpy.testing import assert_allclose, assert_array_equal
 from sklearn.preprocessing import MinMaxScaler, StandardScaler
 
@@ -72,6 +75,26 @@ def test_rows_of_any_width_in_any_layout(columns: Any, count: int, dtype: Any) -
     stretched = min_max(x)
     assert_array_equal(stretched.shift, x.min(axis=0))
     assert_array_equal(stretched.apply(x), stretched.values)
+
+
+@given(st.data(), st.integers(1, 60), st.integers(1, 9), st.sampled_from(DTYPES))
+def test_any_numbers_agree_with_the_definition(
+    data: Any, count: int, width: int, dtype: Any
+) -> None:
+    elements = st.floats(-1e6, 1e6, width=32) | st.just(float("nan")) | st.just(3.0)
+    x = data.draw(arrays(dtype, (count, width), elements=elements))
+    wide, found = x.astype(np.float64), min_max(x)
+    assert_array_equal(found.shift, wide.min(axis=0))
+    reach = wide.max(axis=0) - wide.min(axis=0)
+    assert_array_equal(found.scale, np.where(reach == 0, 1, reach))
+    standard = standardize(x)
+    # Sums of so many numbers below 10^6, in either order; deviations are roots of such sums.
+    bound = 4 * (count + 8) * 2.0**-53 * 1e6
+    assert_allclose(standard.shift, wide.mean(axis=0), rtol=0, atol=bound)
+    is_constant = (wide == wide[0]).all(axis=0)
+    deviation = np.where(is_constant, 1, wide.std(axis=0))
+    assert_allclose(standard.scale**2, deviation**2, rtol=1e-12, atol=4 * bound * bound)
+    assert_array_equal(standard.apply(x), standard.values)
 
 
 @pytest.mark.parametrize("number", [0.0, 0.1, 1e30])

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from threadwise._file import write
 from threadwise.errors import DomainError, DTypeError, ShapeError, StorageError
+from threadwise.parallel.turns import pause
 from threadwise.train.checkpoint import load_checkpoint, save_checkpoint
 from threadwise.train.history import EarlyStopping, EpochReport, History
 from threadwise.train.losses import LossLike, value, wanted
@@ -132,6 +133,7 @@ def fit(
         history.stopped_early = best.note(history.epochs[-1], model)
         history.best_epoch = best.epoch
         listeners.hear(history, run, best)
+        pause()
     best.restore(model)
     return history
 
@@ -231,9 +233,12 @@ def _source(data: Any, validation: Any, mix: _Mix) -> tuple[_Source, Any]:
         held, rows = _held_out(validation, rows, mix.seed)
         validation = (x[held], y[held])
 
+    steps = 1  # of a call, in all epochs: others wait for Python's lock at each
+
     def native(epoch: int, run: _Run) -> Iterator[tuple[float, int]]:
+        nonlocal steps
         order = _order(mix.seed, epoch, rows) if mix.shuffle else rows
-        steps, at, size = 1, 0, mix.batch_size
+        at, size = 0, mix.batch_size
         while at < len(order):
             part = order[at : at + steps * size]
             begin = time.perf_counter()
@@ -244,7 +249,7 @@ def _source(data: Any, validation: Any, mix: _Mix) -> tuple[_Source, Any]:
             for i, one in enumerate(losses):
                 yield one, min(size, len(part) - i * size)
             at += len(part)
-            if seconds < _CALL / 2:
+            if seconds < _CALL / 2 and len(losses) == steps:
                 steps *= 2
 
     return native, validation

@@ -8,32 +8,10 @@ import numpy as np
 
 from threadwise.errors import DTypeError, ShapeError
 
-__all__ = ["PIECE", "beside", "floats", "pieces", "total"]
+__all__ = ["PIECE", "floats", "pieces"]
 
 PIECE = 1 << 16
 """Numbers in a piece: in double precision they fit into a core's cache."""
-
-
-WIDE = 512
-"""Numbers in a row along which NumPy computes at full speed."""
-
-
-def beside(rows: np.ndarray[Any, Any]) -> tuple[np.ndarray[Any, Any], np.ndarray[Any, Any], int]:
-    """Return rows of two axes with some of them side by side, the rest, and how many are so.
-
-    Both are views, if the rows follow one another in memory. What goes along short rows takes
-    several times as long.
-    """
-    count, width = rows.shape
-    together = max(1, WIDE // max(1, width))
-    whole = count // together * together
-    return rows[:whole].reshape(whole // together, together * width), rows[whole:], together
-
-
-def total(rows: np.ndarray[Any, Any]) -> Any:
-    """Return the sum of each column."""
-    wide, rest, together = beside(rows)
-    return wide.sum(axis=0).reshape(together, rows.shape[1]).sum(axis=0) + rest.sum(axis=0)
 
 
 def floats(x: Any, name: str = "x") -> np.ndarray[Any, Any]:

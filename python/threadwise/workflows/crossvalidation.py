@@ -17,6 +17,7 @@ from threadwise._progress import Progress
 from threadwise.data.sources import Indices, Subset, rows
 from threadwise.errors import ShapeError
 from threadwise.parallel.calls import Failure
+from threadwise.parallel.turns import paused
 from threadwise.workflows.folds import folds
 from threadwise.workflows.tasks import run, score_of
 
@@ -36,7 +37,7 @@ class Fold:
     test_size: int
     """Rows that it was tested on."""
     seconds: float
-    """What both took."""
+    """What both took, without the time in which other folds had their turn."""
     error: Exception | None = None
     """What was raised, with ``on_error="collect"``."""
 
@@ -153,6 +154,11 @@ def cross_validate(
     shuffling and all of `TimeSeriesSplit`, and cannot be written to; others are copied while their
     fold is under way.
 
+    Where the folds do not divide evenly among the threads, more of them are under way and take
+    turns after epochs of `threadwise.train.fit`, so many at a time as there are threads: five folds
+    on two threads take as long as two and a half of them, not three. Models that train otherwise
+    have no moment for that; they go on until they end.
+
     Scores do not depend on the number of threads, if those of `model` do not. Kernels of threadwise
     share the budget with the folds; pools of BLAS libraries are limited meanwhile.
 
@@ -183,14 +189,14 @@ def cross_validate(
     models = [_copy(model) if is_estimator else model for _ in cut]
 
     def score(number: int) -> tuple[float, float]:
-        begin, (train, test) = time.perf_counter(), cut[number]
+        begin, (train, test) = time.perf_counter() - paused(), cut[number]
         if is_estimator:
             fitted, models[number] = models[number], None  # its memory goes with the fold
             fitted.fit(*_parts(x, y, train))
             found = _scored(fitted, x, y, test, scoring)
         else:
             found = model(Subset(dataset, train), Subset(dataset, test))
-        return score_of(found), time.perf_counter() - begin
+        return score_of(found), time.perf_counter() - paused() - begin
 
     outcome = run(
         score,

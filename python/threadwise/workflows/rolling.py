@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import time
 from typing import Any, Literal
 
 import numpy as np
 
-from threadwise._arguments import whole, word
-from threadwise._mapped import Mapped, mapped
+from threadwise import _threadwise
+from threadwise._arguments import thread_count, whole, word
+from threadwise._mapped import Mapped
 from threadwise.errors import DomainError, ShapeError
-from threadwise.workflows.columns import floats, pieces
+from threadwise.workflows.columns import floats
 
 __all__ = ["rolling", "windows"]
 
@@ -120,20 +121,14 @@ def rolling(
     _long_enough(array, size)
     if ddof >= size:
         raise DomainError(f"ddof is {ddof}, expected less than size, {size}")
-    rows = array.reshape(len(array), -1)
-    out = np.empty((len(array) - size + 1, rows.shape[1]), array.dtype)
-    cuts = [cut for cut in pieces(rows, size) if cut[0] < len(out)]
-
-    def compute(cut: tuple[int, int]) -> None:
-        start, stop = cut[0], min(cut[1], len(out))
-        blocks = _blocks(rows, start, -(-(stop - start) // size), size)
-        with np.errstate(invalid="ignore", over="ignore"):
-            found = _of_windows(blocks, statistic, ddof)
-        out[start:stop] = found.reshape(-1, rows.shape[1])[: stop - start]
-
-    found = mapped(compute, cuts, threads)
-    values = out.reshape(len(out), *array.shape[1:])
-    return Mapped(values=values, threads=found.threads, cap=found.cap, seconds=found.seconds)
+    most, shape = thread_count(threads), (len(array) - size + 1, *array.shape[1:])
+    if not array.size:
+        return Mapped(values=np.empty(shape, array.dtype), threads=1, cap=1, seconds=0.0)
+    begin = time.perf_counter()
+    rows = np.ascontiguousarray(array).reshape(len(array), -1)
+    found, used, count = _threadwise.rolling(rows, size, statistic, ddof, most)
+    seconds = time.perf_counter() - begin
+    return Mapped(values=found.reshape(shape), threads=used, cap=min(most, count), seconds=seconds)
 
 
 def _long_enough(array: np.ndarray[Any, Any], size: int) -> None:
@@ -141,41 +136,3 @@ def _long_enough(array: np.ndarray[Any, Any], size: int) -> None:
         raise ShapeError(
             f"x has shape {array.shape}, expected at least the {size} rows of a window"
         )
-
-
-def _blocks(rows: Any, start: int, count: int, size: int) -> Any:
-    """Return so many blocks and one more, in double precision; zeros where there are no rows.
-
-    No window that begins in one of the first blocks ends in those zeros.
-    """
-    blocks = np.zeros(((count + 1) * size, rows.shape[1]))
-    there = rows[start : start + len(blocks)]
-    blocks[: len(there)] = there
-    return blocks.reshape(count + 1, size, -1)
-
-
-def _of_windows(blocks: Any, statistic: str, ddof: int) -> Any:
-    size = blocks.shape[1]
-    ends, beginnings = blocks[:-1], blocks[1:]
-    if statistic == "min":
-        return _joined(np.minimum, ends, beginnings)
-    if statistic == "max":
-        return _joined(np.maximum, ends, beginnings)
-    if statistic == "sum":
-        return _joined(np.add, ends, beginnings)
-    if statistic == "mean":
-        return _joined(np.add, ends, beginnings) / size
-    about = np.where(np.isfinite(ends), ends, 0).mean(axis=1, keepdims=True)
-    ends, beginnings = ends - about, beginnings - about
-    sums = _joined(np.add, ends, beginnings)
-    squares = _joined(np.add, ends * ends, beginnings * beginnings)
-    return np.sqrt(np.maximum(squares - sums * sums / size, 0) / (size - ddof))
-
-
-def _joined(join: Callable[..., Any], ends: Any, beginnings: Any) -> Any:
-    """Join the rest of each block, from each of its rows on, with the beginning of the next one."""
-    accumulate = join.accumulate  # type: ignore[attr-defined] # it is a ufunc
-    found = accumulate(ends[:, ::-1], axis=1)[:, ::-1].copy()
-    if ends.shape[1] > 1:
-        found[:, 1:] = join(found[:, 1:], accumulate(beginnings, axis=1)[:, :-1])
-    return found

@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from threadwise._arguments import whole
-from threadwise._mapped import mapped, used
+from threadwise import _threadwise
+from threadwise._arguments import thread_count, whole
+from threadwise._mapped import used as said
 from threadwise.errors import DomainError, ShapeError
-from threadwise.workflows.columns import beside, floats, pieces, total
+from threadwise.workflows.columns import floats, pieces
 
 __all__ = ["Scaling", "min_max", "standardize"]
 
@@ -82,7 +83,7 @@ class Scaling:
         return np.array(self.values, dtype=dtype, copy=copy)
 
     def __repr__(self) -> str:
-        return f"Scaling(shape {self.values.shape}, {used(self.threads, self.cap)})"
+        return f"Scaling(shape {self.values.shape}, {said(self.threads, self.cap)})"
 
 
 def standardize(x: Any, *, ddof: int = 0, threads: int | None = None) -> Scaling:
@@ -116,6 +117,8 @@ def standardize(x: Any, *, ddof: int = 0, threads: int | None = None) -> Scaling
     -----
     Means and deviations are found in double precision, in pieces that depend on the shape alone,
     and put together in their order [1]_, so that threads change no bit. A NaN makes its column NaN.
+    Rows that lie in memory one after the other are read where they are; others are copied once.
+    Python's lock is released.
 
     References
     ----------
@@ -137,37 +140,16 @@ def standardize(x: Any, *, ddof: int = 0, threads: int | None = None) -> Scaling
     ddof = whole("ddof", ddof)
     if ddof >= len(array):
         raise DomainError(f"ddof is {ddof}, expected less than the {len(array)} rows of x")
-
-    first = array[0].reshape(-1)
-
-    def moments(piece: tuple[int, int]) -> tuple[int, Any, Any, Any]:
-        count = piece[1] - piece[0]
-        rows = array[slice(*piece)].astype(np.float64, order="C").reshape(count, array[0].size)
-        wide, rest, together = beside(rows)
-        same = (
-            (wide == np.tile(first, together))
-            .all(axis=0)
-            .reshape(together, rows.shape[1])
-            .all(axis=0)
-        )
-        same &= (rest == first).all(axis=0)
-        mean = total(rows) / count
-        wide -= np.tile(mean, together)
-        rest -= mean
-        return count, mean, total(np.square(rows, out=rows)), same
-
-    found = mapped(moments, pieces(array), threads)
-    count, mean, squares, is_constant = found[0]
-    for n, other, more, is_same in found[1:]:
-        delta, both = other - mean, count + n
-        mean = mean + delta * (n / both)
-        squares = squares + more + delta * delta * (count * n / both)
-        count, is_constant = both, is_constant & is_same
+    rows, most = _rows(array), thread_count(threads)
+    if not rows.size:
+        return _scaled(array, (np.empty(0), np.empty(0)), 1, most)
+    mean, squares, same, used = _threadwise.column_moments(rows, most)
     # The mean of equal numbers may be rounded, which would be the deviation then.
-    columns = array.shape[1:]
-    mean = np.where(is_constant, first, mean).reshape(columns)
-    deviation = np.where(is_constant, 1.0, np.sqrt(squares / (count - ddof))).reshape(columns)
-    return _scaled(array, mean, deviation, found.threads, threads)
+    is_constant = np.array(same) & ~np.isnan(rows[0])
+    mean = np.where(is_constant, rows[0], mean)
+    deviation = np.sqrt(squares / (len(rows) - ddof))
+    scale = np.where(is_constant | (deviation == 0), 1.0, deviation)
+    return _scaled(array, (mean, scale), used, most)
 
 
 def min_max(x: Any, *, low: float = 0.0, high: float = 1.0, threads: int | None = None) -> Scaling:
@@ -207,41 +189,29 @@ def min_max(x: Any, *, low: float = 0.0, high: float = 1.0, threads: int | None 
     if not (np.isfinite(low) and np.isfinite(high) and low < high):
         raise DomainError(f"low is {low}, high is {high}: expected finite numbers, low the smaller")
     array = floats(x)
-
-    def ends(piece: tuple[int, int]) -> tuple[Any, Any]:
-        count = piece[1] - piece[0]
-        rows = np.ascontiguousarray(array[slice(*piece)]).reshape(count, array[0].size)
-        wide, rest, together = beside(rows)
-        if not len(wide):
-            return rest.min(axis=0), rest.max(axis=0)
-        least, most = (f(wide, axis=0).reshape(together, rows.shape[1]) for f in (np.min, np.max))
-        return (
-            np.min(np.concatenate([least, rest]), axis=0),
-            np.max(np.concatenate([most, rest]), axis=0),
-        )
-
-    found = mapped(ends, pieces(array), threads)
-    columns = array.shape[1:]
-    least = np.min([each for each, _ in found], axis=0).astype(np.float64).reshape(columns)
-    most = np.max([each for _, each in found], axis=0).astype(np.float64).reshape(columns)
+    rows, limit = _rows(array), thread_count(threads)
+    if not rows.size:
+        return _scaled(array, (np.empty(0), np.empty(0)), 1, limit)
+    least, most, used = _threadwise.column_extremes(rows, limit)
     stretched = (most - least) / (high - low)
     scale = np.where(stretched == 0, 1.0, stretched)
-    return _scaled(array, least - low * scale, scale, found.threads, threads)
+    return _scaled(array, (least - low * scale, scale), used, limit)
 
 
-def _scaled(array: Any, shift: Any, scale: Any, seen: int, threads: int | None) -> Scaling:
-    out = np.empty(array.shape, array.dtype)
+def _rows(array: Any) -> Any:
+    """Return the rows of an array with one axis of columns: a view, or a copy if it has gaps."""
+    return np.ascontiguousarray(array).reshape(len(array), -1 if array.size else 0)
 
-    def compute(piece: tuple[int, int]) -> None:
-        count = piece[1] - piece[0]
-        rows = np.ascontiguousarray(array[slice(*piece)]).reshape(count, array[0].size)
-        wide, rest, together = beside(rows)
-        to, last, _ = beside(out[slice(*piece)].reshape(count, array[0].size))
-        moved = wide - np.tile(shift.reshape(-1), together)
-        np.divide(moved, np.tile(scale.reshape(-1), together), out=to, casting="same_kind")
-        np.divide(rest - shift.reshape(-1), scale.reshape(-1), out=last, casting="same_kind")
 
-    found = mapped(compute, pieces(array), threads)
+def _scaled(array: Any, change: tuple[Any, Any], used: int, most: int) -> Scaling:
+    (shift, scale), columns, values = change, array.shape[1:], _rows(array)
+    if array.size:
+        values, also = _threadwise.column_scaled(values, shift.tolist(), scale.tolist(), most)
+        used = max(used, also)
     return Scaling(
-        values=out, shift=shift, scale=scale, threads=max(seen, found.threads), cap=found.cap
+        values=values.reshape(array.shape),
+        shift=shift.reshape(columns),
+        scale=scale.reshape(columns),
+        threads=used,
+        cap=max(1, min(most, len(pieces(array)))),
     )

@@ -9,15 +9,20 @@ from concurrent.futures import wait
 from dataclasses import dataclass
 from typing import Any
 
+from threadwise import _threadwise
 from threadwise._arguments import thread_count, word
 from threadwise._progress import Progress, Tell, counting
 from threadwise.errors import DTypeError
 from threadwise.parallel.calls import Failure
 from threadwise.parallel.executor import ThreadExecutor
+from threadwise.parallel.turns import Turns
 
 __all__ = ["ON_ERROR", "Outcome", "run", "score_of"]
 
 ON_ERROR = ("raise", "collect")
+
+_MANY = 64
+"""Threads up to which tasks take turns: each that waits for one keeps its memory."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +50,10 @@ def run(
 ) -> Outcome:
     """Call a function with each task, on as many threads as there are tasks for.
 
-    Where that is one, it is a loop on this thread, in which kernels have the whole budget. Errors
+    Where that is one, it is a loop on this thread, in which kernels have the whole budget. Else, if
+    threads would have nothing to do while the last tasks end, more tasks than threads are under way
+    and take turns, so many at a time as there are threads: where they say that they can pause, as
+    `threadwise.train.fit` does after each epoch, all threads end at about the same time. Errors
     get a note, in which `name` says which task it was. When this thread is interrupted, tasks that
     have begun are left to end by themselves, and no other begins.
     """
@@ -55,7 +63,7 @@ def run(
     work = _Work(function, tasks, name, collects=on_error == "collect")
     with counting(progress, what) as tell:
         results = work.loop(tell) if cap == 1 else work.share(cap, tell)
-    return Outcome(results, len(work.seen), cap, time.perf_counter() - begin)
+    return Outcome(results, min(len(work.seen), cap), cap, time.perf_counter() - begin)
 
 
 class _Work:
@@ -94,17 +102,34 @@ class _Work:
                 tell(index + 1, len(self.tasks))
         return results
 
+    def in_turn(self, index: int, turns: Turns, share: int) -> Any:
+        if not turns.begin():
+            return None  # nobody asks for it any more
+        before = _threadwise.swap_context(share)
+        try:
+            return self.call(index)
+        finally:
+            _threadwise.swap_context(before)
+            turns.end()
+
     def share(self, threads: int, tell: Tell | None) -> list[Any]:
-        executor = ThreadExecutor(threads, name="threadwise-workflow")
+        # As many more as are left over when all threads have done as many tasks.
+        more = len(self.tasks) % threads if threads <= _MANY else 0
+        turns, share = Turns(threads), max(1, _threadwise.get_num_threads() // threads)
+        executor = ThreadExecutor(threads + more, name="threadwise-workflow")
         waits = False
         try:
-            futures = [executor.submit(self.call, index) for index in range(len(self.tasks))]
+            futures = [
+                executor.submit(self.in_turn, index, turns, share)
+                for index in range(len(self.tasks))
+            ]
             results = [self.wait(future, tell) for future in futures]
             waits = True
         except Exception:
             waits = True  # whoever handles it finds nothing under way
             raise
         finally:
+            turns.close()
             executor.shutdown(wait=waits, cancel_futures=True)
         return results
 

@@ -12,6 +12,7 @@
 
 pub mod activation;
 pub mod attention;
+pub mod columns;
 pub mod dense;
 mod element;
 pub mod gate;

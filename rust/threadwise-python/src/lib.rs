@@ -2,6 +2,7 @@
 #![forbid(unsafe_code)]
 
 mod causal;
+mod columns;
 mod dequantize;
 mod dtype;
 mod info;
@@ -29,6 +30,8 @@ use pyo3::pymodule;
 mod _threadwise {
     #[pymodule_export]
     use crate::causal::{CausalModel, KvCache};
+    #[pymodule_export]
+    use crate::columns::{column_extremes, column_moments, column_scaled, rolling};
     #[pymodule_export]
     use crate::dequantize::dequantize;
     #[pymodule_export]

@@ -17,6 +17,7 @@
 #![forbid(unsafe_code)]
 
 pub mod causal;
+pub mod columns;
 mod context;
 mod error;
 pub mod linalg;

@@ -16,13 +16,18 @@ use crate::phased::Item;
 impl<T: Real> Pass<'_, T> {
     /// Some derivatives by the inputs of layer `l`, or some rows of a gradient.
     pub(super) fn backwards(&self, item: &Item<'_>, step: usize, l: usize) -> Result<(), Error> {
-        let (layers, derivatives, [behind, _]) = self.backward(l);
+        let (layers, derivatives, [behind, first]) = self.backward(l);
         let Some(gradient) = item.number().checked_sub(derivatives) else {
             return self.derivatives(item, step, l);
         };
-        match gradient.checked_sub(behind) {
-            None => self.gradient(item, step, layers[0], gradient),
-            Some(first) => self.gradient(item, step, layers[1], first),
+        // Both layers' items in turns, however many there are of each: who begins at the first of them and who
+        // begins in their middle have as much work.
+        let firsts = |items: usize| items * first / (behind + first);
+        let before = firsts(gradient);
+        if firsts(gradient + 1) > before {
+            self.gradient(item, step, layers[1], before)
+        } else {
+            self.gradient(item, step, layers[0], gradient - before)
         }
     }
 
@@ -58,6 +63,9 @@ impl<T: Real> Pass<'_, T> {
                 }
             }
         }
+        if let Some(pieces) = self.pieces.as_ref().filter(|_| l > 1) {
+            pieces.pack_deltas(item, l, item.number(), d.view());
+        }
         Ok(())
     }
 
@@ -73,6 +81,7 @@ impl<T: Real> Pass<'_, T> {
         if self.pieces.is_some() {
             let mut sums = vec![T::default(); height];
             for row in deltas.rows() {
+                let row = row.to_slice().unwrap_or_default();
                 sums.iter_mut().zip(row).for_each(|(sum, delta)| *sum += *delta);
             }
             return self.gradient_of(item, step, (l, number), deltas.t(), &sums);

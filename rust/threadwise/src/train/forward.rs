@@ -66,6 +66,9 @@ impl<T: Real> Pass<'_, T> {
                 }
             }
         }
+        if let Some(pieces) = self.pieces.as_ref().filter(|_| l + 1 < self.layers.len()) {
+            pieces.pack_inputs(item, l + 1, cell, y.view());
+        }
         Ok(())
     }
 

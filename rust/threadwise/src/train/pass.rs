@@ -2,7 +2,7 @@
 //!
 //! Forwards, an item computes some rows and columns of a layer's outputs; others copy what the layer was given into
 //! the order in which tiles read it, for the gradient of its weight; where products are made from pieces (`pieces`),
-//! that is a phase before. Backwards, an item computes some rows and columns
+//! the item that made it does so at once. Backwards, an item computes some rows and columns
 //! of the derivatives by a layer's inputs, or some rows of the gradient by its weight, all columns of them. With these
 //! it makes the optimizer's step at once, while they are in its cache, unless the norm of all must be known first.
 
@@ -69,14 +69,14 @@ pub(super) enum End<'b> {
 pub(super) enum Phase {
     /// Rows of the inputs are collected.
     Gather,
-    /// Inputs of a layer are packed, in pieces.
-    Split(usize),
+    /// Inputs are packed, in pieces.
+    Split,
     /// Outputs of a layer; its inputs are packed, if they were not before.
     Forward(usize),
     /// Losses, and derivatives by the outputs.
     Loss,
-    /// Derivatives by what the function of a layer is given are packed, in pieces.
-    SplitDeltas(usize),
+    /// Derivatives by the outputs are packed, in pieces.
+    SplitDeltas,
     /// Derivatives by the inputs of a layer; gradients of the weights of the layer behind it, whose weights are no
     /// longer needed as they were, and of the first layer's together with those of the second.
     Backward(usize),
@@ -118,20 +118,20 @@ impl<T: Real> Pass<'_, T> {
         if let Some((_, grid)) = &self.input.gathered {
             phases.push((Phase::Gather, grid.len()));
         }
+        if self.pieces.is_some() {
+            phases.push((Phase::Split, Pieces::<T>::items(self.batch)));
+        }
         for (l, layer) in self.layers.iter().enumerate() {
             let packed = layer.packed.as_ref().map_or(0, Grid::len);
-            if self.pieces.is_some() {
-                phases.push((Phase::Split(l), Pieces::<T>::items(self.batch)));
-            }
             phases.push((Phase::Forward(l), layer.y.len() + packed));
         }
         if let Some((cut, _)) = self.loss_cut {
             phases.push((Phase::Loss, cut.len()));
+            if self.pieces.is_some() && count > 1 {
+                phases.push((Phase::SplitDeltas, Pieces::<T>::items(self.batch)));
+            }
             for l in (0..count).rev() {
                 let (_, derivatives, gradients) = self.backward(l);
-                if self.pieces.is_some() && l > 0 {
-                    phases.push((Phase::SplitDeltas(l), Pieces::<T>::items(self.batch)));
-                }
                 phases.push((Phase::Backward(l), derivatives + gradients.iter().sum::<usize>()));
             }
         }
@@ -204,8 +204,8 @@ impl<T: Real> Phased for Pass<'_, T> {
         let (step, phase) = (item.phase() / self.phases.len(), item.phase() % self.phases.len());
         match self.phases[phase].0 {
             Phase::Gather => self.gather(item, step),
-            Phase::Split(l) => self.split_inputs(item, l),
-            Phase::SplitDeltas(l) => self.split_deltas(item, l),
+            Phase::Split => self.split_inputs(item),
+            Phase::SplitDeltas => self.split_deltas(item),
             Phase::Forward(l) => self.forward(item, step, l)?,
             Phase::Loss => self.loss(item, step),
             Phase::Backward(l) => self.backwards(item, step, l)?,

@@ -1,5 +1,6 @@
-//! Products of a layer from pieces of numbers, where these are faster: what is multiplied is packed once, in phases of
-//! its own, for all items that need it.
+//! Products of a layer from pieces of numbers, where these are faster: what is multiplied is packed once for all items
+//! that need it. What a layer gives, and derivatives by that, are packed by the item that made them while they are in its
+//! cache; inputs and the derivatives by the outputs are packed in phases of their own.
 
 use std::ops::Range;
 
@@ -54,21 +55,56 @@ impl<'b, T: Real> Pieces<'b, T> {
         room: &'b mut [u32],
     ) -> Result<Self, Error> {
         let mut carver = Carver(room);
-        let mut grid = |lines, terms, is_left| {
-            let shape = packed(lines, terms);
-            // An item packs all of some rows.
-            let cells = if is_left {
-                Cells { rows: 1, columns: shape.1 }
-            } else {
-                Cells { rows: shape.0, columns: STEP }
-            };
+        let count = network.layers();
+        // In panels: what an item packs of the rows that layer `l` is given.
+        let cells = |l: usize, columns: usize| match l {
+            _ if l == 0 || l == count => Cells { rows: 1, columns: columns.div_ceil(SIDE) },
+            _ => {
+                let Cells { rows, columns } = Cells::of_panels((batch, columns), SIDE);
+                Cells { rows: rows / SIDE, columns: columns / SIDE }
+            }
+        };
+        let mut grid = |shape, rows, columns| {
+            let cells = Cells { rows, columns: columns * STEP };
             Ok::<_, Error>(Grid::new(region, carver.matrix(shape)?, cells))
         };
-        let sizes = &network.sizes;
-        let lefts = sizes.iter().map(|&columns| grid(batch, columns, true));
+        let sizes = network.sizes.iter().copied().enumerate();
+        let lefts = sizes.clone().map(|(l, columns)| {
+            let cells = cells(l, columns);
+            grid(packed(batch, columns), cells.rows, cells.columns)
+        });
         let lefts = lefts.collect::<Result<_, _>>()?;
-        let rights = sizes[..network.layers()].iter().map(|&columns| grid(columns, batch, false));
+        let rights = sizes.take(count).map(|(l, columns)| {
+            let cells = cells(l, columns);
+            grid(packed(columns, batch), cells.columns, cells.rows)
+        });
         Ok(Self { kernel, lefts, rights: rights.collect::<Result<_, _>>()? })
+    }
+
+    /// Packs cell `number` of what layer `l` is given.
+    pub(super) fn pack_inputs(
+        &self,
+        item: &Item<'_>,
+        l: usize,
+        number: usize,
+        x: ArrayView2<'_, T>,
+    ) {
+        let (left, right) = (&self.lefts[l], &self.rights[l]);
+        let [down, across] = left.cells();
+        self.kernel.pack_left(x, left.cell(item, number));
+        let number = number % across * down + number / across;
+        self.kernel.pack_right(x, right.cell(item, number));
+    }
+
+    /// Packs cell `number` of derivatives by what layer `l` is given.
+    pub(super) fn pack_deltas(
+        &self,
+        item: &Item<'_>,
+        l: usize,
+        number: usize,
+        d: ArrayView2<'_, T>,
+    ) {
+        self.kernel.pack_left(d, self.lefts[l].cell(item, number));
     }
 
     /// Items that operands of so many rows are packed in.
@@ -145,24 +181,22 @@ fn units_of(terms: &Range<usize>) -> Range<usize> {
 }
 
 impl<T: Real> Pass<'_, T> {
-    /// Packs some rows that layer `l` is given.
-    pub(super) fn split_inputs(&self, item: &Item<'_>, l: usize) {
+    /// Packs some rows of the inputs.
+    pub(super) fn split_inputs(&self, item: &Item<'_>) {
         let Some(pieces) = &self.pieces else { return };
-        let x = self.inputs(item, l);
-        let rows = self.panel(item);
+        let x = self.inputs(item, 0);
         let columns = 0..x.ncols();
-        let x = part(x.view(), rows, columns);
-        pieces.kernel.pack_left(x, pieces.lefts[l].cell(item, item.number()));
-        pieces.kernel.pack_right(x, pieces.rights[l].cell(item, item.number()));
+        pieces.pack_inputs(item, 0, item.number(), part(x.view(), self.panel(item), columns));
     }
 
-    /// Packs some rows of the derivatives by what the function of layer `l` is given.
-    pub(super) fn split_deltas(&self, item: &Item<'_>, l: usize) {
+    /// Packs some rows of the derivatives by the outputs.
+    pub(super) fn split_deltas(&self, item: &Item<'_>) {
         let Some(pieces) = &self.pieces else { return };
-        let deltas = self.deltas(item, l);
+        let count = self.network.layers();
+        let deltas = self.deltas(item, count - 1);
         let columns = 0..deltas.ncols();
         let deltas = part(deltas.view(), self.panel(item), columns);
-        pieces.kernel.pack_left(deltas, pieces.lefts[l + 1].cell(item, item.number()));
+        pieces.pack_deltas(item, count, item.number(), deltas);
     }
 
     /// The rows that an item packs.

@@ -57,6 +57,12 @@ impl<'b, T: Send + Sync> Grid<'b, T> {
         self.cut.len()
     }
 
+    /// How many there are down and across.
+    pub(super) fn cells(&self) -> [usize; 2] {
+        let (rows, columns) = self.shared.dim();
+        [rows.div_ceil(self.cells.rows), columns.div_ceil(self.cells.columns)]
+    }
+
     /// Row and column where a cell begins.
     pub(super) fn at(&self, cell: usize) -> (usize, usize) {
         let across = self.shared.dim().1.div_ceil(self.cells.columns).max(1);
