@@ -44,6 +44,42 @@ impl<T: Element> Kernel<T> {
         &self,
         a: ArrayView2<'_, T>,
         b: Right<'_, T>,
+        c: ArrayViewMut2<'_, T>,
+        finish: Finish<'_, T>,
+    ) {
+        self.tiles(a, b, None, c, finish);
+    }
+
+    /// [`Kernel::multiply`] for a B in place, which leaves what [`Kernel::pack_right`] makes of it in `packed`, but
+    /// for the zeros of vectors without columns: the first rows of C read B where it lies and copy it, the others
+    /// read the copy.
+    ///
+    /// # Panics
+    ///
+    /// As [`Kernel::multiply`], or if C has no rows, or `packed` has not [`Kernel::packed_right`] elements.
+    pub fn multiply_packing(
+        &self,
+        a: ArrayView2<'_, T>,
+        b: ArrayView2<'_, T>,
+        packed: &mut [T],
+        c: ArrayViewMut2<'_, T>,
+        finish: Finish<'_, T>,
+    ) {
+        let (k, n) = b.dim();
+        assert_eq!(packed.len(), self.packed_right(k, n), "room for packed slivers of {k}×{n}");
+        assert!(c.nrows() > 0, "rows that copy B");
+        if a.strides()[1] == 1 || k <= 1 {
+            return self.tiles(a, Right::InPlace(b), Some(packed), c, finish);
+        }
+        self.pack_right(b, packed);
+        self.multiply(a, Right::Packed(k, n, packed), c, finish);
+    }
+
+    fn tiles(
+        &self,
+        a: ArrayView2<'_, T>,
+        b: Right<'_, T>,
+        packed: Option<&mut [T]>,
         mut c: ArrayViewMut2<'_, T>,
         finish: Finish<'_, T>,
     ) {
@@ -67,9 +103,17 @@ impl<T: Element> Kernel<T> {
         }
 
         let (c_row, c) = (c.strides()[0], c.as_mut_ptr());
+        let (width, copy) = (self.columns(), packed.map(<[T]>::as_mut_ptr));
         let tile = |(start, rows): (usize, usize), (first, columns): (usize, usize)| {
-            let (right, b_step) = self.right(b, first);
             let vectors = columns.div_ceil(self.lanes);
+            let last = columns - (vectors - 1) * self.lanes;
+            let (mut right, mut b_step) = self.right(b, first);
+            let mut is_whole = last == self.lanes || matches!(b, Right::Packed(..));
+            let mut copy = copy.map_or(std::ptr::null_mut(), |copy| copy.wrapping_add(first * k));
+            if start > 0 && !copy.is_null() {
+                (right, b_step, is_whole) = (copy.cast_const(), width.cast_signed(), true);
+                copy = std::ptr::null_mut();
+            }
             let tile = Tile {
                 depth: k,
                 a: a.as_ptr().wrapping_offset(start as isize * a.strides()[0]),
@@ -77,9 +121,12 @@ impl<T: Element> Kernel<T> {
                 a_step: a.strides()[1],
                 b: right,
                 b_step,
+                is_whole,
+                copy,
+                copy_step: width.cast_signed(),
                 c: c.wrapping_offset(start as isize * c_row).wrapping_add(first),
                 c_row,
-                last: columns - (vectors - 1) * self.lanes,
+                last,
                 accumulate: finish.accumulate,
                 bias: epilogue.bias.map_or(std::ptr::null(), |bias| bias[first..].as_ptr()),
                 activation: epilogue.activation,
@@ -87,10 +134,11 @@ impl<T: Element> Kernel<T> {
             // SAFETY: a kernel is only made with the proof of its instruction set. The tile lies
             // inside the operands: `start + rows <= m` and `first + columns <= n` by the way they
             // are cut, the sizes agree as asserted above, and a packed B has the stride of its
-            // packing. C is borrowed mutably, so nothing else refers to it.
+            // packing. C is borrowed mutably, so nothing else refers to it. Where B is to be copied, the
+            // sliver from `first * k` on has room for k rows of whole vectors, is borrowed mutably, and is
+            // read after the tiles of the first rows, which come first, have written it.
             unsafe { self.tiles[rows - 1][vectors - 1](&tile) };
         };
-        let width = self.columns();
         if k <= SHORT && n > width {
             // C is most of the work: it is written along its rows.
             for rows in pieces(m, self.rows()) {

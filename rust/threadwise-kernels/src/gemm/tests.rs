@@ -75,20 +75,23 @@ fn check<T: Element>(m: usize, k: usize, n: usize) {
             Right::Packed(k, n, &packed_b),
             Right::Packed(k, n, &transposed_b),
         ];
+        let replace = Finish { accumulate: false, epilogue: None };
         let mut first: Option<Array2<T>> = None;
         for left in lefts {
             for right in rights {
                 let mut c = Array2::from_elem((m, n), T::from_f64(f64::NAN));
-                kernel.multiply(
-                    left,
-                    right,
-                    c.view_mut(),
-                    Finish { accumulate: false, epilogue: None },
-                );
+                kernel.multiply(left, right, c.view_mut(), replace);
                 close(&what, c.view(), &exact, k);
                 let first = first.get_or_insert_with(|| c.clone());
                 assert_eq!(*first, c, "{what}: other bits for another layout");
             }
+            let mut c = Array2::from_elem((m, n), T::from_f64(f64::NAN));
+            let mut packed = vec![T::from_f64(f64::NAN); packed_b.len()];
+            kernel.multiply_packing(left, b.view(), &mut packed, c.view_mut(), replace);
+            assert_eq!(first.as_ref(), Some(&c), "{what}: other bits of rows that pack");
+            c.fill(T::from_f64(f64::NAN));
+            kernel.multiply(left, Right::Packed(k, n, &packed), c.view_mut(), replace);
+            assert_eq!(first.as_ref(), Some(&c), "{what}: other bits of what they packed");
         }
     }
 }

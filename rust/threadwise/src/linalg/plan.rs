@@ -43,6 +43,9 @@ const EVEN: usize = 16;
 /// caches from call to call.
 const MEMORY_PIECES: usize = 1;
 
+/// Rows of a piece at least, where each thread has one already and each piece copies its columns of B.
+const WORTH_COPYING: usize = 72;
+
 /// Terms up to which writing C is most of the work.
 const FLAT: usize = 32;
 
@@ -190,7 +193,12 @@ impl Plan {
             columns: if is_flat { n.next_multiple_of(width) } else { even(n, COLUMNS, width) },
             block: 0,
         };
-        plan.cut::<T>((m, k, n), (height, width), by_rows);
+        let least = match (pack_right, layout.right_is_row_major) {
+            (true, true) => WORTH_COPYING,
+            (true, false) => usize::MAX,
+            (false, _) => 0,
+        };
+        plan.cut::<T>((m, k, n), (height, width), by_rows, least);
         plan.pack_together = plan.is_worth_together::<T>((m, k, n), width);
         plan
     }
@@ -244,16 +252,18 @@ impl Plan {
             columns: even(n, FEW_PIECE / depth.max(1), width),
             block: 0,
         };
-        plan.cut::<T>((m, k, n), (height, width), false);
+        plan.cut::<T>((m, k, n), (height, width), false, 0);
         plan
     }
 
-    /// Cuts pieces until there are enough for all threads, and about as many for each.
+    /// Cuts pieces until there are enough for all threads, and about as many for each. Where each thread has
+    /// one, they keep at least so many rows: each packs its columns of B, which takes long where it transposes.
     fn cut<T>(
         &mut self,
         (m, k, n): (usize, usize, usize),
         (height, width): (usize, usize),
         by_rows: bool,
+        least: usize,
     ) {
         let (mut rows, mut columns, threads) = (self.rows, self.columns, self.threads);
         let enough = pieces::<T>((m, k, n)) * threads;
@@ -264,10 +274,11 @@ impl Plan {
                 break;
             }
             // Every row of pieces packs B anew, so columns are cut first as a rule.
-            let wide = columns > 2 * width || (columns > width && rows <= BLOCK);
+            let wide =
+                columns > 2 * width || (columns > width && (rows <= BLOCK || least > rows / 2));
             if wide && !(by_rows && rows > 2 * height) {
                 columns = half(columns, width);
-            } else if rows > height {
+            } else if rows > height && (count < threads || rows / 2 >= least) {
                 rows = half(rows, height);
             } else {
                 break;
