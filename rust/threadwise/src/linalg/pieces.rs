@@ -124,16 +124,18 @@ fn piece<T: Real>(
             Form::Tiles if plan.pack_right => {
                 let depth = b.nrows();
                 let mut is_packed = b.strides()[1] != 1;
-                with_scratch(kernel.packed_right(depth, n), |packed: &mut [T]| {
+                // What is packed with the first rows needs room for one sliver more.
+                let (room, width) = (kernel.packed_right(depth, n), kernel.columns());
+                with_scratch(kernel.packed_right(depth, n + width), |packed: &mut [T]| {
                     if is_packed {
-                        kernel.pack_right(b, packed);
+                        kernel.pack_right(b, &mut packed[..room]);
                     }
                     blocks(kernel, plan, a, piece, checkpoint, |a, c| {
                         if is_packed {
-                            kernel.multiply(a, Right::Packed(depth, n, packed), c, finish);
+                            let b = Right::Packed(depth, n, &packed[..room]);
+                            kernel.multiply(a, b, c, finish);
                         } else {
-                            kernel.multiply_packing(a, b, packed, c, finish);
-                            is_packed = true;
+                            is_packed = kernel.multiply_packing(a, b, packed, c, finish);
                         }
                     })
                 })??;
