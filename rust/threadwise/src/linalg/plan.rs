@@ -267,6 +267,10 @@ impl Plan {
     ) {
         let (mut rows, mut columns, threads) = (self.rows, self.columns, self.threads);
         let enough = pieces::<T>((m, k, n)) * threads;
+        // Of few slivers one of which is narrow, threads would not have equal shares.
+        let rest = n % width;
+        let is_ragged = n < 2 * threads * width && rest > 0 && rest <= width - width / 4;
+        let are_shared = is_ragged && least < usize::MAX;
         loop {
             let count = k.div_ceil(self.chunk).max(1) * m.div_ceil(rows) * n.div_ceil(columns);
             let is_even = count.next_multiple_of(threads) * EVEN <= count * (EVEN + 1);
@@ -276,6 +280,7 @@ impl Plan {
             // Every row of pieces packs B anew, so columns are cut first as a rule.
             let wide =
                 columns > 2 * width || (columns > width && (rows <= BLOCK || least > rows / 2));
+            let by_rows = by_rows || (are_shared && count < threads);
             if wide && !(by_rows && rows > 2 * height) {
                 columns = half(columns, width);
             } else if rows > height && (count < threads || rows / 2 >= least) {

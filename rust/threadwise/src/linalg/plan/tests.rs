@@ -118,6 +118,7 @@ fn pieces_that_pack_b_have_many_rows_if_each_thread_has_one() {
     assert!(rows(100, width, true, 2) < 100, "there is but one");
     assert!(rows(1000, 2 * width, true, 2) < 1000, "to copy B again is little work");
     assert_eq!(rows(1000, 2 * width, false, 2), 1000, "to transpose it again is not");
+    assert!(rows(100, width + 1, true, 2) <= 60, "a sliver of one column is no equal share");
 }
 
 #[test]
