@@ -32,6 +32,10 @@ const SHORT: usize = 64;
 /// Bytes of a block of C that is one of many, or in any case no longer near when it is written.
 const FAR: usize = 512 << 10;
 
+/// Bytes from a row of B to the next, and multiples of them, with which rows have so few places in the nearest cache
+/// that those which a tile asks for drive each other out: they had better be copied beforehand, on end.
+const HALF_PAGE: usize = 2048;
+
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
@@ -56,8 +60,8 @@ impl<T: Element> Kernel<T> {
         self.tiles(a, b, None, c, finish);
     }
 
-    /// [`Kernel::multiply`] for a B in place, of which it makes a packed copy: the first rows of C read B where it
-    /// lies and copy it, the others read the copy. Returns whether it left what [`Kernel::pack_right`] makes of B, but
+    /// [`Kernel::multiply`] for a B in place, of which it makes a packed copy: as a rule the first rows of C read B
+    /// where it lies and copy it, the others read the copy. Returns whether it left what [`Kernel::pack_right`] makes of B, but
     /// for the zeros of vectors without columns, at the beginning of `packed`.
     ///
     /// # Panics
@@ -75,7 +79,9 @@ impl<T: Element> Kernel<T> {
         let ((k, n), width) = (b.dim(), self.columns());
         assert_eq!(packed.len(), self.packed_right(k, n + width), "room for a copy of {k}×{n}");
         assert!(c.nrows() > 0, "rows that copy B");
-        if a.strides()[1] == 1 || k <= 1 {
+        let stride = b.strides()[0].unsigned_abs() * size_of::<T>();
+        let is_spread = k <= SHORT || !stride.is_multiple_of(HALF_PAGE);
+        if is_spread && (a.strides()[1] == 1 || k <= 1) {
             return self.tiles(a, Right::InPlace(b), Some(packed), c, finish) == 0;
         }
         let packed = &mut packed[..self.packed_right(k, n)];
