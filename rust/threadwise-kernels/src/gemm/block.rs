@@ -160,7 +160,7 @@ impl<T: Element> Kernel<T> {
         if k <= SHORT && n > width {
             // C is most of the work: it is written along its rows, and in whole lines if it comes from afar.
             let is_far = m * n * size_of::<T>() >= FAR && !matches!(b, Right::Packed(..));
-            let head = if is_far { before_line(c, c_row) } else { 0 };
+            let head = if is_far { before_line(c, c_row) % width } else { 0 };
             for rows in pieces(m, self.rows()) {
                 strips(n, head, width).for_each(|columns| tile(rows, columns));
             }

@@ -217,6 +217,14 @@ unsafe fn products<
             }
             round += 1;
         }
+        if READ == COPYING && left > FAR {
+            let ahead = b.wrapping_offset(FAR as isize * tile.b_step);
+            for j in 0..VECTORS {
+                V::prefetch(ahead.wrapping_add(j * V::COUNT));
+            }
+            // The row lies across one line more.
+            V::prefetch(ahead.wrapping_add(VECTORS * V::COUNT - 1));
+        }
         for u in 0..unroll as isize {
             let (a, b) = (a.wrapping_offset(u * a_step), b.wrapping_offset(u * tile.b_step));
             // SAFETY: `b` is a row of B, `a` a column of A and `copy` the place of a row, u steps on, and as many
@@ -256,15 +264,10 @@ unsafe fn step<V: Lanes, const ROWS: usize, const VECTORS: usize, const READ: Re
     b: *const V::Element,
     copy: *mut V::Element,
 ) {
-    if ROWS * VECTORS <= BUSY || READ == COPYING {
-        let steps = if READ == COPYING { FAR } else { AHEAD / (ROWS * VECTORS) };
-        let ahead = b.wrapping_offset(steps as isize * b_step);
+    if ROWS * VECTORS <= BUSY && READ != COPYING {
+        let ahead = b.wrapping_offset((AHEAD / (ROWS * VECTORS)) as isize * b_step);
         for j in 0..VECTORS {
             V::prefetch(ahead.wrapping_add(j * V::COUNT));
-        }
-        if READ == COPYING {
-            // The row lies across one line more.
-            V::prefetch(ahead.wrapping_add(VECTORS * V::COUNT - 1));
         }
     }
     let right = if READ == WHOLE {

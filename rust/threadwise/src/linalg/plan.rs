@@ -24,9 +24,10 @@ const DEPTH: usize = 512;
 /// Rows of A that are multiplied with a sliver of B while they are in the second-level cache.
 const BLOCK: usize = 192;
 
-/// Blocks that are one where columns are so few that A is read but once: no more of them, so that a wish to stop
-/// is heard in between.
+/// Blocks that are one where columns, or terms, are so few that A need not stay near: no more of them, and of no
+/// more multiply-adds, so that a wish to stop is heard in between.
 const BLOCKS: usize = 32;
+const BLOCK_WORK: usize = 1 << 28;
 
 /// Columns of C that a piece has at most: its packed part of B then fills less than the second-level
 /// cache.
@@ -268,8 +269,7 @@ impl Plan {
         let (mut rows, mut columns, threads) = (self.rows, self.columns, self.threads);
         let enough = pieces::<T>((m, k, n)) * threads;
         // Of few slivers one of which is narrow, threads would not have equal shares.
-        let rest = n % width;
-        let is_ragged = n < 2 * threads * width && rest > 0 && rest <= width - width / 4;
+        let is_ragged = n < 2 * threads * width && (1..=width - width / 4).contains(&(n % width));
         let are_shared = is_ragged && least < usize::MAX;
         loop {
             let count = k.div_ceil(self.chunk).max(1) * m.div_ceil(rows) * n.div_ceil(columns);
@@ -278,8 +278,8 @@ impl Plan {
                 break;
             }
             // Every row of pieces packs B anew, so columns are cut first as a rule.
-            let wide =
-                columns > 2 * width || (columns > width && (rows <= BLOCK || least > rows / 2));
+            let is_low = rows <= BLOCK || least > rows / 2;
+            let wide = columns > 2 * width || (columns > width && is_low);
             let by_rows = by_rows || (are_shared && count < threads);
             if wide && !(by_rows && rows > 2 * height) {
                 columns = half(columns, width);
@@ -289,9 +289,10 @@ impl Plan {
                 break;
             }
         }
-        // A single sliver of B is read again for each tile, an A in place but once.
-        let is_once = columns <= width && self.left == Left::InPlace;
-        let block = if is_once { BLOCKS * BLOCK } else { BLOCK };
+        // A single sliver of B is read again for each tile, an A in place but once; one of few columns stays near.
+        let is_once = (columns <= width || k <= FLAT) && self.left == Left::InPlace;
+        let most = BLOCK_WORK / (k * columns).max(1);
+        let block = if is_once { most.clamp(BLOCK, BLOCKS * BLOCK) } else { BLOCK };
         (self.rows, self.columns, self.block) = (rows, columns, even(rows, block, height));
     }
 

@@ -69,7 +69,7 @@ fn pieces_are_whole_tiles_not_too_large_and_enough_for_all_threads() {
                 assert_eq!(plan.rows % kernel.rows(), 0, "{plan:?}");
                 assert_eq!(plan.block % kernel.rows(), 0, "{plan:?}");
                 let is_sliver = plan.columns <= kernel.columns();
-                let most = if is_sliver { BLOCKS * BLOCK } else { BLOCK };
+                let most = if is_sliver || k <= FLAT { BLOCKS * BLOCK } else { BLOCK };
                 assert!(plan.block <= most, "{plan:?}");
                 assert!(plan.columns <= COLUMNS || k <= FLAT, "{plan:?}");
             }
