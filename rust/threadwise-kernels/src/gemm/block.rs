@@ -32,9 +32,10 @@ const SHORT: usize = 64;
 /// Bytes of a block of C that is one of many, or in any case no longer near when it is written.
 const FAR: usize = 512 << 10;
 
-/// Bytes from a row of B to the next, and multiples of them, with which rows have so few places in the nearest cache
-/// that those which a tile asks for drive each other out: they had better be copied beforehand, on end.
-const HALF_PAGE: usize = 2048;
+/// Rows of B that may begin at the same place of a page: if there are more, those that a tile asks for drive each
+/// other out of the nearest cache, and they had better be copied beforehand, on end.
+const CROWD: usize = 64;
+const PAGE: usize = 4096;
 
 /// Bytes of a cache line.
 const LINE: usize = 64;
@@ -80,7 +81,8 @@ impl<T: Element> Kernel<T> {
         assert_eq!(packed.len(), self.packed_right(k, n + width), "room for a copy of {k}×{n}");
         assert!(c.nrows() > 0, "rows that copy B");
         let stride = b.strides()[0].unsigned_abs() * size_of::<T>();
-        let is_spread = k <= SHORT || !stride.is_multiple_of(HALF_PAGE);
+        let places = PAGE >> stride.trailing_zeros().min(PAGE.ilog2());
+        let is_spread = k <= CROWD * places;
         if is_spread && (a.strides()[1] == 1 || k <= 1) {
             return self.tiles(a, Right::InPlace(b), Some(packed), c, finish) == 0;
         }
