@@ -113,7 +113,7 @@ fn piece<T: Real>(
                 let at = kernel.packed_right(first - origin, all_columns) + depth * piece.column;
                 let b = Right::Packed(depth, n, &packed[at..][..kernel.packed_right(depth, n)]);
                 blocks(kernel, plan, a, piece, checkpoint, |a, c| {
-                    kernel.multiply(a, b, c, finish)
+                    kernel.multiply(a, b, c, finish);
                 })?;
                 continue;
             }
@@ -143,7 +143,7 @@ fn piece<T: Real>(
             Form::Tiles => {
                 let b = Right::InPlace(b);
                 blocks(kernel, plan, a, piece, checkpoint, |a, c| {
-                    kernel.multiply(a, b, c, finish)
+                    kernel.multiply(a, b, c, finish);
                 })?;
             }
         }
