@@ -29,6 +29,17 @@ pub struct Finish<'a, T> {
 /// Terms up to which writing C takes longer than summing, so that B does not matter.
 const SHORT: usize = 64;
 
+/// Bytes of a block of C that is one of many, or in any case no longer near when it is written.
+const FAR: usize = 512 << 10;
+
+/// Rows of B that may begin at the same place of a page: if there are more, those that a tile asks for drive each
+/// other out of the nearest cache, and they had better be copied beforehand, on end.
+const CROWD: usize = 64;
+const PAGE: usize = 4096;
+
+/// Bytes of a cache line.
+const LINE: usize = 64;
+
 /// Rows up to which reading a packed B takes as long as multiplying with it, and rows of tiles for these.
 const FEW: usize = 16;
 const AHEAD: usize = 5;
@@ -44,9 +55,53 @@ impl<T: Element> Kernel<T> {
         &self,
         a: ArrayView2<'_, T>,
         b: Right<'_, T>,
-        mut c: ArrayViewMut2<'_, T>,
+        c: ArrayViewMut2<'_, T>,
         finish: Finish<'_, T>,
     ) {
+        self.tiles(a, b, None, c, finish);
+    }
+
+    /// [`Kernel::multiply`] for a B in place, of which it makes a packed copy: as a rule the first rows of C read B
+    /// where it lies and copy it, the others read the copy. Returns whether it left what [`Kernel::pack_right`] makes of B, but
+    /// for the zeros of vectors without columns, at the beginning of `packed`.
+    ///
+    /// # Panics
+    ///
+    /// As [`Kernel::multiply`], or if C has no rows, or `packed` has not the elements of [`Kernel::packed_right`]
+    /// for [`Kernel::columns`] columns more.
+    pub fn multiply_packing(
+        &self,
+        a: ArrayView2<'_, T>,
+        b: ArrayView2<'_, T>,
+        packed: &mut [T],
+        c: ArrayViewMut2<'_, T>,
+        finish: Finish<'_, T>,
+    ) -> bool {
+        let ((k, n), width) = (b.dim(), self.columns());
+        assert_eq!(packed.len(), self.packed_right(k, n + width), "room for a copy of {k}×{n}");
+        assert!(c.nrows() > 0, "rows that copy B");
+        let stride = b.strides()[0].unsigned_abs() * size_of::<T>();
+        let places = PAGE >> stride.trailing_zeros().min(PAGE.ilog2());
+        let is_spread = k <= CROWD * places;
+        if is_spread && (a.strides()[1] == 1 || k <= 1) {
+            return self.tiles(a, Right::InPlace(b), Some(packed), c, finish) == 0;
+        }
+        let packed = &mut packed[..self.packed_right(k, n)];
+        self.pack_right(b, packed);
+        self.multiply(a, Right::Packed(k, n, packed), c, finish);
+        true
+    }
+
+    /// The tiles of C, the first rows of which copy B if it shall be packed. Returns the columns of a first strip
+    /// that is narrower than others may be.
+    fn tiles(
+        &self,
+        a: ArrayView2<'_, T>,
+        b: Right<'_, T>,
+        packed: Option<&mut [T]>,
+        mut c: ArrayViewMut2<'_, T>,
+        finish: Finish<'_, T>,
+    ) -> usize {
         let (m, n) = c.dim();
         let (a_rows, k) = a.dim();
         let (b_rows, b_columns) = match b {
@@ -67,9 +122,18 @@ impl<T: Element> Kernel<T> {
         }
 
         let (c_row, c) = (c.strides()[0], c.as_mut_ptr());
-        let tile = |(start, rows): (usize, usize), (first, columns): (usize, usize)| {
-            let (right, b_step) = self.right(b, first);
+        let (width, copy) = (self.columns(), packed.map(<[T]>::as_mut_ptr));
+        let tile = |(start, rows): (usize, usize), (i, first, columns): (usize, usize, usize)| {
             let vectors = columns.div_ceil(self.lanes);
+            let last = columns - (vectors - 1) * self.lanes;
+            let (mut right, mut b_step) = self.right(b, first);
+            let mut is_whole = last == self.lanes || matches!(b, Right::Packed(..));
+            let mut copy =
+                copy.map_or(std::ptr::null_mut(), |copy| copy.wrapping_add(i * width * k));
+            if start > 0 && !copy.is_null() {
+                (right, b_step, is_whole) = (copy.cast_const(), width.cast_signed(), true);
+                copy = std::ptr::null_mut();
+            }
             let tile = Tile {
                 depth: k,
                 a: a.as_ptr().wrapping_offset(start as isize * a.strides()[0]),
@@ -77,9 +141,12 @@ impl<T: Element> Kernel<T> {
                 a_step: a.strides()[1],
                 b: right,
                 b_step,
+                is_whole,
+                copy,
+                copy_step: width.cast_signed(),
                 c: c.wrapping_offset(start as isize * c_row).wrapping_add(first),
                 c_row,
-                last: columns - (vectors - 1) * self.lanes,
+                last,
                 accumulate: finish.accumulate,
                 bias: epilogue.bias.map_or(std::ptr::null(), |bias| bias[first..].as_ptr()),
                 activation: epilogue.activation,
@@ -87,24 +154,28 @@ impl<T: Element> Kernel<T> {
             // SAFETY: a kernel is only made with the proof of its instruction set. The tile lies
             // inside the operands: `start + rows <= m` and `first + columns <= n` by the way they
             // are cut, the sizes agree as asserted above, and a packed B has the stride of its
-            // packing. C is borrowed mutably, so nothing else refers to it.
+            // packing. C is borrowed mutably, so nothing else refers to it. Where B is to be copied, the
+            // `i`th sliver has room for k rows of whole vectors, is borrowed mutably, and is
+            // read after the tiles of the first rows, which come first, have written it.
             unsafe { self.tiles[rows - 1][vectors - 1](&tile) };
         };
-        let width = self.columns();
         if k <= SHORT && n > width {
-            // C is most of the work: it is written along its rows.
+            // C is most of the work: it is written along its rows, and in whole lines if it comes from afar.
+            let is_far = m * n * size_of::<T>() >= FAR && !matches!(b, Right::Packed(..));
+            let head = if is_far { before_line(c, c_row) % width } else { 0 };
             for rows in pieces(m, self.rows()) {
-                strips(n, width).for_each(|columns| tile(rows, columns));
+                strips(n, head, width).for_each(|columns| tile(rows, columns));
             }
-            return;
+            return head;
         }
         let few = matches!(b, Right::Packed(..)) && m <= FEW;
-        for (first, columns) in strips(n, width) {
+        for (i, first, columns) in strips(n, 0, width) {
             let height = self.height(columns.div_ceil(self.lanes));
             // While B comes from afar, tiles are small enough to ask for it ahead.
             let height = if few { height.min(AHEAD) } else { height };
-            pieces(m, height).for_each(|rows| tile(rows, (first, columns)));
+            pieces(m, height).for_each(|rows| tile(rows, (i, first, columns)));
         }
+        0
     }
 
     /// [`Kernel::multiply`] for few rows and a B of contiguous columns, which is read once.
@@ -201,8 +272,19 @@ fn few_rows<T: Element>(
     unsafe { function(&few) };
 }
 
-/// Columns `0..n` in strips of `width`, the last of them narrower: each starts a sliver.
-fn strips(n: usize, width: usize) -> impl Iterator<Item = (usize, usize)> {
-    let starts = std::iter::successors(Some(0), move |first| Some(first + width));
-    starts.take_while(move |&first| first < n).map(move |first| (first, width.min(n - first)))
+/// Elements of the rows of a matrix before the first cache line that begins in them, if they all have as many.
+fn before_line<T>(start: *const T, stride: isize) -> usize {
+    let (bytes, size) = (stride.unsigned_abs() * size_of::<T>(), size_of::<T>());
+    let before = start.addr().wrapping_neg() % LINE;
+    if bytes.is_multiple_of(LINE) && before.is_multiple_of(size) { before / size } else { 0 }
+}
+
+/// Columns `0..n` in strips, each with its number: `head` columns, if any, then `width` each, the last fewer.
+fn strips(n: usize, head: usize, width: usize) -> impl Iterator<Item = (usize, usize, usize)> {
+    let first = if head == 0 { width } else { head };
+    let starts = std::iter::successors(Some((0, 0, first.min(n))), move |&(i, start, columns)| {
+        let start = start + columns;
+        Some((i + 1, start, width.min(n - start)))
+    });
+    starts.take_while(|&(_, _, columns)| columns > 0)
 }

@@ -12,8 +12,8 @@
 //! column of B, which of the two ways is taken and where the caller cuts k, and on nothing else. (A dot
 //! product alone in its tile, the last column of one row, is four such sums, added at the end.)
 //!
-//! `block` is the loop over tiles, `tile` the inner kernel, `pack` the copies that make B's columns
-//! and A's rows contiguous, `few` the kernels for products of few rows, `vectors` what they and the tiles
+//! `block` is the loop over tiles, the first of which may copy B for the others, `tile` the inner kernel, `pack` the
+//! copies that make B's columns and A's rows contiguous, `few` the kernels for products of few rows, `vectors` what they and the tiles
 //! read rows with.
 
 mod block;

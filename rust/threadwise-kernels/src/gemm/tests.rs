@@ -1,6 +1,6 @@
 //! The kernel of every instruction set this CPU has, against three loops.
 
-use ndarray::{Array2, ArrayView2, s};
+use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
 
 use super::{Epilogue, Finish, Kernel, Right};
 use crate::element::Element;
@@ -75,20 +75,31 @@ fn check<T: Element>(m: usize, k: usize, n: usize) {
             Right::Packed(k, n, &packed_b),
             Right::Packed(k, n, &transposed_b),
         ];
+        let replace = Finish { accumulate: false, epilogue: None };
         let mut first: Option<Array2<T>> = None;
         for left in lefts {
             for right in rights {
                 let mut c = Array2::from_elem((m, n), T::from_f64(f64::NAN));
-                kernel.multiply(
-                    left,
-                    right,
-                    c.view_mut(),
-                    Finish { accumulate: false, epilogue: None },
-                );
+                kernel.multiply(left, right, c.view_mut(), replace);
                 close(&what, c.view(), &exact, k);
                 let first = first.get_or_insert_with(|| c.clone());
                 assert_eq!(*first, c, "{what}: other bits for another layout");
             }
+            let mut c = Array2::from_elem((m, n), T::from_f64(f64::NAN));
+            let room = kernel.packed_right(k, n + kernel.columns());
+            let mut packed = vec![T::from_f64(f64::NAN); room];
+            let is_packed =
+                kernel.multiply_packing(left, b.view(), &mut packed, c.view_mut(), replace);
+            assert!(is_packed, "{what}: C is small");
+            assert_eq!(first.as_ref(), Some(&c), "{what}: other bits of rows that pack");
+            c.fill(T::from_f64(f64::NAN));
+            kernel.multiply(
+                left,
+                Right::Packed(k, n, &packed[..packed_b.len()]),
+                c.view_mut(),
+                replace,
+            );
+            assert_eq!(first.as_ref(), Some(&c), "{what}: other bits of what they packed");
         }
     }
 }
@@ -107,6 +118,29 @@ fn every_kernel_agrees_with_the_definition_at_every_edge_of_its_tiles() {
     }
     check::<f32>(40, 50, 75);
     check::<f64>(33, 70, 75);
+}
+
+#[test]
+fn a_large_result_is_the_same_wherever_its_lines_begin() {
+    let (m, k, n) = (300, 3, 512);
+    let (a, b) = (matrix::<f32>(m, k, 0.3), matrix::<f32>(k, n, 1.1));
+    let replace = Finish { accumulate: false, epilogue: None };
+    for kernel in kernels::<f32>() {
+        let mut expected = Array2::from_elem((m, n), f32::NAN);
+        let packed_b = pack_right(&kernel, b.view());
+        kernel.multiply(a.view(), Right::Packed(k, n, &packed_b), expected.view_mut(), replace);
+        let mut packed = vec![f32::NAN; kernel.packed_right(k, n + kernel.columns())];
+        let mut room = vec![f32::NAN; 64 + m * n];
+        for start in 0..32 {
+            let c = ArrayViewMut2::from_shape((m, n), &mut room[start..start + m * n]);
+            let mut c = c.unwrap();
+            kernel.multiply(a.view(), Right::InPlace(b.view()), c.view_mut(), replace);
+            assert_eq!(c, expected, "{}: from {start}", kernel.name());
+            c.fill(f32::NAN);
+            kernel.multiply_packing(a.view(), b.view(), &mut packed, c.view_mut(), replace);
+            assert_eq!(c, expected, "{}: from {start}, packing", kernel.name());
+        }
+    }
 }
 
 #[test]

@@ -112,7 +112,9 @@ fn piece<T: Real>(
                 let depth = terms.len();
                 let at = kernel.packed_right(first - origin, all_columns) + depth * piece.column;
                 let b = Right::Packed(depth, n, &packed[at..][..kernel.packed_right(depth, n)]);
-                blocks(kernel, plan, a, b, piece, finish, checkpoint)?;
+                blocks(kernel, plan, a, piece, checkpoint, |a, c| {
+                    kernel.multiply(a, b, c, finish);
+                })?;
                 continue;
             }
         };
@@ -121,13 +123,29 @@ fn piece<T: Real>(
             Form::Streams => kernel.streams(a, b, piece.c.view_mut(), finish),
             Form::Tiles if plan.pack_right => {
                 let depth = b.nrows();
-                with_scratch(kernel.packed_right(depth, n), |packed: &mut [T]| {
-                    kernel.pack_right(b, packed);
-                    let b = Right::Packed(depth, n, packed);
-                    blocks(kernel, plan, a, b, piece, finish, checkpoint)
+                let mut is_packed = b.strides()[1] != 1;
+                // What is packed with the first rows needs room for one sliver more.
+                let (room, width) = (kernel.packed_right(depth, n), kernel.columns());
+                with_scratch(kernel.packed_right(depth, n + width), |packed: &mut [T]| {
+                    if is_packed {
+                        kernel.pack_right(b, &mut packed[..room]);
+                    }
+                    blocks(kernel, plan, a, piece, checkpoint, |a, c| {
+                        if is_packed {
+                            let b = Right::Packed(depth, n, &packed[..room]);
+                            kernel.multiply(a, b, c, finish);
+                        } else {
+                            is_packed = kernel.multiply_packing(a, b, packed, c, finish);
+                        }
+                    })
                 })??;
             }
-            Form::Tiles => blocks(kernel, plan, a, Right::InPlace(b), piece, finish, checkpoint)?,
+            Form::Tiles => {
+                let b = Right::InPlace(b);
+                blocks(kernel, plan, a, piece, checkpoint, |a, c| {
+                    kernel.multiply(a, b, c, finish);
+                })?;
+            }
         }
     }
     Ok(())
@@ -139,10 +157,9 @@ fn blocks<T: Real>(
     kernel: &Kernel<T>,
     plan: &Plan,
     a: ArrayView2<'_, T>,
-    b: Right<'_, T>,
     piece: &mut Piece<'_, T>,
-    finish: Finish<'_, T>,
     checkpoint: Checkpoint<'_>,
+    mut multiply: impl FnMut(ArrayView2<'_, T>, ArrayViewMut2<'_, T>),
 ) -> Result<(), Error> {
     let rows = a.axis_chunks_iter(Axis(0), plan.block);
     for (a, c) in rows.zip(piece.c.axis_chunks_iter_mut(Axis(0), plan.block)) {
@@ -151,11 +168,11 @@ fn blocks<T: Real>(
         }
         // The scratch has as many elements as the copy, so that it has no other shape.
         match plan.left {
-            Left::InPlace => kernel.multiply(a, b, c, finish),
+            Left::InPlace => multiply(a, c),
             Left::Rows => with_scratch(a.len(), |scratch: &mut [T]| {
                 kernel.copy_left(a, scratch);
                 if let Ok(a) = ArrayView2::from_shape(a.dim(), scratch) {
-                    kernel.multiply(a, b, c, finish);
+                    multiply(a, c);
                 }
             })?,
             Left::Columns => {
@@ -164,7 +181,7 @@ fn blocks<T: Real>(
                     kernel.copy_columns(a, scratch);
                     if let Ok(columns) = ArrayView2::from_shape((a.ncols(), apart), scratch) {
                         let a = columns.slice_axis_move(Axis(1), (..m).into()).reversed_axes();
-                        kernel.multiply(a, b, c, finish);
+                        multiply(a, c);
                     }
                 })?;
             }

@@ -24,9 +24,10 @@ const DEPTH: usize = 512;
 /// Rows of A that are multiplied with a sliver of B while they are in the second-level cache.
 const BLOCK: usize = 192;
 
-/// Blocks that are one where columns are so few that A is read but once: no more of them, so that a wish to stop
-/// is heard in between.
+/// Blocks that are one where columns, or terms, are so few that A need not stay near: no more of them, and of no
+/// more multiply-adds, so that a wish to stop is heard in between.
 const BLOCKS: usize = 32;
+const BLOCK_WORK: usize = 1 << 28;
 
 /// Columns of C that a piece has at most: its packed part of B then fills less than the second-level
 /// cache.
@@ -42,6 +43,9 @@ const EVEN: usize = 16;
 /// Pieces for each thread where memory is the limit: each thread then has the same part of it in its
 /// caches from call to call.
 const MEMORY_PIECES: usize = 1;
+
+/// Rows of a piece at least, where each thread has one already and each piece copies its columns of B.
+const WORTH_COPYING: usize = 72;
 
 /// Terms up to which writing C is most of the work.
 const FLAT: usize = 32;
@@ -190,7 +194,12 @@ impl Plan {
             columns: if is_flat { n.next_multiple_of(width) } else { even(n, COLUMNS, width) },
             block: 0,
         };
-        plan.cut::<T>((m, k, n), (height, width), by_rows);
+        let least = match (pack_right, layout.right_is_row_major) {
+            (true, true) => WORTH_COPYING,
+            (true, false) => usize::MAX,
+            (false, _) => 0,
+        };
+        plan.cut::<T>((m, k, n), (height, width), by_rows, least);
         plan.pack_together = plan.is_worth_together::<T>((m, k, n), width);
         plan
     }
@@ -244,19 +253,24 @@ impl Plan {
             columns: even(n, FEW_PIECE / depth.max(1), width),
             block: 0,
         };
-        plan.cut::<T>((m, k, n), (height, width), false);
+        plan.cut::<T>((m, k, n), (height, width), false, 0);
         plan
     }
 
-    /// Cuts pieces until there are enough for all threads, and about as many for each.
+    /// Cuts pieces until there are enough for all threads, and about as many for each. Where each thread has
+    /// one, they keep at least so many rows: each packs its columns of B, which takes long where it transposes.
     fn cut<T>(
         &mut self,
         (m, k, n): (usize, usize, usize),
         (height, width): (usize, usize),
         by_rows: bool,
+        least: usize,
     ) {
         let (mut rows, mut columns, threads) = (self.rows, self.columns, self.threads);
         let enough = pieces::<T>((m, k, n)) * threads;
+        // Of few slivers one of which is narrow, threads would not have equal shares.
+        let is_ragged = n < 2 * threads * width && (1..=width - width / 4).contains(&(n % width));
+        let are_shared = is_ragged && least < usize::MAX;
         loop {
             let count = k.div_ceil(self.chunk).max(1) * m.div_ceil(rows) * n.div_ceil(columns);
             let is_even = count.next_multiple_of(threads) * EVEN <= count * (EVEN + 1);
@@ -264,18 +278,21 @@ impl Plan {
                 break;
             }
             // Every row of pieces packs B anew, so columns are cut first as a rule.
-            let wide = columns > 2 * width || (columns > width && rows <= BLOCK);
+            let is_low = rows <= BLOCK || least > rows / 2;
+            let wide = columns > 2 * width || (columns > width && is_low);
+            let by_rows = by_rows || (are_shared && count < threads);
             if wide && !(by_rows && rows > 2 * height) {
                 columns = half(columns, width);
-            } else if rows > height {
+            } else if rows > height && (count < threads || rows / 2 >= least) {
                 rows = half(rows, height);
             } else {
                 break;
             }
         }
-        // A single sliver of B is read again for each tile, an A in place but once.
-        let is_once = columns <= width && self.left == Left::InPlace;
-        let block = if is_once { BLOCKS * BLOCK } else { BLOCK };
+        // A single sliver of B is read again for each tile, an A in place but once; one of few columns stays near.
+        let is_once = (columns <= width || k <= FLAT) && self.left == Left::InPlace;
+        let most = BLOCK_WORK / (k * columns).max(1);
+        let block = if is_once { most.clamp(BLOCK, BLOCKS * BLOCK) } else { BLOCK };
         (self.rows, self.columns, self.block) = (rows, columns, even(rows, block, height));
     }
 

@@ -11,12 +11,15 @@ const PAGE: usize = 4096;
 pub(super) const WORTH_PACKING_FAR: usize = 48;
 
 /// ... or if it does, but its rows do not begin at cache lines, so that vectors lie across two of them, and
-/// it does not stay in the first-level cache, ...
-pub(super) const WORTH_ALIGNING: usize = 72;
-pub(in crate::linalg) const NEAREST: usize = 32 << 10;
+/// it is not tiny, ...
+pub(super) const WORTH_ALIGNING: usize = 36;
+const TINY: usize = 8 << 10;
 
 /// ... or if they do, and its rows are far apart: packing is read and written once more than the product needs.
 pub(super) const WORTH_GATHERING: usize = 256;
+
+/// Bytes of an operand that stays in the first-level cache.
+pub(in crate::linalg) const NEAREST: usize = 32 << 10;
 
 /// Bytes of a B that stays in the first and second-level caches even where it lies.
 const NEAR: usize = 128 << 10;
@@ -52,7 +55,7 @@ pub(super) struct Right {
     is_near: bool,
     /// Whether its rows are far from one another.
     is_apart: bool,
-    /// Whether vectors lie across lines, in the second-level cache or beyond.
+    /// Whether vectors lie across lines, of a B that is not tiny.
     is_across: bool,
 }
 
@@ -71,7 +74,7 @@ impl Right {
             halves: pages(PAGE / 2),
             is_near: bytes <= SECOND.min(width * size * SECOND_STRIP) && !aliases,
             is_apart: bytes > NEAR && layout.right_stride > CLOSE,
-            is_across: bytes > NEAREST && !layout.right_is_aligned,
+            is_across: bytes > TINY && !layout.right_is_aligned,
         }
     }
 

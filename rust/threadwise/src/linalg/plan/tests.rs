@@ -69,7 +69,7 @@ fn pieces_are_whole_tiles_not_too_large_and_enough_for_all_threads() {
                 assert_eq!(plan.rows % kernel.rows(), 0, "{plan:?}");
                 assert_eq!(plan.block % kernel.rows(), 0, "{plan:?}");
                 let is_sliver = plan.columns <= kernel.columns();
-                let most = if is_sliver { BLOCKS * BLOCK } else { BLOCK };
+                let most = if is_sliver || k <= FLAT { BLOCKS * BLOCK } else { BLOCK };
                 assert!(plan.block <= most, "{plan:?}");
                 assert!(plan.columns <= COLUMNS || k <= FLAT, "{plan:?}");
             }
@@ -100,7 +100,25 @@ fn b_is_read_where_it_lies_until_enough_rows_pay_for_packing() {
     assert_eq!(form((WORTH_ALIGNING, 200, 300), false), (Form::Tiles, true), "by many rows");
     assert_eq!(form((WORTH_ALIGNING, 200, 304), true), (Form::Tiles, false), "at lines");
     assert_eq!(form((WORTH_GATHERING, 200, 304), true), (Form::Tiles, true), "by very many");
-    assert_eq!(form((10_000, 50, 100), false), (Form::Tiles, false), "in the nearest cache");
+    assert_eq!(form((10_000, 20, 100), false), (Form::Tiles, false), "a tiny one");
+}
+
+#[test]
+fn pieces_that_pack_b_have_many_rows_if_each_thread_has_one() {
+    let rows = |m, n, right_is_row_major, threads| {
+        let right_stride = if right_is_row_major { 4 * n } else { 4 };
+        let layout =
+            Layout { right_stride, right_is_row_major, right_is_aligned: false, ..ROW_MAJOR };
+        let plan = Plan::new(&f32::gemm(Isa::Scalar), (m, 1000, n), layout, threads);
+        assert!(plan.pack_right, "{plan:?}");
+        plan.rows
+    };
+    let width = f32::gemm(Isa::Scalar).columns();
+    assert_eq!(rows(100, 2 * width, true, 2), 100, "each thread has a sliver");
+    assert!(rows(100, width, true, 2) < 100, "there is but one");
+    assert!(rows(1000, 2 * width, true, 2) < 1000, "to copy B again is little work");
+    assert_eq!(rows(1000, 2 * width, false, 2), 1000, "to transpose it again is not");
+    assert!(rows(100, width + 1, true, 2) <= 60, "a sliver of one column is no equal share");
 }
 
 #[test]
