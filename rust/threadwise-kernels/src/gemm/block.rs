@@ -29,6 +29,9 @@ pub struct Finish<'a, T> {
 /// Terms up to which writing C takes longer than summing, so that B does not matter.
 const SHORT: usize = 64;
 
+/// Rows from which on products of few columns and few terms are computed in one call.
+const SLIM_ROWS: usize = 32;
+
 /// Rows up to which reading a packed B takes as long as multiplying with it, and rows of tiles for these.
 const FEW: usize = 16;
 const AHEAD: usize = 5;
@@ -64,6 +67,16 @@ impl<T: Element> Kernel<T> {
         let epilogue = finish.epilogue.unwrap_or(Epilogue { bias: None, activation: None });
         if let Some(bias) = epilogue.bias {
             assert_eq!(bias.len(), n, "one summand a column of C");
+        }
+
+        let is_slim = m >= SLIM_ROWS
+            && n <= (2 * self.lanes).min(self.columns())
+            && k <= SHORT
+            && !c.is_empty();
+        let is_plain = !finish.accumulate && epilogue.activation.is_none();
+        if is_slim && is_plain && (a.strides()[1] == 1 || k <= 1) {
+            let (b, b_stride) = self.right(b, 0);
+            return few_rows(self.slim, (a.as_ptr(), k, a.strides()), (b, b_stride), c, finish);
         }
 
         let (c_row, c) = (c.strides()[0], c.as_mut_ptr());
@@ -123,7 +136,8 @@ impl<T: Element> Kernel<T> {
         let k = a.ncols();
         assert!(a.strides()[1] == 1 || k <= 1 || a.is_empty(), "columns of A are adjacent");
         assert!(b.strides()[0] == 1 || k <= 1 || b.is_empty(), "rows of B are adjacent");
-        few_rows((self.dots, true), a, b, b.strides()[1], c, finish);
+        assert_few(true, a, b, &c, finish);
+        few_rows(self.dots, (a.as_ptr(), k, a.strides()), (b.as_ptr(), b.strides()[1]), c, finish);
     }
 
     /// [`Kernel::multiply`] for at most 64 rows and a B of contiguous rows, which is read once. What is added
@@ -141,7 +155,9 @@ impl<T: Element> Kernel<T> {
     ) {
         assert!(b.strides()[1] == 1 || b.ncols() <= 1 || b.is_empty(), "columns of B are adjacent");
         assert!(a.nrows() <= 64, "{} rows are not few", a.nrows());
-        few_rows((self.streams, false), a, b, b.strides()[0], c, finish);
+        assert_few(false, a, b, &c, finish);
+        let (k, right) = (a.ncols(), (b.as_ptr(), b.strides()[0]));
+        few_rows(self.streams, (a.as_ptr(), k, a.strides()), right, c, finish);
     }
 
     /// Where the columns of B from `first` on begin, and the stride of its rows.
@@ -159,34 +175,45 @@ impl<T: Element> Kernel<T> {
     }
 }
 
-/// The product of few rows by one of the functions for them.
-fn few_rows<T: Element>(
-    (function, is_dots): (FewFn<T>, bool),
+/// That the operands of a product of few rows fit.
+fn assert_few<T>(
+    is_dots: bool,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
-    b_stride: isize,
-    mut c: ArrayViewMut2<'_, T>,
+    c: &ArrayViewMut2<'_, T>,
     finish: Finish<'_, T>,
 ) {
-    let epilogue = finish.epilogue.unwrap_or(Epilogue { bias: None, activation: None });
+    let plain = Epilogue { bias: None, activation: None };
+    let epilogue = finish.epilogue.as_ref().unwrap_or(&plain);
     let (m, n) = c.dim();
-    let k = a.ncols();
-    assert_eq!((a.nrows(), b.nrows(), b.ncols()), (m, k, n), "A is m×k, B is k×n");
+    assert_eq!((a.nrows(), b.nrows(), b.ncols()), (m, a.ncols(), n), "A is m×k, B is k×n");
     let adjacent = c.strides()[1] == 1 || n <= 1 || c.is_empty();
     let plain = is_dots && epilogue.bias.is_none() && epilogue.activation.is_none();
     assert!(adjacent || plain, "columns of C are adjacent");
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == n), "one summand a column of C");
+}
+
+/// The product of few rows, or few columns and terms, by one of the functions for them.
+fn few_rows<T: Element>(
+    function: FewFn<T>,
+    (a, k, a_strides): (*const T, usize, &[isize]),
+    (b, b_stride): (*const T, isize),
+    mut c: ArrayViewMut2<'_, T>,
+    finish: Finish<'_, T>,
+) {
     if c.is_empty() {
         return;
     }
+    let (m, n) = c.dim();
+    let epilogue = finish.epilogue.unwrap_or(Epilogue { bias: None, activation: None });
     let few = Few {
         depth: k,
         rows: m,
         columns: n,
-        a: a.as_ptr(),
-        a_row: a.strides()[0],
-        a_step: a.strides()[1],
-        b: b.as_ptr(),
+        a,
+        a_row: a_strides[0],
+        a_step: a_strides[1],
+        b,
         b_stride,
         c_row: c.strides()[0],
         c_step: c.strides()[1],
@@ -196,8 +223,8 @@ fn few_rows<T: Element>(
         activation: epilogue.activation,
     };
     // SAFETY: the function is that of a kernel, which is only made with the proof of its instruction set.
-    // The sizes agree and the strides are those that it needs, as asserted above and by the callers; C is
-    // borrowed mutably, so nothing else refers to it.
+    // The callers have asserted that the sizes agree and the strides are those that it needs; C is borrowed
+    // mutably, so nothing else refers to it.
     unsafe { function(&few) };
 }
 
