@@ -2,10 +2,10 @@
 
 use threadwise_kernels::{Element, Isa};
 
+use super::chunk::CHUNK;
 use super::right::{
     STREAMED_HALVES, STREAMED_NEAR, WORTH_ALIGNING, WORTH_GATHERING, WORTH_PACKING_FAR,
 };
-use super::chunk::CHUNK;
 use super::*;
 use crate::work::WorkDistribution;
 
