@@ -40,6 +40,9 @@ const PAGE: usize = 4096;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
+/// Rows from which on products of few columns and few terms are computed in one call.
+const SLIM_ROWS: usize = 32;
+
 /// Rows up to which reading a packed B takes as long as multiplying with it, and rows of tiles for these.
 const FEW: usize = 16;
 const AHEAD: usize = 5;
@@ -84,7 +87,7 @@ impl<T: Element> Kernel<T> {
         let places = PAGE >> stride.trailing_zeros().min(PAGE.ilog2());
         let is_spread = k <= CROWD * places;
         if is_spread && (a.strides()[1] == 1 || k <= 1) {
-            return self.tiles(a, Right::InPlace(b), Some(packed), c, finish) == 0;
+            return self.tiles(a, Right::InPlace(b), Some(packed), c, finish) == Some(0);
         }
         let packed = &mut packed[..self.packed_right(k, n)];
         self.pack_right(b, packed);
@@ -93,7 +96,7 @@ impl<T: Element> Kernel<T> {
     }
 
     /// The tiles of C, the first rows of which copy B if it shall be packed. Returns the columns of a first strip
-    /// that is narrower than others may be.
+    /// that is narrower than others may be; none if rows were computed without tiles, and nothing was copied.
     fn tiles(
         &self,
         a: ArrayView2<'_, T>,
@@ -101,7 +104,7 @@ impl<T: Element> Kernel<T> {
         packed: Option<&mut [T]>,
         mut c: ArrayViewMut2<'_, T>,
         finish: Finish<'_, T>,
-    ) -> usize {
+    ) -> Option<usize> {
         let (m, n) = c.dim();
         let (a_rows, k) = a.dim();
         let (b_rows, b_columns) = match b {
@@ -119,6 +122,17 @@ impl<T: Element> Kernel<T> {
         let epilogue = finish.epilogue.unwrap_or(Epilogue { bias: None, activation: None });
         if let Some(bias) = epilogue.bias {
             assert_eq!(bias.len(), n, "one summand a column of C");
+        }
+
+        let is_slim = m >= SLIM_ROWS
+            && n <= (2 * self.lanes).min(self.columns())
+            && k <= SHORT
+            && !c.is_empty();
+        let is_plain = !finish.accumulate && epilogue.activation.is_none();
+        if is_slim && is_plain && (a.strides()[1] == 1 || k <= 1) {
+            let (b, b_stride) = self.right(b, 0);
+            few_rows(self.slim, (a.as_ptr(), k, a.strides()), (b, b_stride), c, finish);
+            return None;
         }
 
         let (c_row, c) = (c.strides()[0], c.as_mut_ptr());
@@ -166,7 +180,7 @@ impl<T: Element> Kernel<T> {
             for rows in pieces(m, self.rows()) {
                 strips(n, head, width).for_each(|columns| tile(rows, columns));
             }
-            return head;
+            return Some(head);
         }
         let few = matches!(b, Right::Packed(..)) && m <= FEW;
         for (i, first, columns) in strips(n, 0, width) {
@@ -175,7 +189,7 @@ impl<T: Element> Kernel<T> {
             let height = if few { height.min(AHEAD) } else { height };
             pieces(m, height).for_each(|rows| tile(rows, (i, first, columns)));
         }
-        0
+        Some(0)
     }
 
     /// [`Kernel::multiply`] for few rows and a B of contiguous columns, which is read once.
@@ -194,7 +208,8 @@ impl<T: Element> Kernel<T> {
         let k = a.ncols();
         assert!(a.strides()[1] == 1 || k <= 1 || a.is_empty(), "columns of A are adjacent");
         assert!(b.strides()[0] == 1 || k <= 1 || b.is_empty(), "rows of B are adjacent");
-        few_rows((self.dots, true), a, b, b.strides()[1], c, finish);
+        assert_few(true, a, b, &c, finish);
+        few_rows(self.dots, (a.as_ptr(), k, a.strides()), (b.as_ptr(), b.strides()[1]), c, finish);
     }
 
     /// [`Kernel::multiply`] for at most 64 rows and a B of contiguous rows, which is read once. What is added
@@ -212,7 +227,9 @@ impl<T: Element> Kernel<T> {
     ) {
         assert!(b.strides()[1] == 1 || b.ncols() <= 1 || b.is_empty(), "columns of B are adjacent");
         assert!(a.nrows() <= 64, "{} rows are not few", a.nrows());
-        few_rows((self.streams, false), a, b, b.strides()[0], c, finish);
+        assert_few(false, a, b, &c, finish);
+        let (k, right) = (a.ncols(), (b.as_ptr(), b.strides()[0]));
+        few_rows(self.streams, (a.as_ptr(), k, a.strides()), right, c, finish);
     }
 
     /// Where the columns of B from `first` on begin, and the stride of its rows.
@@ -230,34 +247,45 @@ impl<T: Element> Kernel<T> {
     }
 }
 
-/// The product of few rows by one of the functions for them.
-fn few_rows<T: Element>(
-    (function, is_dots): (FewFn<T>, bool),
+/// That the operands of a product of few rows fit.
+fn assert_few<T>(
+    is_dots: bool,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
-    b_stride: isize,
-    mut c: ArrayViewMut2<'_, T>,
+    c: &ArrayViewMut2<'_, T>,
     finish: Finish<'_, T>,
 ) {
-    let epilogue = finish.epilogue.unwrap_or(Epilogue { bias: None, activation: None });
+    let plain = Epilogue { bias: None, activation: None };
+    let epilogue = finish.epilogue.as_ref().unwrap_or(&plain);
     let (m, n) = c.dim();
-    let k = a.ncols();
-    assert_eq!((a.nrows(), b.nrows(), b.ncols()), (m, k, n), "A is m×k, B is k×n");
+    assert_eq!((a.nrows(), b.nrows(), b.ncols()), (m, a.ncols(), n), "A is m×k, B is k×n");
     let adjacent = c.strides()[1] == 1 || n <= 1 || c.is_empty();
     let plain = is_dots && epilogue.bias.is_none() && epilogue.activation.is_none();
     assert!(adjacent || plain, "columns of C are adjacent");
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == n), "one summand a column of C");
+}
+
+/// The product of few rows, or few columns and terms, by one of the functions for them.
+fn few_rows<T: Element>(
+    function: FewFn<T>,
+    (a, k, a_strides): (*const T, usize, &[isize]),
+    (b, b_stride): (*const T, isize),
+    mut c: ArrayViewMut2<'_, T>,
+    finish: Finish<'_, T>,
+) {
     if c.is_empty() {
         return;
     }
+    let (m, n) = c.dim();
+    let epilogue = finish.epilogue.unwrap_or(Epilogue { bias: None, activation: None });
     let few = Few {
         depth: k,
         rows: m,
         columns: n,
-        a: a.as_ptr(),
-        a_row: a.strides()[0],
-        a_step: a.strides()[1],
-        b: b.as_ptr(),
+        a,
+        a_row: a_strides[0],
+        a_step: a_strides[1],
+        b,
         b_stride,
         c_row: c.strides()[0],
         c_step: c.strides()[1],
@@ -267,8 +295,8 @@ fn few_rows<T: Element>(
         activation: epilogue.activation,
     };
     // SAFETY: the function is that of a kernel, which is only made with the proof of its instruction set.
-    // The sizes agree and the strides are those that it needs, as asserted above and by the callers; C is
-    // borrowed mutably, so nothing else refers to it.
+    // The callers have asserted that the sizes agree and the strides are those that it needs; C is borrowed
+    // mutably, so nothing else refers to it.
     unsafe { function(&few) };
 }
 

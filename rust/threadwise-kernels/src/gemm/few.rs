@@ -1,7 +1,8 @@
 //! Products of few rows with a large B: every element of B is read from memory once and used for all
 //! rows, so the speed is that of memory, and B is neither packed nor read in strips.
 //!
-//! `dots` for a B whose columns are contiguous, `streams` for one whose rows are.
+//! `dots` for a B whose columns are contiguous, `streams` for one whose rows are. `slim` is for many rows of few
+//! columns and few terms, where it is A that is read once.
 
 /// Calls the instance of a function for a size that is found at run time, at most a limit.
 macro_rules! instance {
@@ -18,6 +19,7 @@ macro_rules! instance {
 }
 
 mod dots;
+mod slim;
 mod streams;
 
 use std::marker::PhantomData;
@@ -25,7 +27,7 @@ use std::marker::PhantomData;
 use crate::Activation;
 use crate::simd::Lanes;
 
-/// A product of few rows. Strides count elements.
+/// A product of few rows, or few columns and terms. Strides count elements.
 pub(super) struct Few<T> {
     /// Number of terms, k.
     pub(super) depth: usize,
@@ -94,9 +96,13 @@ impl<T> Few<T> {
 /// `bias` is not null; all elements of C are writable, and no other reference to them is in use.
 pub(super) type FewFn<T> = unsafe fn(&Few<T>);
 
-/// The functions of one instruction set. The numbers are the rows that dots and streams hold in registers.
+/// The functions of one instruction set. The numbers are the rows that dots and streams hold in registers, and
+/// slim products of one vector and of two.
 macro_rules! instantiate {
-    ($module:ident, $proof:ty, $assume:expr, $dots:literal, $streams:literal, $(#[$attribute:meta])*) => {
+    (
+        $module:ident, $proof:ty, $assume:expr, $dots:literal, $streams:literal, $slim:literal, $half:literal,
+        $(#[$attribute:meta])*
+    ) => {
         pub(super) mod $module {
             use super::super::pack::{CopyFn, SquaresFn, copy as copy_rows, transpose};
             use super::{Few, FewFn, Lanes, PhantomData};
@@ -106,6 +112,7 @@ macro_rules! instantiate {
             impl<V: Lanes<Proof = $proof>> Functions<V> {
                 pub(in super::super) const DOTS: FewFn<V::Element> = dots::<V>;
                 pub(in super::super) const STREAMS: FewFn<V::Element> = streams::<V>;
+                pub(in super::super) const SLIM: FewFn<V::Element> = slim::<V>;
                 pub(in super::super) const SQUARES: SquaresFn<V::Element> = squares::<V>;
                 pub(in super::super) const COPY: CopyFn<V::Element> = copy::<V>;
             }
@@ -162,6 +169,17 @@ macro_rules! instantiate {
                 // SAFETY: passed on from the caller.
                 unsafe { super::streams::streams::<V, $streams>(proof, few) }
             }
+
+            /// # Safety
+            ///
+            /// As `super::slim::slim` says, on a CPU with this instruction set.
+            $(#[$attribute])*
+            unsafe fn slim<V: Lanes<Proof = $proof>>(few: &Few<V::Element>) {
+                // SAFETY: the caller promises the instruction set.
+                let proof = unsafe { $assume };
+                // SAFETY: passed on from the caller.
+                unsafe { super::slim::slim::<V, $slim, $half>(proof, few) }
+            }
         }
     };
 }
@@ -169,13 +187,15 @@ macro_rules! instantiate {
 /// What any CPU has.
 const unsafe fn nothing() {}
 
-instantiate!(portable, (), super::nothing(), 2, 2,);
+instantiate!(portable, (), super::nothing(), 2, 2, 2, 2,);
 #[cfg(target_arch = "x86_64")]
 instantiate!(
     avx2,
     crate::Avx2,
     crate::Avx2::assume(),
     3,
+    4,
+    8,
     4,
     #[target_feature(enable = "avx2,fma")]
 );
@@ -185,6 +205,8 @@ instantiate!(
     crate::Avx512,
     crate::Avx512::assume(),
     6,
+    8,
+    16,
     8,
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 );

@@ -49,6 +49,8 @@ pub struct Kernel<T: 'static> {
     /// Compute products of few rows.
     dots: FewFn<T>,
     streams: FewFn<T>,
+    /// Computes products of many rows, few columns and few terms.
+    slim: FewFn<T>,
     /// Copies squares of `lanes` by `lanes`, rows to columns.
     squares: SquaresFn<T>,
     /// Copies rows.
@@ -64,6 +66,7 @@ impl<T: Element> Kernel<T> {
             heights: heights(tile::Portable::<V>::TILES),
             dots: few::portable::Functions::<V>::DOTS,
             streams: few::portable::Functions::<V>::STREAMS,
+            slim: few::portable::Functions::<V>::SLIM,
             squares: few::portable::Functions::<V>::SQUARES,
             copy: few::portable::Functions::<V>::COPY,
         }
@@ -78,6 +81,7 @@ impl<T: Element> Kernel<T> {
             heights: heights(tile::TilesAvx2::<V>::TILES),
             dots: few::avx2::Functions::<V>::DOTS,
             streams: few::avx2::Functions::<V>::STREAMS,
+            slim: few::avx2::Functions::<V>::SLIM,
             squares: few::avx2::Functions::<V>::SQUARES,
             copy: few::avx2::Functions::<V>::COPY,
         }
@@ -92,6 +96,7 @@ impl<T: Element> Kernel<T> {
             heights: heights(tile::TilesAvx512::<V>::TILES),
             dots: few::avx512::Functions::<V>::DOTS,
             streams: few::avx512::Functions::<V>::STREAMS,
+            slim: few::avx512::Functions::<V>::SLIM,
             squares: few::avx512::Functions::<V>::SQUARES,
             copy: few::avx512::Functions::<V>::COPY,
         }

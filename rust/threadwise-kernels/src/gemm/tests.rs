@@ -1,6 +1,6 @@
 //! The kernel of every instruction set this CPU has, against three loops.
 
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, s};
+use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, s};
 
 use super::{Epilogue, Finish, Kernel, Right};
 use crate::element::Element;
@@ -140,6 +140,34 @@ fn a_large_result_is_the_same_wherever_its_lines_begin() {
             kernel.multiply_packing(a.view(), b.view(), &mut packed, c.view_mut(), replace);
             assert_eq!(c, expected, "{}: from {start}, packing", kernel.name());
         }
+    }
+}
+
+#[test]
+fn products_of_few_columns_and_terms_have_the_bits_of_tiles() {
+    // The column-major A is for tiles.
+    for k in [0, 1, 2, 3, 4, 16, 63, 64, 65] {
+        for n in [1, 2, 3, 4, 5, 8, 9, 15, 16, 17, 31, 32, 33] {
+            for m in [31, 32, 33, 50] {
+                check::<f32>(m, k, n);
+                check::<f64>(m, k, n);
+            }
+        }
+    }
+    let (a, b) = (matrix::<f32>(35, 4, 0.0), matrix::<f32>(4, 3, 1.0));
+    let bias = [0.5, -2.0, 3.0];
+    for kernel in kernels::<f32>() {
+        let mut plain = Array2::from_elem((35, 3), f32::NAN);
+        let finish = Finish { accumulate: false, epilogue: None };
+        kernel.multiply(a.view(), Right::InPlace(b.view()), plain.view_mut(), finish);
+        let mut room = Array2::from_elem((37, 5), -7.0_f32);
+        let epilogue = Epilogue { bias: Some(&bias), activation: None };
+        let finish = Finish { accumulate: false, epilogue: Some(epilogue) };
+        let c = room.slice_mut(s![1..36, 1..4]);
+        kernel.multiply(a.view(), Right::InPlace(b.view()), c, finish);
+        let mut expected = Array2::from_elem((37, 5), -7.0_f32);
+        expected.slice_mut(s![1..36, 1..4]).assign(&(plain + ArrayView1::from(&bias)));
+        assert_eq!(room, expected, "{}: with a bias, and nothing else is touched", kernel.name());
     }
 }
 

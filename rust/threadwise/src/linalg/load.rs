@@ -15,6 +15,9 @@ const TILE: usize = 384;
 /// Terms of a piece at least, where k is cut.
 const TERMS: usize = 2048;
 
+/// Elements of B that make a piece at least, where rows are so few that they are what takes time.
+const RIGHT: usize = 1 << 16;
+
 /// Multiply-adds that take as long as to move a byte to or from memory.
 const BYTE: usize = 2;
 
@@ -71,7 +74,9 @@ pub(super) fn prospect<P: Product>(
 
 /// How many pieces there could be.
 fn pieces((m, k, n): (usize, usize, usize)) -> usize {
-    m.saturating_mul(n).div_ceil(TILE).saturating_mul((k / TERMS).clamp(1, plan::CHUNKS))
+    let tiles = m.saturating_mul(n).div_ceil(TILE);
+    let pieces = tiles.saturating_mul((k / TERMS).clamp(1, plan::CHUNKS));
+    if n > 1 && m <= plan::STREAMED { pieces.max(k.saturating_mul(n) / RIGHT) } else { pieces }
 }
 
 fn load<P: Product>((m, k, n): (usize, usize, usize), count: usize) -> Load {

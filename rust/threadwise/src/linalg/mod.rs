@@ -328,9 +328,9 @@ const TINY: usize = 1024;
 #[must_use]
 pub fn is_tiny(m: usize, k: usize, n: usize) -> bool {
     let elements = m.saturating_mul(n);
-    let is_small = elements <= TINY && k <= TINY && elements * k <= WORTH_DETACHING;
+    let is_small = elements <= TINY && k <= TINY && plan::is_small(m, k, n);
     // A single column is a row of the transposed product, and quickly found.
-    is_small && (n == 1 || !plan::Plan::is_long(m, k, n))
+    is_small && (n == 1 || !plan::Plan::is_long::<f32>(m, k, n))
 }
 
 /// `a @ b` for matrices that are [tiny](is_tiny), handed to `take`: no memory is allocated and nothing is

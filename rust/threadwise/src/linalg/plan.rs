@@ -3,6 +3,7 @@
 //! Only the number of threads and the size of the pieces depend on the threads: neither changes a bit
 //! of the result. Where k is cut follows from sizes and layouts alone.
 
+mod chunk;
 mod left;
 mod right;
 mod wanted;
@@ -13,6 +14,9 @@ use threadwise_kernels::gemm::Kernel;
 
 use super::way::Layout;
 use super::{Real, load};
+pub use chunk::WORTH_DETACHING;
+pub(super) use chunk::{CHUNKS, is_small};
+use chunk::{chunk, streamed_chunk};
 pub(super) use left::Left;
 use right::Right;
 pub(super) use right::{NEAREST, STREAMED, WORTH_STREAMING};
@@ -56,20 +60,6 @@ const TOGETHER: usize = 16 << 20;
 /// ... if each would else pack at least this many elements that others pack too.
 const WORTH_TOGETHER: usize = 1 << 18;
 
-/// Multiply-adds above which Python's lock is released while they are done: about ten microseconds,
-/// for which another thread's wait is longer than the cost of releasing and taking the lock.
-pub const WORTH_DETACHING: usize = 500_000;
-
-/// Where C is small and k is long, k is cut into chunks, which are summed apart: pieces that C alone
-/// does not give. Chunks have at least this many terms, so that to add them up costs little, ...
-const CHUNK: usize = 2048;
-
-/// ... and this many multiply-adds, so that they are worth sharing out; ...
-const CHUNK_WORK: usize = 1 << 16;
-
-/// ... and there are at most this many of them, and pieces with those that C gives.
-pub(super) const CHUNKS: usize = 32;
-
 /// Elements of C that make a piece, in products by tiles.
 const TILES_PIECE: usize = 1024;
 
@@ -91,9 +81,9 @@ const DOTTED_SHORT: usize = 12;
 const DOTTED: usize = 20;
 const DOTTED_TERMS: usize = 256;
 
-/// Columns up to which the transposed product by dots is faster than tiles, whose vectors would be half
+/// Bytes of a row of C up to which the transposed product by dots is faster than tiles, whose vectors would be half
 /// empty, if there are many rows and at least this many terms.
-const NARROW: usize = 8;
+const NARROW: usize = 32;
 const NARROW_ROWS: usize = 64;
 pub(super) const NARROW_TERMS: usize = 64;
 
@@ -215,13 +205,13 @@ impl Plan {
     }
 
     /// Whether C is so narrow that the transposed product is faster: it has few rows.
-    pub(super) fn is_narrow((m, k, n): (usize, usize, usize), layout: Layout) -> bool {
-        Self::is_long(m, k, n) && layout.left_is_row_major && layout.right_is_row_major
+    pub(super) fn is_narrow<T>((m, k, n): (usize, usize, usize), layout: Layout) -> bool {
+        Self::is_long::<T>(m, k, n) && layout.left_is_row_major && layout.right_is_row_major
     }
 
     /// Whether it is, if A and B are contiguous by rows.
-    pub(super) fn is_long(m: usize, k: usize, n: usize) -> bool {
-        m >= NARROW_ROWS && k >= NARROW_TERMS && n <= NARROW
+    pub(super) fn is_long<T>(m: usize, k: usize, n: usize) -> bool {
+        m >= NARROW_ROWS && k >= NARROW_TERMS && n * size_of::<T>() <= NARROW
     }
 
     /// Whether to pack the columns of B, which are contiguous, costs so much that the transposed product is
@@ -341,7 +331,8 @@ impl Plan {
     ) -> Self {
         let is_dots = form == Form::Dots;
         let pieces = if is_dots { n.div_ceil(DOTS_PIECE) } else { n * size_of::<T>() / RUN };
-        let chunk = chunk((m, k, n), pieces);
+        let chunk =
+            if is_dots { chunk((m, k, n), pieces) } else { streamed_chunk::<T>((m, k, n), pieces) };
         let chunks = k.div_ceil(chunk).max(1);
         // Streams want long runs of each row.
         let each = self::pieces::<T>((m, k, n));
@@ -361,15 +352,6 @@ impl Plan {
 fn pieces<T>(sizes: (usize, usize, usize)) -> usize {
     let is_moved = load::moving::<T>(sizes) > load::multiply_adds(sizes);
     if is_moved { MEMORY_PIECES } else { PIECES }
-}
-
-/// Terms of a chunk of k, if C gives this many pieces: a function of the sizes alone, and the same for a
-/// product and its transpose.
-fn chunk((m, k, n): (usize, usize, usize), pieces: usize) -> usize {
-    let terms = CHUNK.max(CHUNK_WORK / m.saturating_mul(n).max(1));
-    let most = (k / terms).min(2 * CHUNKS / pieces.max(1)).clamp(1, CHUNKS);
-    // A power of two, so that two, four, eight threads have equal shares.
-    k.div_ceil(1 << most.ilog2()).max(1)
 }
 
 /// Terms a pass over k: as even as possible, at most [`DEPTH`].

@@ -176,7 +176,11 @@ fn at_once<T: Real>(
     c: ArrayViewMut2<'_, T>,
 ) -> Option<Form> {
     let ((m, k), n) = (a.dim(), b.ncols());
-    if c.is_empty() || c.strides()[1] != 1 || n == 1 || Plan::is_narrow((m, k, n), layout(a, b)) {
+    if c.is_empty()
+        || c.strides()[1] != 1
+        || n == 1
+        || Plan::is_narrow::<T>((m, k, n), layout(a, b))
+    {
         return None;
     }
     let plan = Plan::new(kernel, (m, k, n), layout(a.view(), b.view()), 1);

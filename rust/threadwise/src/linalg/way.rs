@@ -61,7 +61,7 @@ impl Way {
             return Self::Columns;
         }
         let layout = layout(a, b);
-        if is_plain && Plan::is_narrow((m, k, n), layout) {
+        if is_plain && Plan::is_narrow::<T>((m, k, n), layout) {
             return Self::Narrow;
         }
         if by_rows && is_standard && Plan::is_wide((m, k, n), layout) {

@@ -1,22 +1,35 @@
 //! Streams: where the rows of B are contiguous, some rows of B at a time are multiplied with their elements
 //! of A and added to the sums of a strip of C, which stay in the nearest cache.
 
+use std::mem::MaybeUninit;
+
 use super::Few;
 use crate::gemm::vectors::row;
 use crate::simd::Lanes;
 
-/// Rows of B that are added to C at a time.
-const TOGETHER: usize = 4;
+/// Rows of B that are added to C at a time: as many streams as memory serves best. Where fewer are left, ...
+const TOGETHER: usize = 8;
+
+/// ... so many; and if more than so many rows of A are multiplied with them, for whose elements there would not be
+/// registers.
+const SOME: usize = 4;
+
+/// Bytes of a row of B that are asked for ahead of those in use, at its end those of the rows that come next:
+/// a row of another thread is left alone.
+const AHEAD: usize = 1024;
 
 /// Vectors of C, over all rows, that are worked on before the next ones: half the nearest cache. They are
 /// kept apart from C, whose rows may lie so that they drive each other, and those of B, out of the cache.
 const NEAR: usize = 512;
 
+/// Rows of C at most.
+const ROWS_AT_MOST: usize = 64;
+
 /// Columns of such a strip are a multiple of this, so that whole cache lines are read.
 const LINES: usize = 64;
 
 /// Part of a product of few rows: rows of A and of the sums from `row` on, rows of B from `p` on, `columns`
-/// columns from `first` on, which take `vectors` vectors a row of sums.
+/// columns from `first` on, whose sums are `apart` vectors from row to row.
 #[derive(Clone, Copy)]
 struct Part {
     row: usize,
@@ -25,7 +38,7 @@ struct Part {
     columns: usize,
     /// Columns before the first at which lines of B begin: they have a vector of their own.
     head: usize,
-    vectors: usize,
+    apart: usize,
 }
 
 impl Part {
@@ -42,13 +55,17 @@ impl Part {
 
 /// # Safety
 ///
-/// As [`super::FewFn`] says, with contiguous rows of B, and at most [`NEAR`] / 4 rows.
+/// As [`super::FewFn`] says, with contiguous rows of B, and at most [`ROWS_AT_MOST`] rows.
 #[inline(always)]
 pub(super) unsafe fn streams<V: Lanes, const ROWS: usize>(proof: V::Proof, few: &Few<V::Element>) {
     let zero = V::splat(proof, V::Element::default());
-    let mut room = [zero; NEAR];
+    // Not cleared: that takes as long as the smallest products.
+    let mut room = [const { MaybeUninit::<V>::uninit() }; NEAR + ROWS_AT_MOST];
     let most = NEAR / few.rows * V::COUNT;
-    let strip = if most < LINES { most } else { most / LINES * LINES };
+    // Strips are about as long as one another, the first with a vector that may hold but few columns.
+    let padded = few.columns + V::COUNT - 1;
+    let even = padded.div_ceil(padded.div_ceil(most)).next_multiple_of(LINES);
+    let strip = if most < LINES { most } else { even.min(most / LINES * LINES) };
     let mut first = 0;
     while first < few.columns {
         let head = if first == 0 && strip > V::COUNT { head::<V>(few) } else { 0 };
@@ -56,43 +73,54 @@ pub(super) unsafe fn streams<V: Lanes, const ROWS: usize>(proof: V::Proof, few: 
         let columns = strip.min(few.columns - first);
         let head = if head < columns { head } else { 0 };
         let vectors = usize::from(head > 0) + (columns - head).div_ceil(V::COUNT);
-        let mut part = Part { row: 0, p: 0, first, columns, head, vectors };
-        let sums = &mut room[..few.rows * vectors];
-        if few.accumulate {
-            for i in 0..few.rows {
-                for v in 0..vectors {
+        // Rows of sums that are whole pages apart would share the few places that one of them has in the cache.
+        let apart = vectors | 1;
+        let mut part = Part { row: 0, p: 0, first, columns, head, apart };
+        let room = &mut room[..few.rows * apart];
+        for (i, sums) in room.chunks_exact_mut(apart).enumerate() {
+            for (v, sum) in sums.iter_mut().enumerate() {
+                sum.write(zero);
+                if few.accumulate && v < vectors {
                     let (at, lanes) = part.lanes(v, V::COUNT);
                     let mask = V::first(proof, lanes);
                     let c = few.c(i).wrapping_add(first + at);
                     // SAFETY: as many elements of row i of C as the mask has lanes.
-                    sums[i * vectors + v] = unsafe { V::load_first(proof, mask, c) };
+                    sum.write(unsafe { V::load_first(proof, mask, c) });
                 }
             }
-        } else {
-            sums.fill(zero);
         }
+        let sums = room.as_mut_ptr().cast::<V>();
         while part.p < few.depth {
-            let together = if part.p + TOGETHER <= few.depth { TOGETHER } else { 1 };
+            let together = match few.depth - part.p {
+                TOGETHER.. if few.rows <= SOME => TOGETHER,
+                SOME.. => SOME,
+                _ => 1,
+            };
             let mut group = 0;
             part.row = 0;
             while part.row < few.rows {
                 group += 1;
                 let end = few.group(group, ROWS);
-                let (rows, sums) = (end - part.row, sums[part.row * vectors..].as_mut_ptr());
-                if together == TOGETHER {
-                    instance!(rows, ROWS, [1 2 3 4 5 6 7 8], many[V](proof, few, part, sums));
-                } else {
-                    instance!(rows, ROWS, [1 2 3 4 5 6 7 8], one[V](proof, few, part, sums));
+                let (rows, sums) = (end - part.row, sums.wrapping_add(part.row * apart));
+                match together {
+                    TOGETHER => {
+                        instance!(rows, ROWS, [1 2 3 4], many[V](proof, few, part, sums));
+                    }
+                    SOME => {
+                        instance!(rows, ROWS, [1 2 3 4 5 6 7 8], some[V](proof, few, part, sums));
+                    }
+                    _ => instance!(rows, ROWS, [1 2 3 4 5 6 7 8], one[V](proof, few, part, sums)),
                 }
                 part.row = end;
             }
             part.p += together;
         }
-        for (i, sums) in sums.chunks_exact(vectors).enumerate() {
-            for (v, &sum) in sums.iter().enumerate() {
+        for i in 0..few.rows {
+            for v in 0..vectors {
                 let (at, lanes) = part.lanes(v, V::COUNT);
                 let mask = V::first(proof, lanes);
-                let mut sum = sum;
+                // SAFETY: vector v of row i of the sums, which was written above.
+                let mut sum = unsafe { sums.wrapping_add(i * apart + v).read() };
                 if !few.bias.is_null() {
                     let bias = few.bias.wrapping_add(first + at);
                     // SAFETY: not null, so there is one summand a column.
@@ -134,6 +162,22 @@ unsafe fn many<V: Lanes, const M: usize>(
     unsafe { add::<V, M, TOGETHER>(proof, few, part, sums) }
 }
 
+/// Adds [`SOME`] rows of B to the sums of `M` rows.
+///
+/// # Safety
+///
+/// As [`add`].
+#[inline(always)]
+unsafe fn some<V: Lanes, const M: usize>(
+    proof: V::Proof,
+    few: &Few<V::Element>,
+    part: Part,
+    sums: *mut V,
+) {
+    // SAFETY: passed on.
+    unsafe { add::<V, M, SOME>(proof, few, part, sums) }
+}
+
 /// Adds a row of B to the sums of `M` rows.
 ///
 /// # Safety
@@ -154,12 +198,12 @@ unsafe fn one<V: Lanes, const M: usize>(
 ///
 /// # Safety
 ///
-/// These rows and columns exist, and `M` times `part.vectors` sums.
+/// These rows and columns exist, and `M` rows of their sums.
 #[inline(always)]
 unsafe fn add<V: Lanes, const M: usize, const N: usize>(
     proof: V::Proof,
     few: &Few<V::Element>,
-    Part { row, p, first, columns, head, vectors }: Part,
+    Part { row, p, first, columns, head, apart }: Part,
     sums: *mut V,
 ) {
     let mut left = [[V::splat(proof, V::Element::default()); N]; M];
@@ -172,37 +216,42 @@ unsafe fn add<V: Lanes, const M: usize, const N: usize>(
     }
     let b = few.b(p).wrapping_add(first);
     let all = V::first(proof, V::COUNT);
-    // The rows that come first bring the next rows of B near for all.
-    let ahead = row == 0;
+    // The rows that come first bring what comes next near for all.
+    let ahead = (AHEAD / size_of::<V::Element>()).min(columns);
+    let behind = (N as isize * few.b_stride).wrapping_sub((columns - ahead) as isize);
+    let next = |at: usize| {
+        let along = if at + ahead < columns { ahead as isize } else { behind };
+        (row == 0).then_some(along)
+    };
     let mut v = 0;
     if head > 0 {
         let mask = V::first(proof, head);
         // SAFETY: as many columns of these rows as the mask has lanes, and their sums.
-        unsafe { step::<V, M, N, 1>(proof, few.b_stride, &left, mask, b, sums, vectors, ahead) };
+        unsafe { step::<V, M, N, 1>(proof, few.b_stride, &left, mask, b, sums, apart, next(0)) };
         v = 1;
     }
-    let (b, columns) = (b.wrapping_add(head), columns - head);
-    let mut at = 0;
+    let mut at = head;
     while at + 2 * V::COUNT <= columns {
         let (b, sums) = (b.wrapping_add(at), sums.wrapping_add(v));
         // SAFETY: two full vectors of these rows and sums.
-        unsafe { step::<V, M, N, 2>(proof, few.b_stride, &left, all, b, sums, vectors, ahead) };
+        unsafe { step::<V, M, N, 2>(proof, few.b_stride, &left, all, b, sums, apart, next(at)) };
         (v, at) = (v + 2, at + 2 * V::COUNT);
     }
     while at < columns {
         let mask = V::first(proof, V::COUNT.min(columns - at));
         let (b, sums) = (b.wrapping_add(at), sums.wrapping_add(v));
         // SAFETY: a vector of these rows, as many lanes of it as the mask has, and of the sums.
-        unsafe { step::<V, M, N, 1>(proof, few.b_stride, &left, mask, b, sums, vectors, ahead) };
+        unsafe { step::<V, M, N, 1>(proof, few.b_stride, &left, mask, b, sums, apart, next(at)) };
         (v, at) = (v + 1, at + V::COUNT);
     }
 }
 
-/// Adds to `W` vectors of each row of sums what `b`, the last vector masked, and the rows of B after it hold.
+/// Adds to `W` vectors of each row of sums what `b`, the last vector masked, and the rows of B after it hold,
+/// and asks for what lies `next` elements further, if anything.
 ///
 /// # Safety
 ///
-/// `N` rows of B from `b` on have these lanes, and `M` rows of sums, `vectors` apart, these vectors.
+/// `N` rows of B from `b` on have these lanes, and `M` rows of sums, `apart` vectors apart, these vectors.
 #[inline(always)]
 #[expect(clippy::too_many_arguments, reason = "it is the body of a loop")]
 unsafe fn step<V: Lanes, const M: usize, const N: usize, const W: usize>(
@@ -212,22 +261,21 @@ unsafe fn step<V: Lanes, const M: usize, const N: usize, const W: usize>(
     mask: V::Mask,
     b: *const V::Element,
     at: *mut V,
-    vectors: usize,
-    ahead: bool,
+    apart: usize,
+    next: Option<isize>,
 ) {
     let mut sums = [[V::splat(proof, V::Element::default()); W]; M];
     for (i, sums) in sums.iter_mut().enumerate() {
         for (w, sum) in sums.iter_mut().enumerate() {
             // SAFETY: vector w of row i of the sums.
-            *sum = unsafe { at.wrapping_add(i * vectors + w).read() };
+            *sum = unsafe { at.wrapping_add(i * apart + w).read() };
         }
     }
     for q in 0..N {
         let b = b.wrapping_offset(q as isize * b_stride);
-        if ahead {
-            let next = b.wrapping_offset(N as isize * b_stride);
+        if let Some(next) = next {
             for w in 0..W {
-                V::prefetch(next.wrapping_add(w * V::COUNT));
+                V::prefetch(b.wrapping_offset(next).wrapping_add(w * V::COUNT));
             }
         }
         // SAFETY: `W` vectors of a row of B.
@@ -241,7 +289,7 @@ unsafe fn step<V: Lanes, const M: usize, const N: usize, const W: usize>(
     for (i, sums) in sums.iter().enumerate() {
         for (w, sum) in sums.iter().enumerate() {
             // SAFETY: vector w of row i of the sums.
-            unsafe { at.wrapping_add(i * vectors + w).write(*sum) };
+            unsafe { at.wrapping_add(i * apart + w).write(*sum) };
         }
     }
 }

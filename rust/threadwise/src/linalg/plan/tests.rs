@@ -2,6 +2,7 @@
 
 use threadwise_kernels::{Element, Isa};
 
+use super::chunk::CHUNK;
 use super::right::{
     STREAMED_HALVES, STREAMED_NEAR, WORTH_ALIGNING, WORTH_GATHERING, WORTH_PACKING_FAR,
 };
@@ -43,6 +44,19 @@ fn long_sums_of_a_small_result_are_cut_into_chunks_for_all_threads() {
     }
     assert_eq!(plan(1024, 4096, 1024, 8).chunk, 4096, "C alone gives enough pieces");
     assert_eq!(plan(64, 1024, 64, 8).chunk, 1024, "too short");
+}
+
+#[test]
+fn streams_of_a_large_b_are_cut_along_k_for_any_number_of_threads() {
+    let kernel = f32::gemm(Isa::Scalar);
+    for threads in [1, 2, 3, 64] {
+        let chunk = |sizes| Plan::new(&kernel, sizes, ROW_MAJOR, threads).chunk;
+        assert_eq!(chunk((1, 1000, 1000)), 500, "halves of a B that caches hold");
+        assert_eq!(chunk((1, 4096, 4096)), 1024, "quarters of one that they do not");
+        assert_eq!(chunk((8, 1000, 1000)), 1000, "with more rows, there would be more sums to add");
+        assert_eq!(chunk((1, 256, 512)), 256, "small products are whole");
+        assert_eq!(chunk((1, 200, 10_000)), 200, "and those of few terms");
+    }
 }
 
 #[test]
@@ -151,7 +165,7 @@ fn of_few_rows_columns_are_cut_and_streams_keep_long_runs() {
     let kernel = f32::gemm(Isa::Scalar);
     let pieces = |layout, n: usize, threads, max, tasks| {
         let wanted = WorkDistribution::new(1, max, tasks, None, 64).unwrap();
-        let sizes = (2, 1000, n);
+        let sizes = (2, 250, n);
         let plan = Plan::new(&kernel, sizes, layout, threads).cut_by(Some(wanted), &kernel, sizes);
         assert_eq!((plan.threads, plan.rows), (threads, 2), "{plan:?}");
         assert_eq!(plan.columns % kernel.columns(), 0, "{plan:?}");
