@@ -35,6 +35,7 @@ INTEGERS = ((np.int8, np.int8), (np.uint8, np.int8))
 PAIRS = ((BFLOAT16, BFLOAT16), (np.float16, np.float16), *INTEGERS)
 
 layouts = st.sampled_from(sorted(LAYOUTS)).map(LAYOUTS.__getitem__)
+SHORT = ((1000, 3, 70), (300, 8, 9), (2, 1, 300), (16, 16, 16), (64, 64, 2), (600, 200, 3))
 FEW = ((1, 3000, 700), (4, 700, 1300), (8, 900, 260), (9, 900, 260), (1200, 800, 1), (3, 40, 5000))
 
 
@@ -75,7 +76,7 @@ def test_agrees_with_the_definition(
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@pytest.mark.parametrize(("m", "k", "n"), [*LONG, *FEW])
+@pytest.mark.parametrize(("m", "k", "n"), [*LONG, *FEW, *SHORT, (13, 600, 2100)])
 @pytest.mark.parametrize("way", [(1, "C"), (3, "C"), (1, "F"), (3, "F")])
 def test_agrees_around_the_edges_of_blocks(
     m: int, k: int, n: int, pair: tuple[type, type], way: tuple[int, str]
@@ -178,7 +179,7 @@ def test_the_same_bits_for_any_number_of_threads(pair: tuple[type, type], order:
     rng = np.random.default_rng(20_261_121)
     extents = np.exp(rng.uniform(np.log(20), np.log(900), (25, 3))).astype(int).tolist()
     different = []
-    for m, k, n in [*extents, *FEW, *LONG, (290, 3000, 600), (30, 9000, 30)]:
+    for m, k, n in [*extents, *FEW, *LONG, *SHORT, (290, 3000, 600), (30, 9000, 30)]:
         a, b = filled((m, k), pair[0]), filled((k, n), pair[1], seed=1)
         b = np.array(b, order=order)  # type: ignore[call-overload]
         if not _same(lambda threads, a=a, b=b: tw.matmul(a, b, threads=threads)):  # type: ignore[misc]
@@ -198,7 +199,9 @@ def _layer(x: Array, weight: Array, bias: Array, threads: int) -> Array:
 
 
 @pytest.mark.parametrize("pair", PAIRS)
-@pytest.mark.parametrize(("m", "k", "n"), [(15, 6, 7), (65, 400, 33), (150, 2160, 170)])
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(15, 6, 7), (65, 400, 33), (150, 2160, 170), (20, 700, 2100)]
+)
 def test_layouts_do_not_change_a_bit_of_many_rows(
     m: int, k: int, n: int, pair: tuple[type, type]
 ) -> None:
@@ -207,6 +210,34 @@ def test_layouts_do_not_change_a_bit_of_many_rows(
     for left in LAYOUTS.values():
         for right in LAYOUTS.values():
             assert _digest(tw.matmul(left(a), right(b), threads=2)) == expected
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize(
+    ("m", "k", "n"), [(4, 4, 4), (1, 9, 1), (17, 31, 13), (40, 70, 33), (5, 300, 2), (200, 64, 197)]
+)
+def test_a_batch_has_the_bits_of_its_products(
+    m: int, k: int, n: int, pair: tuple[type, type]
+) -> None:
+    a, b = filled((9, m, k), pair[0]), filled((9, k, n), pair[1], seed=1)
+    columns = np.ascontiguousarray(b.swapaxes(1, 2)).swapaxes(1, 2)
+    for right in (b, columns):
+        products = [tw.matmul(x, y) for x, y in zip(a, right, strict=True)]
+        for threads in (1, 3):
+            batch = tw.matmul(a, right, threads=threads)
+            assert _digest(batch) == _digest(np.stack(products))
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+@pytest.mark.parametrize(("m", "k", "n"), [(300, 40, 70), (96, 33, 5), (70, 131, 129), (20, 5, 4)])
+def test_rows_and_columns_of_a_that_are_not_whole_units(
+    m: int, k: int, n: int, pair: tuple[type, type]
+) -> None:
+    a, b = filled((m, k), pair[0]), filled((k, n), pair[1], seed=1)
+    expect(tw.matmul(np.asfortranarray(a), b), a, b)
+    wide = np.zeros((m, 2 * k), pair[0])
+    wide[:, k:] = a
+    expect(tw.matmul(wide[:, k:], b, threads=1), a, b)
 
 
 @pytest.mark.parametrize("dtype", FLOATS)

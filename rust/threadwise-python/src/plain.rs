@@ -166,12 +166,21 @@ where
     P: Pair<Left: Number, Right: Number, Sum: Summed>,
     R: Rounded<P::Sum> + Number,
 {
-    let (Some(a), Some(b)) = (plain_matrix::<P::Left>(a), plain_matrix::<P::Right>(b)) else {
+    let (Some(a), Some(b)) = (Plain::<P::Left>::of(a), Plain::<P::Right>::of(b)) else {
         return Ok(None);
     };
-    let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
-    let made = |c: ArrayView2<'_, R>| PyArray2::from_array(py, &c).into_any();
-    linalg::smallest::<P, R, _>(a.as_array(), b.as_array(), made).map_err(raise)
+    let is_number = matches!((&a, &b), (Plain::Vector(_), Plain::Vector(_)));
+    let are_matrices = matches!((&a, &b), (Plain::Matrix(_), Plain::Matrix(_)));
+    let (Some(a), Some(b)) = (a.lend(), b.lend()) else { return Ok(None) };
+    let made = |c: ArrayView2<'_, R>| {
+        if are_matrices {
+            return Ok(PyArray2::from_array(py, &c).into_any());
+        }
+        let made = PyArray1::from_iter(py, c.iter().copied());
+        // As in NumPy: an array without axes is given as a number.
+        if is_number { made.get_item(0) } else { Ok(made.into_any()) }
+    };
+    linalg::smallest::<P, R, _>(a.as_row(), b.as_column(), made).map_err(raise)?.transpose()
 }
 
 /// An array of `T` with two axes, contiguous by rows.

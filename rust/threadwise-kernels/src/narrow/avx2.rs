@@ -13,6 +13,7 @@ register_units!(
     /// A number of 32 bits, made of one of 16.
     Singles, __m256i, 8, 1, f32, Avx2, {
         flip: 0, splat: _mm256_set1_epi32, load: _mm256_loadu_si256, store: _mm256_storeu_si256,
+        load_first: load_first, store_first: store_first,
         square: F32x8::transpose, dot: dot_singles, add: add_floats, total: total_floats,
     }
 );
@@ -23,11 +24,43 @@ register_units!(
     /// Two integers of 16 bits, made of two of eight, so that `vpmaddwd` sums their products exactly.
     Pairs, __m256i, 8, 2, i32, Avx2, {
         flip: 0, splat: _mm256_set1_epi32, load: _mm256_loadu_si256, store: _mm256_storeu_si256,
+        load_first: load_first, store_first: store_first,
         square: F32x8::transpose, dot: dot_pairs, add: _mm256_add_epi32, total: total_integers,
     }
 );
 register_fetch!(Pairs, i8, Avx2, along_i8, across_i8);
 register_fetch!(Pairs, u8, Avx2, along_u8, across_u8);
+
+/// All ones in the first `count` places.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+fn first(count: usize) -> __m256i {
+    #[expect(clippy::cast_possible_truncation, reason = "a register has eight places")]
+    let count = _mm256_set1_epi32(count.min(8) as i32);
+    _mm256_cmpgt_epi32(count, _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7))
+}
+
+/// # Safety
+///
+/// As [`Units::load_first`] says.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn load_first(from: *const i32, count: usize) -> __m256i {
+    let mask = first(count);
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_maskload_epi32(from, mask) }
+}
+
+/// # Safety
+///
+/// As [`Units::store_first`] says.
+#[inline]
+#[target_feature(enable = "avx2,fma,f16c")]
+unsafe fn store_first(to: *mut i32, count: usize, units: __m256i) {
+    let mask = first(count);
+    // SAFETY: the caller's promise.
+    unsafe { _mm256_maskstore_epi32(to, mask, units) }
+}
 
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]

@@ -1,9 +1,16 @@
 //! Units in 512-bit registers.
 
+mod first;
+
 use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
+use self::first::{
+    across_bf16_first, across_bytes_first, across_f16_first, across_i8_first, across_u8_first,
+    across_words_first, along_bf16_first, along_f16_first, along_i8_first, along_same_first,
+    along_u8_first, load_first, store_first,
+};
 use super::strips::Lie;
 use super::units::{Fetch, Units, register_fetch, register_units};
 use crate::simd::Lanes;
@@ -14,11 +21,20 @@ register_units!(
     /// A number of 32 bits, made of one of 16.
     Singles, __m512i, 16, 1, f32, Avx512, {
         flip: 0, splat: _mm512_set1_epi32, load: _mm512_loadu_si512, store: _mm512_storeu_si512,
+        load_first: load_first, store_first: store_first,
         square: F32x16::transpose, dot: dot_singles, add: add_floats, total: total_floats,
     }
 );
-register_fetch!(Singles, bf16, Avx512, along_bf16, across_bf16);
-register_fetch!(Singles, f16, Avx512, along_f16, across_f16);
+register_fetch!(
+    Singles,
+    bf16,
+    Avx512,
+    along_bf16,
+    across_bf16,
+    along_bf16_first,
+    across_bf16_first
+);
+register_fetch!(Singles, f16, Avx512, along_f16, across_f16, along_f16_first, across_f16_first);
 
 /// A row is two groups of one number each, which a unit of [`Bf16Pairs`] holds.
 pub(super) enum Double {}
@@ -39,41 +55,69 @@ register_units!(
     /// Two integers of 16 bits, made of two of eight.
     Pairs, __m512i, 16, 2, i32, Avx512, {
         flip: 0, splat: _mm512_set1_epi32, load: _mm512_loadu_si512, store: _mm512_storeu_si512,
+        load_first: load_first, store_first: store_first,
         square: F32x16::transpose, dot: dot_pairs, add: _mm512_add_epi32, total: _mm512_reduce_add_epi32,
     }
 );
-register_fetch!(Pairs, i8, Avx512, along_i8, across_i8);
-register_fetch!(Pairs, u8, Avx512, along_u8, across_u8);
+register_fetch!(Pairs, i8, Avx512, along_i8, across_i8, along_i8_first, across_i8_first);
+register_fetch!(Pairs, u8, Avx512, along_u8, across_u8, along_u8_first, across_u8_first);
 
 register_units!(
     /// Two numbers of bfloat16 as they are. Their products are summed by `vdpbf16ps`: the odd ones and then
     /// the even ones are added to the sum, rounded to nearest, subnormal numbers taken and given as zeros.
     Bf16Pairs, __m512i, 16, 2, f32, Bf16, {
         flip: 0, splat: _mm512_set1_epi32, load: _mm512_loadu_si512, store: _mm512_storeu_si512,
+        load_first: load_first, store_first: store_first,
         square: square_bf16, dot: dot_bf16, add: add_floats, total: total_floats,
     }
 );
-register_fetch!(Bf16Pairs, bf16, Bf16, along_same, across_words);
+register_fetch!(
+    Bf16Pairs,
+    bf16,
+    Bf16,
+    along_same,
+    across_words,
+    along_same_first,
+    across_words_first
+);
 
 register_units!(
     /// Four integers of eight bits as they are, the left ones without sign: `vpdpbusd` wants that, so that
     /// signed ones are taken 128 too large.
     Quads, __m512i, 16, 4, i32, Vnni, {
         flip: 0x8080_8080, splat: _mm512_set1_epi32, load: _mm512_loadu_si512, store: _mm512_storeu_si512,
+        load_first: load_first, store_first: store_first,
         square: square_quads, dot: dot_quads, add: _mm512_add_epi32, total: _mm512_reduce_add_epi32,
     }
 );
-register_fetch!(Quads, i8, Vnni, along_same, across_bytes);
+register_fetch!(Quads, i8, Vnni, along_same, across_bytes, along_same_first, across_bytes_first);
 
 register_units!(
     /// As [`Quads`], with left operands that have no sign anyway.
     PlainQuads, __m512i, 16, 4, i32, Vnni, {
         flip: 0, splat: _mm512_set1_epi32, load: _mm512_loadu_si512, store: _mm512_storeu_si512,
+        load_first: load_first, store_first: store_first,
         square: square_quads, dot: dot_quads, add: _mm512_add_epi32, total: _mm512_reduce_add_epi32,
     }
 );
-register_fetch!(PlainQuads, i8, Vnni, along_same, across_bytes);
-register_fetch!(PlainQuads, u8, Vnni, along_same, across_bytes);
+register_fetch!(
+    PlainQuads,
+    i8,
+    Vnni,
+    along_same,
+    across_bytes,
+    along_same_first,
+    across_bytes_first
+);
+register_fetch!(
+    PlainQuads,
+    u8,
+    Vnni,
+    along_same,
+    across_bytes,
+    along_same_first,
+    across_bytes_first
+);
 
 /// # Safety
 ///
@@ -305,6 +349,13 @@ unsafe fn across_bytes<E>(from: *const E, row: isize) -> __m512i {
         let bytes = unsafe { quarter(from.wrapping_offset(i as isize * row)) };
         *units = _mm512_cvtepu8_epi32(bytes);
     }
+    of_four(rows)
+}
+
+/// Units of one byte each from four rows of bytes.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn of_four(rows: [__m512i; 4]) -> __m512i {
     let low = _mm512_or_si512(rows[0], _mm512_slli_epi32::<8>(rows[1]));
     let high = _mm512_or_si512(rows[2], _mm512_slli_epi32::<8>(rows[3]));
     _mm512_or_si512(low, _mm512_slli_epi32::<16>(high))

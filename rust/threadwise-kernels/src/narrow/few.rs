@@ -3,7 +3,7 @@
 //! contiguous rows.
 
 use super::Sum;
-use super::units::Fetch;
+use super::units::{Fetch, prefetch};
 
 /// Rows of A that these kernels take.
 pub(super) const ROWS: usize = 4;
@@ -235,17 +235,4 @@ unsafe fn add<V, B, S, const M: usize, const N: usize>(
             unsafe { sums.store(c) };
         }
     }
-}
-
-/// Asks for the cache line at `at`, which need not be valid.
-#[inline(always)]
-fn prefetch(at: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every x86-64 CPU has the instruction, and it never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }

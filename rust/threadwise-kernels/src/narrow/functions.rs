@@ -145,6 +145,7 @@ macro_rules! instantiate {
             unsafe fn strip<V, E, L, const M: usize, const LANES: usize>(strip: &Strip<E>)
             where
                 V: Fetch<E, Proof = $proof>,
+                E: Narrow,
                 L: Lie<V, E>,
             {
                 // SAFETY: the caller promises the instruction set.

@@ -37,6 +37,7 @@ macro_rules! parts {
                 worth_packing: WORTH_PACKING,
                 width: functions::$module::WIDTH * V::COUNT,
                 plain: V::FLIP == 0 && V::GROUP * size_of::<P::Left>() == size_of::<u32>(),
+                fills_up: false,
                 block: functions::$module::Functions::<V>::BLOCK,
                 pack_left: functions::$module::Packs::<V, P::Left>::LEFT,
                 pack_right: functions::$module::Packs::<V, P::Right>::RIGHT,
@@ -75,7 +76,7 @@ impl<P: Pair> Kernel<P> {
         V: Fetch<P::Left, Proof = (), Sum = P::Sum> + Fetch<P::Right>,
     {
         let (tiles, few) = (Self::tiles_portable::<V>(), Self::few_portable::<V>());
-        Self { isa: "scalar", tiles, few }
+        Self { isa: "scalar", tiles, few, short: ("scalar", tiles) }
     }
 }
 
@@ -94,14 +95,16 @@ impl<P: Pair> Kernel<P> {
     where
         V: Fetch<P::Left, Proof = crate::Avx2, Sum = P::Sum> + Fetch<P::Right>,
     {
-        Self { isa: "avx2", tiles: Self::tiles_avx2::<V>(), few: Self::few_avx2::<V>() }
+        let (tiles, few) = (Self::tiles_avx2::<V>(), Self::few_avx2::<V>());
+        Self { isa: "avx2", tiles, few, short: ("avx2", tiles) }
     }
 
     pub(super) fn avx512<V>(_: crate::Avx512) -> Self
     where
         V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
     {
-        Self { isa: "avx512", tiles: Self::tiles_avx512::<V>(), few: Self::few_avx512::<V>() }
+        let (tiles, few) = (Self::tiles_avx512::<V>(), Self::few_avx512::<V>());
+        Self { isa: "avx512", tiles, few, short: ("avx512", tiles) }
     }
 
     /// Tiles of `T`, few rows of `V`.
@@ -112,7 +115,8 @@ impl<P: Pair> Kernel<P> {
         Double: Lie<V, P::Right>,
     {
         let few = Self::few_avx512::<V>().of_doubles::<V>();
-        Self { isa: "avx512bf16", tiles: Self::tiles_bf16::<T>(), few }
+        let short = ("avx512", Self::tiles_avx512::<V>());
+        Self { isa: "avx512bf16", tiles: Self::tiles_bf16::<T>(), few, short }
     }
 
     /// Tiles of `T`, few rows of `V`.
@@ -122,7 +126,8 @@ impl<P: Pair> Kernel<P> {
         V: Fetch<P::Left, Proof = crate::Avx512, Sum = P::Sum> + Fetch<P::Right>,
     {
         let few = FewRows { strips: None, ..Self::few_avx512::<V>() };
-        Self { isa: "avx512vnni", tiles: Self::tiles_vnni::<T>(), few }
+        let short = ("avx512", Self::tiles_avx512::<V>());
+        Self { isa: "avx512vnni", tiles: Self::tiles_vnni::<T>(), few, short }
     }
 }
 
@@ -136,7 +141,8 @@ impl<P: Pair> Kernel<P> {
         Double: Lie<V, P::Right>,
     {
         let tiles = Self::tiles_bf16::<T>().in_amx(block);
-        Self { isa: "amx", tiles, few: Self::few_avx512::<V>().of_doubles::<V>() }
+        let short = ("avx512", Self::tiles_avx512::<V>());
+        Self { isa: "amx", tiles, few: Self::few_avx512::<V>().of_doubles::<V>(), short }
     }
 
     /// As [`Kernel::amx_bf16`], of integers.
@@ -147,7 +153,7 @@ impl<P: Pair> Kernel<P> {
     {
         let tiles = Self::tiles_vnni::<T>().in_amx(block);
         let few = FewRows { strips: None, ..Self::few_avx512::<V>() };
-        Self { isa: "amx", tiles, few }
+        Self { isa: "amx", tiles, few, short: ("avx512", Self::tiles_avx512::<V>()) }
     }
 }
 
@@ -162,6 +168,7 @@ impl<P: Pair> Tiles<P> {
             speed: 4 * self.speed,
             units: 4 * UNITS, // what is near at a time is the kernel's own care
             worth_packing: WORTH_PACKING / 2,
+            fills_up: true,
             block,
             ..self
         }

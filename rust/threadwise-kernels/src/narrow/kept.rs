@@ -24,7 +24,7 @@ pub(super) type WidenFn<E> = unsafe fn(from: *const E, to: *mut u32, rows: usize
 ///
 /// As [`WidenFn`] says.
 #[inline(always)]
-pub(super) unsafe fn widen<V: Fetch<E>, E>(
+pub(super) unsafe fn widen<V: Fetch<E>, E: Copy + Default>(
     proof: V::Proof,
     from: *const E,
     to: *mut u32,

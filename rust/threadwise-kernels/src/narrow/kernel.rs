@@ -1,13 +1,15 @@
 //! The kernels of one pair of number types on one instruction set, as safe functions.
 
+use std::ptr::null_mut;
+
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+use super::Pair;
 use super::few::{self, Few, FewFn};
 use super::kept::WidenFn;
 use super::pack::{PackFn, Place, Source};
 use super::strips::{StripFn, TotalFn};
 use super::tile::{Block, BlockFn};
-use super::{Pair, scalar};
 
 /// A block of A: m rows of k.
 #[derive(Clone, Copy, Debug)]
@@ -24,6 +26,8 @@ pub struct Kernel<P: Pair> {
     pub(super) isa: &'static str,
     pub(super) tiles: Tiles<P>,
     pub(super) few: FewRows<P>,
+    /// The instruction set and the tiles of [`Kernel::short`].
+    pub(super) short: (&'static str, Tiles<P>),
 }
 
 /// How large products are computed.
@@ -45,6 +49,8 @@ pub(super) struct Tiles<P: Pair> {
     pub(super) worth_packing: usize,
     /// Whether the units of A are its elements as they are.
     pub(super) plain: bool,
+    /// Whether A is copied on the way, so that its rows in place may have any length.
+    pub(super) fills_up: bool,
     pub(super) block: BlockFn<P::Sum>,
     pub(super) pack_left: PackFn<P::Left>,
     pub(super) pack_right: PackFn<P::Right>,
@@ -72,6 +78,16 @@ impl<P: Pair> Kernel<P> {
     #[must_use]
     pub fn name(&self) -> String {
         format!("{}-{}-{}-gemm", std::env::consts::ARCH, P::NAME, self.isa)
+    }
+
+    /// The kernels of units that are widened, with which a sum of few terms is made from these alone: where numbers
+    /// are multiplied as they are, others fill up what an instruction takes. Floating-point sums are those of the
+    /// definition, term by term.
+    #[must_use]
+    pub fn short(self) -> Self {
+        let (isa, tiles) = self.short;
+        let few = FewRows { strips: None, ..self.few };
+        Self { isa, tiles: Tiles { worth_packing: 0, ..tiles }, few, ..self }
     }
 
     /// Rows of the largest tile.
@@ -114,7 +130,7 @@ impl<P: Pair> Kernel<P> {
     /// Whether rows of A whose elements are adjacent, `k` of them, need not be packed.
     #[must_use]
     pub fn takes_in_place(&self, k: usize) -> bool {
-        self.tiles.plain && k.is_multiple_of(self.tiles.group * self.tiles.step)
+        self.tiles.plain && (self.tiles.fills_up || k.is_multiple_of(self.tiles.group))
     }
 
     pub(super) fn groups(&self, k: usize) -> usize {
@@ -175,38 +191,55 @@ impl<P: Pair> Kernel<P> {
         accumulate: bool,
     ) {
         let (m, n) = c.dim();
-        let (a_rows, k, at, a_row) = match a {
+        assert!(c.strides()[1] == 1 || n <= 1 || c.is_empty(), "columns of C are adjacent");
+        let block = Block {
+            c_row: c.strides()[0],
+            c: c.as_mut_ptr(),
+            accumulate,
+            ..self.block((m, n), a, b)
+        };
+        // SAFETY: a kernel is only made with the proof of its instruction set. The sizes agree as asserted
+        // here and in `block`; C is borrowed mutably, so nothing else refers to it.
+        unsafe { (self.tiles.block)(&block) };
+    }
+
+    /// Whether sums are the same bit for bit however k is cut, where it is cut between groups that an instruction sums.
+    #[must_use]
+    pub fn is_seamless(&self) -> bool {
+        self.tiles.fills_up
+    }
+
+    /// A block of C, whose place is not known yet.
+    fn block(&self, (m, n): (usize, usize), a: Left<'_, P::Left>, b: &[u32]) -> Block<P::Sum> {
+        let (a_rows, k, at, a_row, a_bytes) = match a {
             Left::InPlace(view) => {
                 let (rows, k) = view.dim();
                 assert!(self.takes_in_place(k), "rows of {k} are packed");
                 let adjacent = view.strides()[1] == 1 || k <= 1 || view.is_empty();
                 assert!(adjacent, "columns of an A in place are adjacent");
                 let bytes = view.strides()[0] * size_of::<P::Left>().cast_signed();
-                (rows, k, view.as_ptr().cast::<u8>(), bytes)
+                (rows, k, view.as_ptr().cast::<u8>(), bytes, k * size_of::<P::Left>())
             }
             Left::Packed(rows, k, packed) => {
                 assert_eq!(packed.len(), self.packed_left(rows, k), "packed rows of {rows}×{k}");
                 let bytes = self.groups(k) * size_of::<u32>();
-                (rows, k, packed.as_ptr().cast::<u8>(), bytes.cast_signed())
+                (rows, k, packed.as_ptr().cast::<u8>(), bytes.cast_signed(), bytes)
             }
         };
         assert_eq!(a_rows, m, "A has as many rows as C");
         assert_eq!(b.len(), self.packed_right(k, n), "packed slivers of {k}×{n}");
-        assert!(c.strides()[1] == 1 || n <= 1 || c.is_empty(), "columns of C are adjacent");
-        let block = Block {
+        Block {
             groups: self.groups(k),
             rows: m,
             columns: n,
             a: at,
             a_row,
+            a_bytes,
             b: b.as_ptr(),
-            c_row: c.strides()[0],
-            c: c.as_mut_ptr(),
-            accumulate,
-        };
-        // SAFETY: a kernel is only made with the proof of its instruction set. The sizes agree as asserted
-        // above; C is borrowed mutably, so nothing else refers to it.
-        unsafe { (self.tiles.block)(&block) };
+            c_row: 0,
+            c: null_mut(),
+            accumulate: false,
+        }
     }
 
     /// Units that `m` rows of `k` columns of A take for [`Kernel::dots`] and [`Kernel::streams`].
@@ -302,20 +335,6 @@ impl<P: Pair> Kernel<P> {
         // SAFETY: a kernel is only made with the proof of its instruction set. The sizes agree as asserted
         // above, and the strides are those the function needs, as its callers assert; C is borrowed mutably.
         unsafe { functions[m - 1](&few) };
-    }
-
-    /// C = A·B by the definition, for operands that are too small to be worth packing.
-    ///
-    /// # Panics
-    ///
-    /// If the sizes of the operands disagree.
-    pub fn tiny(
-        a: ArrayView2<'_, P::Left>,
-        b: ArrayView2<'_, P::Right>,
-        c: ArrayViewMut2<'_, P::Sum>,
-    ) {
-        assert_eq!((a.nrows(), a.ncols(), b.ncols()), (c.nrows(), b.nrows(), c.ncols()), "A·B");
-        scalar::product::<P>(a, b, c);
     }
 }
 

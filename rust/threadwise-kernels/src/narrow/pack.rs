@@ -4,7 +4,7 @@
 //! another. Packed columns are in slivers: for each group of k a row of units, one for each column; before them
 //! a row of what the sums begin with.
 
-use super::units::Fetch;
+use super::units::{Fetch, prefetch};
 
 /// Vectors of an operand. Strides count elements.
 pub(super) struct Source<E> {
@@ -39,9 +39,11 @@ pub(super) struct Place {
 /// `vectors · groups` units; for B slivers of `(groups + 1) · width`, `width` a multiple of the register's.
 pub(super) type PackFn<E> = unsafe fn(&Source<E>, &Place);
 
-/// Units in the largest square, and elements in them.
+/// Units in the largest square.
 const SQUARE: usize = 256;
-const ELEMENTS: usize = 4 * SQUARE;
+
+/// Groups of rows of B between those in use and those asked for.
+const AHEAD: usize = 4;
 
 impl<E> Source<E> {
     /// Element `p` of vector `v`.
@@ -60,30 +62,24 @@ pub(super) unsafe fn left<V: Fetch<E>, E: Copy + Default>(
     source: &Source<E>,
     place: &Place,
 ) {
-    // Where elements follow one another, row after row as far as there are whole registers.
-    let whole = if source.step == 1 { source.depth / (V::COUNT * V::GROUP) * V::COUNT } else { 0 };
-    for i in 0..source.vectors {
-        for group in (0..whole).step_by(V::COUNT) {
-            // SAFETY: as many elements of this row are left.
-            let units = unsafe { V::along(proof, source.element(i, group * V::GROUP)) };
-            // SAFETY: and as many units of its place.
-            unsafe { units.store(place.to.wrapping_add(i * place.groups + group)) };
-        }
-    }
-    let mut square = [0; SQUARE];
-    for first in (0..source.vectors).step_by(V::COUNT) {
-        let count = V::COUNT.min(source.vectors - first);
-        for group in (whole..place.groups).step_by(V::COUNT) {
-            let to = place.to.wrapping_add(first * place.groups + group);
-            // SAFETY: the caller's promise about the source.
-            unsafe { rows_of_square::<V, E>(proof, source, first, group, &mut square) };
-            let units = V::COUNT.min(place.groups - group);
-            for (i, row) in square.chunks_exact(V::COUNT).take(count).enumerate() {
-                let to = to.wrapping_add(i * place.groups);
-                // SAFETY: `units` units of row first + i are left; `square` is our own.
-                unsafe { to.copy_from_nonoverlapping(row.as_ptr(), units) };
+    let is_dense =
+        source.step == 1 && source.next.unsigned_abs() == source.depth && source.next >= 0;
+    if is_dense && place.groups * V::GROUP == source.depth {
+        // All rows are as one.
+        let count = source.vectors * place.groups;
+        // SAFETY: as many elements and units as all rows have.
+        unsafe { row::<V, E>(proof, (source.at, count * V::GROUP), (place.to, count)) };
+    } else if source.step == 1 {
+        for i in 0..source.vectors {
+            let to = place.to.wrapping_add(i * place.groups);
+            // SAFETY: a row of the source and of the place.
+            unsafe {
+                row::<V, E>(proof, (source.element(i, 0), source.depth), (to, place.groups));
             }
         }
+    } else {
+        // SAFETY: the caller's promise.
+        unsafe { turned::<V, E>(proof, source, place) };
     }
     if V::FLIP != 0 {
         for i in 0..source.vectors * place.groups {
@@ -96,6 +92,105 @@ pub(super) unsafe fn left<V: Fetch<E>, E: Copy + Default>(
     }
 }
 
+/// Packs a row whose elements follow one another.
+///
+/// # Safety
+///
+/// These elements are readable, and so many units writable.
+#[inline(always)]
+unsafe fn row<V: Fetch<E>, E: Copy + Default>(
+    proof: V::Proof,
+    (from, depth): (*const E, usize),
+    (to, groups): (*mut u32, usize),
+) {
+    let whole = depth / (V::COUNT * V::GROUP) * V::COUNT;
+    for group in (0..whole).step_by(V::COUNT) {
+        // SAFETY: as many elements of this row are left.
+        let units = unsafe { V::along(proof, from.wrapping_add(group * V::GROUP)) };
+        // SAFETY: and as many units of its place.
+        unsafe { units.store(to.wrapping_add(group)) };
+    }
+    for group in (whole..groups).step_by(V::COUNT) {
+        let from = from.wrapping_add(group * V::GROUP);
+        // SAFETY: what is left of this row.
+        let units = unsafe { V::along_first(proof, from, depth.saturating_sub(group * V::GROUP)) };
+        // SAFETY: what is left of its place.
+        unsafe { units.store_first(to.wrapping_add(group), V::COUNT.min(groups - group)) };
+    }
+}
+
+/// Packs rows whose elements do not follow one another: square by square.
+///
+/// # Safety
+///
+/// As [`left`].
+#[inline(always)]
+unsafe fn turned<V: Fetch<E>, E: Copy + Default>(
+    proof: V::Proof,
+    source: &Source<E>,
+    place: &Place,
+) {
+    let mut square = [0; SQUARE];
+    let mut rows = [0; SQUARE];
+    for group in (0..place.groups).step_by(V::COUNT) {
+        let groups = V::COUNT.min(place.groups - group);
+        for first in (0..source.vectors).step_by(V::COUNT) {
+            let count = V::COUNT.min(source.vectors - first);
+            let to = place.to.wrapping_add(first * place.groups + group);
+            if source.next == 1 {
+                for (q, units) in square.chunks_exact_mut(V::COUNT).enumerate().take(groups) {
+                    // SAFETY: the caller's promise about the source.
+                    let turned =
+                        unsafe { across::<V, E>(proof, source, (first, count), group + q) };
+                    // SAFETY: a row of the square.
+                    unsafe { turned.store(units.as_mut_ptr()) };
+                }
+                if count == V::COUNT && groups == V::COUNT {
+                    // SAFETY: a whole square of our own, and one of the place.
+                    unsafe { V::transpose(proof, square.as_ptr(), V::COUNT, to, place.groups) };
+                    continue;
+                }
+                // SAFETY: both are whole squares of our own.
+                unsafe {
+                    V::transpose(proof, square.as_ptr(), V::COUNT, rows.as_mut_ptr(), V::COUNT);
+                }
+            } else {
+                // SAFETY: the caller's promise about the source.
+                unsafe { rows_of_square::<V, E>(proof, source, first, group, &mut rows) };
+            }
+            for (i, row) in rows.chunks_exact(V::COUNT).enumerate().take(count) {
+                // SAFETY: a row of our own.
+                let units = unsafe { V::load(proof, row.as_ptr()) };
+                // SAFETY: `groups` units of row first + i.
+                unsafe { units.store_first(to.wrapping_add(i * place.groups), groups) };
+            }
+        }
+    }
+}
+
+/// A group of up to `COUNT` vectors from `first` on that are beside one another, zeros where the source ends.
+///
+/// # Safety
+///
+/// As [`PackFn`] says of the source; so many vectors exist.
+#[inline(always)]
+unsafe fn across<V: Fetch<E>, E: Copy + Default>(
+    proof: V::Proof,
+    source: &Source<E>,
+    (first, count): (usize, usize),
+    group: usize,
+) -> V {
+    let begin = group * V::GROUP;
+    let from = source.element(first, begin);
+    if count == V::COUNT && begin + V::GROUP <= source.depth {
+        // SAFETY: a whole group of as many vectors.
+        return unsafe { V::across(proof, from, source.step) };
+    }
+    let rows = V::GROUP.min(source.depth.saturating_sub(begin));
+    // SAFETY: what there is of it.
+    unsafe { V::across_first(proof, from, source.step, (rows, count)) }
+}
+
 /// # Safety
 ///
 /// As [`PackFn`] says, for B.
@@ -105,17 +200,14 @@ pub(super) unsafe fn right<V: Fetch<E>, E: Copy + Default>(
     source: &Source<E>,
     place: &Place,
 ) {
-    let (width, room) = (place.width, (place.groups + 1) * place.width);
-    // Some groups at a time, so that what is read and what is written stay near.
-    for group in (0..place.groups).step_by(V::COUNT) {
-        for first in (0..source.vectors.next_multiple_of(width)).step_by(V::COUNT) {
-            let sliver = place.to.wrapping_add(first / width * room);
-            let to = sliver.wrapping_add((group + 1) * width + first % width);
-            let groups = V::COUNT.min(place.groups - group);
-            // SAFETY: this square lies within the place; the caller's promise about the source.
-            unsafe { right_square::<V, E>(proof, source, (first, group), groups, to, width) };
-        }
+    if source.next == 1 {
+        // SAFETY: passed on from the caller.
+        unsafe { right_rows::<V, E>(proof, source, place) };
+    } else {
+        // SAFETY: passed on from the caller.
+        unsafe { right_columns::<V, E>(proof, source, place) };
     }
+    let (width, room) = (place.width, (place.groups + 1) * place.width);
     for first in (0..source.vectors).step_by(width) {
         let sliver = place.to.wrapping_add(first / width * room);
         for j in (0..width).step_by(V::COUNT) {
@@ -143,56 +235,84 @@ pub(super) unsafe fn right<V: Fetch<E>, E: Copy + Default>(
     }
 }
 
-/// Packs up to `COUNT` columns from `first` on, up to `COUNT` groups of `groups` from `group` on.
+/// Packs columns that are beside one another: group by group, so that rows of B are read from end to end.
 ///
 /// # Safety
 ///
-/// As [`PackFn`] says of the source; `to` has room for `groups` rows of `COUNT` units, `width` apart.
+/// As [`right`].
 #[inline(always)]
-unsafe fn right_square<V: Fetch<E>, E: Copy + Default>(
+unsafe fn right_rows<V: Fetch<E>, E: Copy + Default>(
     proof: V::Proof,
     source: &Source<E>,
-    (first, group): (usize, usize),
-    groups: usize,
-    to: *mut u32,
-    width: usize,
+    place: &Place,
 ) {
-    let is_wide = first + V::COUNT <= source.vectors;
-    let mut done = 0;
-    if is_wide && source.next == 1 {
-        let whole = groups.min((source.depth / V::GROUP).saturating_sub(group));
-        while done < whole {
-            let from = source.element(first, (group + done) * V::GROUP);
-            // SAFETY: the rows of this group, and COUNT columns of each.
-            let units = unsafe { V::across(proof, from, source.step) };
-            // SAFETY: the row of this group.
-            unsafe { units.store(to.wrapping_add(done * width)) };
-            done += 1;
-        }
-        if done == groups {
-            return;
+    let (width, room) = (place.width, (place.groups + 1) * place.width);
+    let line = 64 / size_of::<E>();
+    for group in 0..place.groups {
+        let to = place.to.wrapping_add((group + 1) * width);
+        for first in (0..source.vectors.next_multiple_of(width)).step_by(V::COUNT) {
+            if first % line == 0 {
+                for p in 0..V::GROUP {
+                    prefetch(source.element(first, (group + AHEAD) * V::GROUP + p));
+                }
+            }
+            let count = V::COUNT.min(source.vectors.saturating_sub(first));
+            // SAFETY: the caller's promise about the source.
+            let units = unsafe { across::<V, E>(proof, source, (first, count), group) };
+            // SAFETY: a register of the row of this group in its sliver.
+            unsafe { units.store(to.wrapping_add(first / width * room + first % width)) };
         }
     }
+}
+
+/// Packs columns in squares, some groups at a time, so that what is read and what is written stay near.
+///
+/// # Safety
+///
+/// As [`right`].
+#[inline(always)]
+unsafe fn right_columns<V: Fetch<E>, E: Copy + Default>(
+    proof: V::Proof,
+    source: &Source<E>,
+    place: &Place,
+) {
+    let (width, room) = (place.width, (place.groups + 1) * place.width);
     let mut square = [0; SQUARE];
-    if is_wide && source.step == 1 && (group + V::COUNT) * V::GROUP <= source.depth {
-        for i in 0..V::COUNT {
-            // SAFETY: as many elements of this column are left.
-            let units = unsafe { V::along(proof, source.element(first + i, group * V::GROUP)) };
-            // SAFETY: row i of the square.
-            unsafe { units.store(square[i * V::COUNT..].as_mut_ptr()) };
-        }
-        // SAFETY: a whole square: if as many elements are left, so are as many groups.
-        unsafe { V::transpose(proof, square.as_ptr(), V::COUNT, to, width) };
-        return;
-    }
-    // SAFETY: the caller's promise about the source.
-    unsafe { rows_of_square::<V, E>(proof, source, first, group, &mut square) };
     let mut turned = [0; SQUARE];
-    // SAFETY: both are whole squares of our own.
-    unsafe { V::transpose(proof, square.as_ptr(), V::COUNT, turned.as_mut_ptr(), V::COUNT) };
-    for (i, row) in turned.chunks_exact(V::COUNT).enumerate().take(groups).skip(done) {
-        // SAFETY: the row of this group; `turned` is our own.
-        unsafe { to.wrapping_add(i * width).copy_from_nonoverlapping(row.as_ptr(), V::COUNT) };
+    for group in (0..place.groups).step_by(V::COUNT) {
+        let groups = V::COUNT.min(place.groups - group);
+        for first in (0..source.vectors.next_multiple_of(width)).step_by(V::COUNT) {
+            let sliver = place.to.wrapping_add(first / width * room);
+            let to = sliver.wrapping_add((group + 1) * width + first % width);
+            let end = ((group + V::COUNT) * V::GROUP, first + V::COUNT);
+            if source.step == 1 && end.0 <= source.depth && end.1 <= source.vectors {
+                for i in 0..V::COUNT {
+                    let from = source.element(first + i, group * V::GROUP);
+                    // SAFETY: as many elements of this column are left.
+                    let units = unsafe { V::along(proof, from) };
+                    // SAFETY: row i of the square.
+                    unsafe { units.store(square[i * V::COUNT..].as_mut_ptr()) };
+                }
+            } else {
+                // SAFETY: the caller's promise about the source.
+                unsafe { rows_of_square::<V, E>(proof, source, first, group, &mut square) };
+            }
+            if groups == V::COUNT {
+                // SAFETY: a whole square of our own, and one of the place.
+                unsafe { V::transpose(proof, square.as_ptr(), V::COUNT, to, width) };
+                continue;
+            }
+            // SAFETY: both are whole squares of our own.
+            unsafe {
+                V::transpose(proof, square.as_ptr(), V::COUNT, turned.as_mut_ptr(), V::COUNT);
+            }
+            for (i, row) in turned.chunks_exact(V::COUNT).enumerate().take(groups) {
+                // SAFETY: a row of our own.
+                let units = unsafe { V::load(proof, row.as_ptr()) };
+                // SAFETY: the row of this group.
+                unsafe { units.store(to.wrapping_add(i * width)) };
+            }
+        }
     }
 }
 
@@ -209,30 +329,29 @@ unsafe fn rows_of_square<V: Fetch<E>, E: Copy + Default>(
     group: usize,
     square: &mut [u32; SQUARE],
 ) {
-    let mut elements = [E::default(); ELEMENTS];
-    let row = V::COUNT * V::GROUP;
     let begin = group * V::GROUP;
-    let depth = row.min(source.depth.saturating_sub(begin));
+    let depth = (V::COUNT * V::GROUP).min(source.depth.saturating_sub(begin));
     let vectors = V::COUNT.min(source.vectors.saturating_sub(first));
-    if source.step == 1 {
-        for i in 0..vectors {
-            let from = source.element(first + i, begin);
-            let to = elements[i * row..].as_mut_ptr();
-            // SAFETY: `depth` elements of this vector are left; `elements` is our own.
-            unsafe { to.copy_from_nonoverlapping(from, depth) };
-        }
-    } else {
-        for p in 0..depth {
-            for i in 0..vectors {
+    for (i, units) in square.chunks_exact_mut(V::COUNT).enumerate().take(V::COUNT) {
+        let from = source.element(first + i, begin);
+        let row = if i >= vectors {
+            V::splat(proof, 0)
+        } else if source.step != 1 {
+            let mut elements = [E::default(); 64];
+            for (p, element) in elements.iter_mut().enumerate().take(depth) {
                 // SAFETY: an element of the source.
-                elements[i * row + p] = unsafe { *source.element(first + i, begin + p) };
+                *element = unsafe { *from.wrapping_offset(p as isize * source.step) };
             }
-        }
-    }
-    for i in 0..V::COUNT {
-        // SAFETY: a row of `elements`.
-        let units = unsafe { V::along(proof, elements[i * row..].as_ptr()) };
+            // SAFETY: more elements than a register takes.
+            unsafe { V::along(proof, elements.as_ptr()) }
+        } else if depth == V::COUNT * V::GROUP {
+            // SAFETY: as many elements of this vector are left.
+            unsafe { V::along(proof, from) }
+        } else {
+            // SAFETY: what is left of this vector.
+            unsafe { V::along_first(proof, from, depth) }
+        };
         // SAFETY: a row of the square.
-        unsafe { units.store(square[i * V::COUNT..].as_mut_ptr()) };
+        unsafe { row.store(units.as_mut_ptr()) };
     }
 }

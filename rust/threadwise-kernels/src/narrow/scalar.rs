@@ -2,13 +2,16 @@
 //! target's baseline.
 
 use half::{bf16, f16};
+#[cfg(test)]
 use ndarray::{ArrayView2, ArrayViewMut2};
 
+use super::Narrow;
 use super::units::{Fetch, Units};
-use super::{Narrow, Pair, Sum};
+#[cfg(test)]
+use super::{Pair, Sum};
 
-/// Σₖ aₖ·bₖ in the order of k, each number widened first: the definition, and the kernel of the smallest
-/// products.
+/// Σₖ aₖ·bₖ in the order of k, each number widened first: the definition.
+#[cfg(test)]
 pub(super) fn product<P: Pair>(
     a: ArrayView2<'_, P::Left>,
     b: ArrayView2<'_, P::Right>,
@@ -58,6 +61,21 @@ macro_rules! portable_units {
             unsafe fn store(self, to: *mut u32) {
                 // SAFETY: the caller's promise.
                 unsafe { to.cast::<[u32; LANES]>().write_unaligned(self.0) };
+            }
+
+            #[inline(always)]
+            unsafe fn load_first((): (), from: *const u32, count: usize) -> Self {
+                // SAFETY: units that the caller promises.
+                let unit = |i| if i < count { unsafe { *from.wrapping_add(i) } } else { 0 };
+                Self(std::array::from_fn(unit))
+            }
+
+            #[inline(always)]
+            unsafe fn store_first(self, to: *mut u32, count: usize) {
+                for (i, unit) in self.0.into_iter().enumerate().take(count) {
+                    // SAFETY: a unit that the caller promises.
+                    unsafe { to.wrapping_add(i).write(unit) };
+                }
             }
 
             #[inline(always)]

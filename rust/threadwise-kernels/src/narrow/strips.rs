@@ -4,7 +4,7 @@
 //! another here, so a lane is a register: `COUNT` columns' sums of that lane's groups. They are kept in memory
 //! until k has been passed over; turned, row to column, they are what a dot has at its end.
 
-use super::units::{Fetch, Units};
+use super::units::{Fetch, Units, prefetch};
 
 /// Registers of every lane that are worked on before the next ones, so that the part of a sliver stays near.
 const NEAR: usize = 8;
@@ -31,7 +31,7 @@ pub(super) trait Lie<V: Units, E> {
 /// A row is a group.
 pub(super) enum Single {}
 
-impl<V: Fetch<E>, E> Lie<V, E> for Single {
+impl<V: Fetch<E>, E: Copy + Default> Lie<V, E> for Single {
     const GROUPS: usize = 1;
 
     #[inline(always)]
@@ -86,6 +86,7 @@ pub(super) unsafe fn strip<V, E, L, const M: usize, const LANES: usize>(
     strip: &Strip<E>,
 ) where
     V: Fetch<E>,
+    E: Copy + Default,
     L: Lie<V, E>,
 {
     let whole = strip.groups / V::COUNT;
@@ -164,6 +165,7 @@ unsafe fn some<V, E, L, const M: usize, const LANES: usize>(
     is_first: bool,
 ) where
     V: Fetch<E>,
+    E: Copy + Default,
     L: Lie<V, E>,
 {
     let mut sums = [[[V::splat(proof, 0); TOGETHER]; LANES]; M];
@@ -189,7 +191,7 @@ unsafe fn some<V, E, L, const M: usize, const LANES: usize>(
             for (c, right) in right.iter_mut().enumerate() {
                 let at = at.wrapping_add(c * V::COUNT * unit);
                 if l % L::GROUPS == 0 {
-                    prefetch(at.wrapping_add(NEAR * V::COUNT / L::GROUPS * row).cast());
+                    prefetch(at.wrapping_add(NEAR * V::COUNT / L::GROUPS * row));
                 }
                 // SAFETY: a group of these columns.
                 *right = unsafe { L::group(proof, at, l % L::GROUPS) };
@@ -243,17 +245,4 @@ pub(super) unsafe fn total<V: Units<Sum: super::Sum>>(
             unsafe { c.write(total) };
         }
     }
-}
-
-/// Asks for the cache line at `at`, which need not be valid.
-#[inline(always)]
-fn prefetch(at: *const u8) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every x86-64 CPU has the instruction, and it never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }

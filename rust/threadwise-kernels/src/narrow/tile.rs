@@ -1,6 +1,6 @@
 //! The loop over the tiles of a block of C, and the inner kernel: one tile of sums in registers.
 
-use super::units::Units;
+use super::units::{Units, prefetch};
 use crate::gemm::pack::pieces;
 
 /// A block of C and the units it is computed from.
@@ -14,6 +14,8 @@ pub(super) struct Block<S> {
     pub(super) a: *const u8,
     /// Bytes from a row of A to the next.
     pub(super) a_row: isize,
+    /// Bytes of a row of A, fewer than its groups take if it is read in place by what fills it up.
+    pub(super) a_bytes: usize,
     /// The slivers of B.
     pub(super) b: *const u32,
     /// The first element of C; columns are adjacent.
@@ -42,6 +44,8 @@ pub(super) struct Tile {
     b: *const u32,
     c: *mut u32,
     c_row: isize,
+    /// Columns in the last register.
+    last: usize,
     accumulate: bool,
 }
 
@@ -49,14 +53,11 @@ pub(super) struct Tile {
 ///
 /// # Safety
 ///
-/// As [`BlockFn`] says, with whole registers in each row of C.
+/// As [`BlockFn`] says.
 pub(super) type TileFn = unsafe fn(&Tile);
 
 /// `tiles[rows - 1][vectors - 1]`: the more rows, the fewer registers in each.
 pub(super) type Tiles = [&'static [TileFn]];
-
-/// Sums of the largest tile.
-const LARGEST: usize = 12 * 32;
 
 /// # Safety
 ///
@@ -70,35 +71,19 @@ pub(super) unsafe fn block<V: Units>(tiles: &Tiles, block: &Block<V::Sum>) {
         let height = tiles.partition_point(|widths| widths.len() >= vectors);
         let b = block.b.wrapping_add(first * (block.groups + 1));
         for (start, rows) in pieces(block.rows, height) {
-            let a = block.a.wrapping_offset(start as isize * block.a_row);
             let c = block.c.wrapping_offset(start as isize * block.c_row).wrapping_add(first);
-            let (c, c_row) = (c.cast::<u32>(), block.c_row);
-            let compute = tiles[rows - 1][vectors - 1];
-            let (groups, a_row, accumulate) = (block.groups, block.a_row, block.accumulate);
-            if columns.is_multiple_of(V::COUNT) {
-                // SAFETY: these rows and columns of the block, whole registers of them.
-                unsafe { compute(&Tile { groups, a, a_row, b, c, c_row, accumulate }) };
-                continue;
-            }
-            let mut room = [0_u32; LARGEST];
-            let wide = vectors * V::COUNT;
-            for (i, room) in room.chunks_exact_mut(wide).enumerate().take(rows) {
-                if accumulate {
-                    let c = c.wrapping_offset(i as isize * c_row);
-                    // SAFETY: as many elements as row start + i of this sliver of C has.
-                    unsafe { room.as_mut_ptr().copy_from_nonoverlapping(c, columns) };
-                }
-            }
-            let whole = room.as_mut_ptr();
-            let room_row = wide.cast_signed();
-            let tile = Tile { groups, a, a_row, b, c: whole, c_row: room_row, accumulate };
-            // SAFETY: these rows of the block, whole registers of our own.
-            unsafe { compute(&tile) };
-            for (i, room) in room.chunks_exact(wide).enumerate().take(rows) {
-                let c = c.wrapping_offset(i as isize * c_row);
-                // SAFETY: as above.
-                unsafe { c.copy_from_nonoverlapping(room.as_ptr(), columns) };
-            }
+            let tile = Tile {
+                groups: block.groups,
+                a: block.a.wrapping_offset(start as isize * block.a_row),
+                a_row: block.a_row,
+                b,
+                c: c.cast::<u32>(),
+                c_row: block.c_row,
+                last: columns - (vectors - 1) * V::COUNT,
+                accumulate: block.accumulate,
+            };
+            // SAFETY: these rows and columns of the block.
+            unsafe { tiles[rows - 1][vectors - 1](&tile) };
         }
     }
 }
@@ -155,6 +140,15 @@ pub(super) unsafe fn compute<
         for (j, sum) in sums.iter().enumerate() {
             let c = c.wrapping_add(j * V::COUNT);
             let mut sum = *sum;
+            if j + 1 == VECTORS && tile.last < V::COUNT {
+                if tile.accumulate {
+                    // SAFETY: what row i of C has here.
+                    sum = unsafe { V::load_first(proof, c, tile.last) }.add(sum);
+                }
+                // SAFETY: as above.
+                unsafe { sum.store_first(c, tile.last) };
+                continue;
+            }
             if tile.accumulate {
                 // SAFETY: a whole register of row i of C.
                 sum = unsafe { V::load(proof, c) }.add(sum);
@@ -163,17 +157,4 @@ pub(super) unsafe fn compute<
             unsafe { sum.store(c) };
         }
     }
-}
-
-/// Asks for the cache line at `at`, which need not be valid.
-#[inline(always)]
-fn prefetch(at: *const u32) {
-    #[cfg(target_arch = "x86_64")]
-    {
-        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
-        // SAFETY: every x86-64 CPU has the instruction, and it never faults.
-        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
-    }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = at;
 }

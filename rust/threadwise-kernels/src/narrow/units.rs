@@ -34,6 +34,20 @@ pub(super) trait Units: Copy {
     /// `to` is valid for writing them; it need not be aligned.
     unsafe fn store(self, to: *mut u32);
 
+    /// Reads the first `count` units, at most as many as there are; the others are zero.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading them.
+    unsafe fn load_first(proof: Self::Proof, from: *const u32, count: usize) -> Self;
+
+    /// Writes the first `count` units, at most as many as there are.
+    ///
+    /// # Safety
+    ///
+    /// `to` is valid for writing them.
+    unsafe fn store_first(self, to: *mut u32, count: usize);
+
     /// Copies a square of `COUNT` by `COUNT` units, rows to columns: unit (i, j), at `from + i·from_row + j`,
     /// goes to `to + j·to_row + i`.
     ///
@@ -59,7 +73,7 @@ pub(super) trait Units: Copy {
 }
 
 /// How units are made of elements of `E`, which are widened on the way if the units hold wider ones.
-pub(super) trait Fetch<E>: Units {
+pub(super) trait Fetch<E: Copy + Default>: Units {
     /// Units of `COUNT · GROUP` elements that follow one another.
     ///
     /// # Safety
@@ -73,13 +87,57 @@ pub(super) trait Fetch<E>: Units {
     ///
     /// `from + i·row` is valid for reading `COUNT` elements, i < `GROUP`.
     unsafe fn across(proof: Self::Proof, from: *const E, row: isize) -> Self;
+
+    /// [`Fetch::along`] of the first `count` elements, at most as many; the others are zero.
+    ///
+    /// # Safety
+    ///
+    /// `from` is valid for reading them.
+    #[inline(always)]
+    unsafe fn along_first(proof: Self::Proof, from: *const E, count: usize) -> Self {
+        let mut elements = [E::default(); MOST];
+        for (i, element) in elements.iter_mut().enumerate().take(count) {
+            // SAFETY: an element that the caller promises.
+            *element = unsafe { *from.wrapping_add(i) };
+        }
+        // SAFETY: more elements than a register takes.
+        unsafe { Self::along(proof, elements.as_ptr()) }
+    }
+
+    /// [`Fetch::across`] of the first `columns` elements of the first `rows` rows; the others are zero.
+    ///
+    /// # Safety
+    ///
+    /// `from + i·row` is valid for reading `columns` elements, i < `rows`.
+    #[inline(always)]
+    unsafe fn across_first(
+        proof: Self::Proof,
+        from: *const E,
+        row: isize,
+        (rows, columns): (usize, usize),
+    ) -> Self {
+        let mut elements = [E::default(); MOST];
+        for (i, to) in elements.chunks_exact_mut(Self::COUNT).enumerate().take(rows) {
+            let from = from.wrapping_offset(i as isize * row);
+            for (j, element) in to.iter_mut().enumerate().take(columns) {
+                // SAFETY: an element that the caller promises.
+                *element = unsafe { *from.wrapping_add(j) };
+            }
+        }
+        // SAFETY: as many rows as a register takes.
+        unsafe { Self::across(proof, elements.as_ptr(), Self::COUNT.cast_signed()) }
+    }
 }
+
+/// Elements in a register at most.
+const MOST: usize = 64;
 
 /// A type of [`Units`] over intrinsics; each must do, in the instruction set that the proof stands for, what
 /// the method of its name says.
 macro_rules! register_units {
     ($(#[$doc:meta])* $units:ident, $register:ty, $count:literal, $group:literal, $sum:ty, $proof:ty, {
-        flip: $flip:literal, splat: $splat:path, load: $load:path, store: $store:path, square: $square:expr,
+        flip: $flip:literal, splat: $splat:path, load: $load:path, store: $store:path,
+        load_first: $load_first:path, store_first: $store_first:path, square: $square:expr,
         dot: $dot:path, add: $add:path, total: $total:path,
     }) => {
         $(#[$doc])*
@@ -109,6 +167,18 @@ macro_rules! register_units {
             unsafe fn store(self, to: *mut u32) {
                 // SAFETY: a value proves the instruction set; the caller promises a full register to write.
                 unsafe { $store(to.cast(), self.0) }
+            }
+
+            #[inline(always)]
+            unsafe fn load_first(_: $proof, from: *const u32, count: usize) -> Self {
+                // SAFETY: the token proves the instruction set; the caller promises as many units to read.
+                Self(unsafe { $load_first(from.cast(), count) })
+            }
+
+            #[inline(always)]
+            unsafe fn store_first(self, to: *mut u32, count: usize) {
+                // SAFETY: a value proves the instruction set; the caller promises as many units to write.
+                unsafe { $store_first(to.cast(), count, self.0) }
             }
 
             #[inline(always)]
@@ -147,7 +217,7 @@ macro_rules! register_units {
 
 /// How [`Units`] of the macro above are made of elements, each function as the method of its name.
 macro_rules! register_fetch {
-    ($units:ident, $element:ty, $proof:ty, $along:path, $across:path) => {
+    ($units:ident, $element:ty, $proof:ty, $along:path, $across:path $(, $along_first:path, $across_first:path)?) => {
         impl Fetch<$element> for $units {
             #[inline(always)]
             unsafe fn along(_: $proof, from: *const $element) -> Self {
@@ -160,8 +230,40 @@ macro_rules! register_fetch {
                 // SAFETY: the token proves the instruction set; the caller promises the elements.
                 Self(unsafe { $across(from, row) })
             }
+
+            $(
+                #[inline(always)]
+                unsafe fn along_first(_: $proof, from: *const $element, count: usize) -> Self {
+                    // SAFETY: the token proves the instruction set; the caller promises the elements.
+                    Self(unsafe { $along_first(from, count) })
+                }
+
+                #[inline(always)]
+                unsafe fn across_first(
+                    _: $proof,
+                    from: *const $element,
+                    row: isize,
+                    size: (usize, usize),
+                ) -> Self {
+                    // SAFETY: the token proves the instruction set; the caller promises the elements.
+                    Self(unsafe { $across_first(from, row, size) })
+                }
+            )?
         }
     };
 }
 
 pub(super) use {register_fetch, register_units};
+
+/// Asks for the cache line at `at`, which need not be valid.
+#[inline(always)]
+pub(super) fn prefetch<E>(at: *const E) {
+    #[cfg(target_arch = "x86_64")]
+    {
+        use std::arch::x86_64::{_MM_HINT_T0, _mm_prefetch};
+        // SAFETY: every x86-64 CPU has the instruction, and it never faults.
+        unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) };
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = at;
+}

@@ -4,6 +4,7 @@
 //! in scratch memory until k has been passed over, and rounded once. Where k is cut depends on the sizes and on the
 //! kernel alone; only the size of pieces depends on the threads.
 
+mod alone;
 mod few;
 mod finish;
 mod pieces;
@@ -13,16 +14,17 @@ mod weight;
 use std::marker::PhantomData;
 
 use bytemuck::Pod;
-use ndarray::{ArrayView2, ArrayViewMut2};
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
 use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::narrow::{Kernel, Pair, Rounded, Sum};
 use threadwise_runtime::{budget, with_scratch};
 
 use self::finish::finish;
 use self::pieces::{Operands, Source, share};
-use self::plan::{Plan, form, form_of_kept};
+use self::plan::{Plan, form, form_of_kept, is_thin, kernel};
 use self::weight::Lie;
 use super::pieces::cut;
+use super::plan::WORTH_DETACHING;
 use super::{Product, load};
 use crate::error::Shape;
 use crate::work::Kind;
@@ -30,8 +32,11 @@ use crate::{Context, Error, Isa};
 
 pub use self::weight::NarrowWeight;
 
-/// Multiply-adds below which the definition is faster than packing, and elements of its result at most.
-const TINY: usize = 512;
+/// Multiply-adds up to which a product by tiles is done at once, without a wish to stop being heard.
+const AT_ONCE: usize = 1 << 20;
+
+/// Elements of a result that [`smallest`] has room for.
+const ROOM: usize = 4096;
 
 /// What narrow numbers are summed in, which is a result too.
 pub trait Summed: Sum + Pod + Rounded<Self> {}
@@ -57,12 +62,41 @@ impl<P: Pair<Sum: Summed>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
         epilogue: Epilogue<'_, P::Sum>,
         context: &Context<'_>,
     ) -> Result<(), Error> {
-        let (m, n) = c.dim();
-        if is_transposed((m, n), [c.strides()[0], c.strides()[1]], epilogue.bias.is_some()) {
+        let strides = [c.strides()[0], c.strides()[1]];
+        if is_transposed::<P>(context.isa, a, b, strides, epilogue.bias.is_some()) {
             let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
             return by_form::<P::Swapped, R>(a, b, c, epilogue, context);
         }
         by_form::<P, R>(a, b, c, epilogue, context)
+    }
+
+    fn each(
+        a: ArrayView3<'_, P::Left>,
+        b: ArrayView3<'_, P::Right>,
+        mut c: ArrayViewMut3<'_, R>,
+        epilogue: Epilogue<'_, P::Sum>,
+        context: &Context<'_>,
+    ) -> Result<(), Error> {
+        let isa = context.isa;
+        let (Some(left), Some(right)) = (a.outer_iter().next(), b.outer_iter().next()) else {
+            return Ok(());
+        };
+        let strides = [c.strides()[1], c.strides()[2]];
+        let are_done = if is_transposed::<P>(isa, left, right, strides, epilogue.bias.is_some()) {
+            let (a, b) = (a.permuted_axes([0, 2, 1]), b.permuted_axes([0, 2, 1]));
+            let kernel = kernel::<P::Swapped>(isa, (right.ncols(), left.ncols(), left.nrows()));
+            let c = c.view_mut().permuted_axes([0, 2, 1]);
+            alone::products(&kernel, b, a, c, (isa, epilogue))?
+        } else {
+            let kernel = kernel::<P>(isa, (left.nrows(), left.ncols(), right.ncols()));
+            alone::products(&kernel, a, b, c.view_mut(), (isa, epilogue))?
+        };
+        if !are_done {
+            for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
+                Self::multiply(a, b, c, epilogue, context)?;
+            }
+        }
+        Ok(())
     }
 
     fn multiply_packed(
@@ -82,7 +116,7 @@ impl<P: Pair<Sum: Summed>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
         let (kernel, [n, k]) = (weight.kernel::<P>(), weight.shape());
         let sizes = (c.nrows(), k, n);
         let threads = load::threads::<Self>(sizes, 1, context);
-        let plan = Plan::new(&kernel, form_of_kept(&kernel, sizes.0), sizes, threads);
+        let plan = Plan::new(&kernel, form_of_kept(&kernel, sizes.0), sizes, false, threads);
         let plan = plan.cut_by(context.distribution, &kernel, (sizes.0, n));
         run(&kernel, &plan, Operands { a, b: Source::Kept(kept, k, n), epilogue }, c, context)
     }
@@ -111,7 +145,7 @@ impl<P: Pair<Sum: Summed>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
         threads: usize,
         context: &Context<'_>,
     ) -> (String, usize) {
-        if is_transposed((a.nrows(), b.ncols()), strides, epilogue.bias.is_some()) {
+        if is_transposed::<P>(context.isa, a, b, strides, epilogue.bias.is_some()) {
             return outline::<P::Swapped>(b.reversed_axes(), a.reversed_axes(), threads, context);
         }
         outline::<P>(a, b, threads, context)
@@ -125,23 +159,25 @@ impl<P: Pair<Sum: Summed>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
     ) -> (String, usize) {
         let (kernel, [n, k]) = (weight.kernel::<P>(), weight.shape());
         let form = form_of_kept(&kernel, rows);
-        let plan = Plan::new(&kernel, form, (rows, k, n), threads);
+        let plan = Plan::new(&kernel, form, (rows, k, n), false, threads);
         let plan = plan.cut_by(context.distribution, &kernel, (rows, n));
         (kernel.name().replace("gemm", "packed"), plan.pieces((rows, k, n)))
     }
 }
 
-/// Whether Cᵀ = Bᵀ·Aᵀ is computed into a C of these extents and strides: where its columns are contiguous, and
-/// a single one is as a row, which has kernels of its own.
-fn is_transposed((m, n): (usize, usize), strides: [isize; 2], has_bias: bool) -> bool {
+/// Whether Cᵀ = Bᵀ·Aᵀ is computed into a C of these strides: where its columns are contiguous, and few ones are as
+/// rows, which have kernels of their own.
+fn is_transposed<P: Pair>(
+    isa: Isa,
+    a: ArrayView2<'_, P::Left>,
+    b: ArrayView2<'_, P::Right>,
+    strides: [isize; 2],
+    has_bias: bool,
+) -> bool {
+    let (m, n) = (a.nrows(), b.ncols());
     let by_rows = strides[1] == 1 || n == 1;
-    let by_columns = (strides[0] == 1 || m == 1) && !has_bias;
-    by_columns && ((n == 1 && m > 1) || !by_rows)
-}
-
-/// Whether the definition does it.
-fn is_tiny((m, k, n): (usize, usize, usize)) -> bool {
-    m * n <= TINY && (m * n).saturating_mul(k) <= TINY
+    let by_columns = strides[0] == 1 || m == 1;
+    !has_bias && (by_columns && ((n == 1 && m > 1) || !by_rows) || is_thin::<P>(isa, a, b))
 }
 
 fn outline<P: Pair>(
@@ -151,12 +187,10 @@ fn outline<P: Pair>(
     context: &Context<'_>,
 ) -> (String, usize) {
     let ((m, k), n) = (a.dim(), b.ncols());
-    let kernel = P::kernel(context.isa);
-    if is_tiny((m, k, n)) {
-        return (kernel.name().replace("gemm", "definition"), 1);
-    }
+    let kernel = kernel::<P>(context.isa, (m, k, n));
     let form = form(&kernel, m, b);
-    let plan = Plan::new(&kernel, form, (m, k, n), threads);
+    let plan = Plan::new(&kernel, form, (m, k, n), a.strides()[1] != 1, threads);
+    let plan = plan.along_rows(&kernel, (m, n), b);
     let plan = plan.cut_by(context.distribution, &kernel, (m, n));
     (kernel.name().replace("gemm", form.name()), plan.pieces((m, k, n)))
 }
@@ -172,43 +206,56 @@ fn by_form<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     if c.is_empty() {
         return Ok(());
     }
-    if is_tiny((m, k, n)) {
-        let mut sums = [P::Sum::default(); TINY];
-        if let Ok(mut sums) = ArrayViewMut2::from_shape((m, n), &mut sums[..m * n]) {
-            Kernel::<P>::tiny(a, b, sums.view_mut());
-            finish(context.isa, sums, epilogue, c);
-        }
+    let kernel = kernel::<P>(context.isa, (m, k, n));
+    let threads = load::threads::<Narrow<P, R>>((m, k, n), 1, context);
+    let (mut c, finish) = (c, (context.isa, epilogue));
+    let is_alone = threads <= 1 && context.distribution.is_none();
+    if is_alone && alone::product(&kernel, a, b, c.view_mut(), finish, AT_ONCE)? {
         return Ok(());
     }
-    let kernel = P::kernel(context.isa);
     let form = form(&kernel, m, b.view());
-    let threads = load::threads::<Narrow<P, R>>((m, k, n), 1, context);
-    let plan = Plan::new(&kernel, form, (m, k, n), threads);
+    let plan = Plan::new(&kernel, form, (m, k, n), a.strides()[1] != 1, threads);
+    let plan = plan.along_rows(&kernel, (m, n), b);
     let plan = plan.cut_by(context.distribution, &kernel, (m, n));
     run(&kernel, &plan, Operands { a, b: Source::Plain(b), epilogue }, c, context)
 }
 
-/// `a @ b` for matrices, handed to `take`, if it is so small that the definition does it, or `None`.
+/// `a @ b` for matrices, handed to `take`, if it is so small that it is not worth a place of its own, or `None`.
 ///
 /// # Errors
 ///
-/// If an environment variable of threadwise makes no sense.
+/// If an environment variable of threadwise makes no sense, or memory runs out.
 pub fn smallest<P: Pair<Sum: Summed>, R: Rounded<P::Sum>, T>(
     a: ArrayView2<'_, P::Left>,
     b: ArrayView2<'_, P::Right>,
     take: impl FnOnce(ArrayView2<'_, R>) -> T,
 ) -> Result<Option<T>, Error> {
+    // Rooms of two sizes, because to clear the large one takes as long as the smallest products.
+    const SMALL: usize = 256;
     let ((m, k), n) = (a.dim(), b.ncols());
-    if k != b.nrows() || !is_tiny((m, k, n)) {
+    let elements = m.saturating_mul(n);
+    if k != b.nrows() || elements > ROOM || elements.saturating_mul(k) >= WORTH_DETACHING {
         return Ok(None);
     }
+    if elements <= SMALL {
+        in_room::<P, R, T>(&mut [R::default(); SMALL], a, b, take).map(Some)
+    } else {
+        in_room::<P, R, T>(&mut [R::default(); ROOM], a, b, take).map(Some)
+    }
+}
+
+fn in_room<P: Pair<Sum: Summed>, R: Rounded<P::Sum>, T>(
+    room: &mut [R],
+    a: ArrayView2<'_, P::Left>,
+    b: ArrayView2<'_, P::Right>,
+    take: impl FnOnce(ArrayView2<'_, R>) -> T,
+) -> Result<T, Error> {
     budget::check_environment()?;
-    let (mut sums, mut results) = ([P::Sum::default(); TINY], [R::default(); TINY]);
-    let mut sums = matrix(&mut sums[..m * n], (m, n))?;
-    Kernel::<P>::tiny(a, b, sums.view_mut());
-    let mut results = matrix(&mut results[..m * n], (m, n))?;
-    finish(Isa::current()?, sums, Epilogue { bias: None, activation: None }, results.view_mut());
-    Ok(Some(take(results.view())))
+    let (m, n) = (a.nrows(), b.ncols());
+    let mut c = matrix(&mut room[..m * n], (m, n))?;
+    let none = Epilogue { bias: None, activation: None };
+    Narrow::<P, R>::multiply(a, b, c.view_mut(), none, &Context::alone(Isa::current()?))?;
+    Ok(take(c.view()))
 }
 
 /// A product by its plan.

@@ -22,8 +22,9 @@ pub(super) fn plain<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     let b = b.slice_axis(Axis(1), part.columns.clone().into());
     let width = kernel.few_columns(n);
     let near = NEAR / (plan.depth * size_of::<P::Right>());
-    // Where few rows at a time are all rows, B goes past once anyway.
-    let near = if m <= kernel.few() { width } else { near.next_multiple_of(CUT) };
+    // Where few rows at a time are all rows, B goes past once anyway, and streams take what is near in a pass.
+    let is_near = m <= kernel.few() || plan.form == Form::Streams;
+    let near = if is_near { width } else { near.next_multiple_of(CUT) };
     with_scratch(m * width, |sums: &mut [P::Sum]| {
         for terms in part.passes() {
             if part.checkpoint.reached() {

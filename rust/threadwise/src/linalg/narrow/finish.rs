@@ -17,6 +17,10 @@ pub(super) fn finish<S: Copy, R: Rounded<S>>(
     mut c: ArrayViewMut2<'_, R>,
 ) {
     let n = c.ncols();
+    let is_dense = epilogue.bias.is_none() && sums.ncols() == n;
+    if let (true, Some(sums), Some(c)) = (is_dense, sums.as_slice_mut(), c.as_slice_mut()) {
+        return R::finish(isa, sums, epilogue, c);
+    }
     for (mut sums, mut c) in sums.rows_mut().into_iter().zip(c.rows_mut()) {
         let Some(sums) = sums.as_slice_mut() else { continue };
         let sums = &mut sums[..n];

@@ -10,10 +10,9 @@ use threadwise_runtime::{Checkpoint, with_scratch};
 
 use super::super::pieces::Piece;
 use super::super::plan::Form;
-use super::Summed;
-use super::few;
 use super::finish::finish;
 use super::plan::{BLOCK, Plan};
+use super::{Summed, alone, few};
 use crate::{Context, Error, Isa};
 
 /// Where B is.
@@ -107,50 +106,57 @@ impl<P: Pair<Sum: Summed>> Part<'_, '_, P> {
     /// Pass by pass over k, and in each pass block by block of A's rows against the piece's columns of B,
     /// which are packed once a pass.
     fn tiles<R: Rounded<P::Sum>>(&self, mut c: ArrayViewMut2<'_, R>) -> Result<(), Error> {
-        let (m, n) = c.dim();
+        let ((m, n), kernel) = (c.dim(), self.kernel);
+        if self.plan.depth >= self.terms.len() {
+            let (a, finish) =
+                (self.a.slice_axis(Axis(1), self.terms.clone().into()), (self.isa, self.epilogue));
+            return self.with_right(&self.terms, |packed| {
+                alone::with_room(kernel, (m, self.terms.len(), n), |mut room| {
+                    let stop = || self.checkpoint.reached();
+                    alone::blocks(kernel, a, packed, c, finish, &mut room, stop);
+                })
+            });
+        }
         let plain = self.epilogue.bias.is_none() && self.epilogue.activation.is_none();
         let is_direct = plain && c.strides()[1] == 1 && R::sums(&mut c).is_some();
-        // Sums that one pass completes are rounded while they are near.
-        let kept = if self.plan.depth >= self.terms.len() { BLOCK.min(m) } else { m };
-        with_scratch(if is_direct { 0 } else { kept * n }, |sums: &mut [P::Sum]| {
-            let sums = (!is_direct).then_some((sums, kept));
-            self.into(c, sums)
+        with_scratch(if is_direct { 0 } else { m * n }, |sums: &mut [P::Sum]| {
+            let mut sums = (!is_direct).then_some(sums);
+            for terms in self.passes() {
+                let sums = sums.as_deref_mut();
+                self.with_right(&terms, |packed| self.blocks(&terms, packed, c.view_mut(), sums))?;
+                if self.checkpoint.reached() {
+                    break;
+                }
+            }
+            Ok(())
         })?
     }
 
-    /// [`Part::tiles`] with room for the sums of so many rows, or right into C.
-    fn into<R: Rounded<P::Sum>>(
+    /// Calls `work` with the piece's columns of B as slivers, in one pass.
+    fn with_right(
         &self,
-        mut c: ArrayViewMut2<'_, R>,
-        mut sums: Option<(&mut [P::Sum], usize)>,
+        terms: &Range<usize>,
+        work: impl FnOnce(&[u32]) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        for terms in self.passes() {
-            let sums = sums.as_mut().map(|(sums, kept)| (&mut **sums, *kept));
-            let (kernel, n) = (self.kernel, self.columns.len());
-            let room = kernel.packed_right(terms.len(), n);
-            match self.b {
-                Source::Plain(b) => with_scratch(room, |packed: &mut [u32]| {
-                    let b = b.slice_axis(Axis(0), terms.clone().into());
-                    kernel.pack_right(b.slice_axis(Axis(1), self.columns.clone().into()), packed);
-                    self.blocks(&terms, packed, c.view_mut(), sums)
-                })??,
-                Source::Kept(kept, k, all) => {
-                    let kept = slivers(kernel, kept, (k, all), &terms, &self.columns);
-                    if kernel.keeps_units() {
-                        self.blocks(&terms, kept, c.view_mut(), sums)?;
-                    } else {
-                        with_scratch(room, |packed: &mut [u32]| {
-                            kernel.widen(kept, (terms.len(), n), packed);
-                            self.blocks(&terms, packed, c.view_mut(), sums)
-                        })??;
-                    }
+        let (kernel, n) = (self.kernel, self.columns.len());
+        let room = kernel.packed_right(terms.len(), n);
+        match self.b {
+            Source::Plain(b) => with_scratch(room, |packed: &mut [u32]| {
+                let b = b.slice_axis(Axis(0), terms.clone().into());
+                kernel.pack_right(b.slice_axis(Axis(1), self.columns.clone().into()), packed);
+                work(packed)
+            })?,
+            Source::Kept(kept, k, all) => {
+                let kept = slivers(kernel, kept, (k, all), terms, &self.columns);
+                if kernel.keeps_units() {
+                    return work(kept);
                 }
-            }
-            if self.checkpoint.reached() {
-                break;
+                with_scratch(room, |packed: &mut [u32]| {
+                    kernel.widen(kept, (terms.len(), n), packed);
+                    work(packed)
+                })?
             }
         }
-        Ok(())
     }
 
     /// One pass.
@@ -159,9 +165,9 @@ impl<P: Pair<Sum: Summed>> Part<'_, '_, P> {
         terms: &Range<usize>,
         packed: &[u32],
         mut c: ArrayViewMut2<'_, R>,
-        mut sums: Option<(&mut [P::Sum], usize)>,
+        mut sums: Option<&mut [P::Sum]>,
     ) -> Result<(), Error> {
-        let (m, n) = c.dim();
+        let n = c.ncols();
         let (accumulate, is_last) = (terms.start > self.terms.start, terms.end == self.terms.end);
         let a = self.a.slice_axis(Axis(1), terms.clone().into());
         let blocks = a.axis_chunks_iter(Axis(0), BLOCK);
@@ -169,14 +175,13 @@ impl<P: Pair<Sum: Summed>> Part<'_, '_, P> {
             if self.checkpoint.reached() {
                 break;
             }
-            let Some((sums, kept)) = &mut sums else {
+            let Some(sums) = sums.as_deref_mut() else {
                 if let Some(sums) = R::sums(&mut c) {
                     block(self.kernel, a, packed, sums, accumulate)?;
                 }
                 continue;
             };
-            let begin = if *kept < m { 0 } else { i * BLOCK * n };
-            let sums = &mut sums[begin..begin + a.nrows() * n];
+            let sums = &mut sums[i * BLOCK * n..][..a.nrows() * n];
             let Ok(mut sums) = ArrayViewMut2::from_shape((a.nrows(), n), sums) else { continue };
             block(self.kernel, a, packed, sums.view_mut(), accumulate)?;
             if is_last {

@@ -4,6 +4,7 @@ use ndarray::ArrayView2;
 use threadwise_kernels::narrow::{Kernel, Pair};
 
 use super::super::plan::Form;
+use crate::Isa;
 use crate::work::WorkDistribution;
 
 /// Where k may be cut: whole units of any kernel, filled up.
@@ -19,6 +20,12 @@ const PIECE: usize = 1 << 20;
 
 /// Rows of a piece at most where its sums must be kept from pass to pass.
 const KEPT: usize = 288;
+
+/// Rows of B in a pass where it is read along its rows, bytes of these from which on it is, and columns of such a
+/// piece at most.
+const ROWS: usize = 256;
+const PAGE: usize = 2048;
+const RUN: usize = 1024;
 
 /// Pieces for each thread, so that the last ones do not keep the others waiting for long.
 const PIECES: usize = 2;
@@ -58,6 +65,39 @@ pub(super) struct Plan {
     pub(super) columns: usize,
 }
 
+/// Terms up to which sums are [short](Kernel::short), whatever their number, ...
+pub(super) const SHORT: usize = 8;
+
+/// ... up to which a few are, ...
+const FEW_SHORT: usize = 64;
+
+/// ... and multiply-adds of a product of those.
+pub(super) const TINY: usize = 4096;
+
+/// Terms from which on a product of few columns is computed as the transposed one of few rows.
+const WORTH_TURNING: usize = 128;
+
+/// The kernels for a product of these sizes, which may be swapped.
+pub(super) fn kernel<P: Pair>(isa: Isa, (m, k, n): (usize, usize, usize)) -> Kernel<P> {
+    let kernel = P::kernel(isa);
+    let is_tiny = k <= FEW_SHORT && m > 1 && n > 1 && m.saturating_mul(n).saturating_mul(k) <= TINY;
+    if k <= SHORT || is_tiny { kernel.short() } else { kernel }
+}
+
+/// Whether a product has so few columns, and A lies so, that the transposed one of few rows is faster.
+pub(super) fn is_thin<P: Pair>(
+    isa: Isa,
+    a: ArrayView2<'_, P::Left>,
+    b: ArrayView2<'_, P::Right>,
+) -> bool {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    if k < WORTH_TURNING || n >= m {
+        return false;
+    }
+    let turned = P::Swapped::kernel(isa);
+    form(&P::kernel(isa), m, b) == Form::Tiles && form(&turned, n, a.reversed_axes()) != Form::Tiles
+}
+
 /// The form of a product of so many rows with `b`.
 pub(super) fn form<P: Pair>(kernel: &Kernel<P>, m: usize, b: ArrayView2<'_, P::Right>) -> Form {
     let (k, n) = b.dim();
@@ -65,7 +105,7 @@ pub(super) fn form<P: Pair>(kernel: &Kernel<P>, m: usize, b: ArrayView2<'_, P::R
     let by_rows = b.strides()[1] == 1 || n == 1;
     if by_columns && m < kernel.worth_packing() {
         Form::Dots
-    } else if by_rows && m <= kernel.few() && n >= WORTH_STREAMING {
+    } else if by_rows && n >= WORTH_STREAMING && (m <= kernel.few() || m < kernel.worth_packing()) {
         Form::Streams
     } else {
         Form::Tiles
@@ -91,31 +131,38 @@ fn chunk((m, k, n): (usize, usize, usize), pieces: usize, pass: usize) -> usize 
 }
 
 impl Plan {
+    /// `turns_left`: rows of A are not contiguous.
     pub(super) fn new<P: Pair>(
         kernel: &Kernel<P>,
         form: Form,
         (m, k, n): (usize, usize, usize),
+        turns_left: bool,
         threads: usize,
     ) -> Self {
         let pass = pass(kernel, k);
         if form != Form::Tiles {
             let chunk = chunk((m, k, n), n.div_ceil(FEW_COLUMNS), pass);
             let chunks = k.div_ceil(chunk).max(1);
-            let depth = even(chunk, FEW_DEPTH, pass);
+            // More rows than stream through at a time find B near.
+            let goes_past_again = form == Form::Streams && m > kernel.few();
+            let depth = if goes_past_again { CUT } else { even(chunk, FEW_DEPTH, pass) };
             let share =
                 if threads > 1 { n.div_ceil((PIECES * threads).div_ceil(chunks)) } else { n };
-            let columns = share.min(FEW_PIECE / depth).next_multiple_of(CUT).max(CUT);
+            let most = if goes_past_again { RUN } else { FEW_PIECE / depth };
+            let columns = share.min(most).next_multiple_of(CUT).max(CUT);
             return Self { form, threads, chunk, depth, rows: m, columns };
         }
         let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE), pass);
         let (depth, chunks) = (pass, k.div_ceil(chunk).max(1));
         let (height, width) = (kernel.rows(), kernel.columns());
-        let most = if depth < chunk { KEPT } else { m };
+        let most = if depth < chunk { KEPT } else { m.next_multiple_of(height) };
         let widest = COLUMNS.min(PIECE / (depth * size_of::<P::Right>())).max(width);
         let (mut rows, mut columns) = (even(m, most, height), even(n, widest, width));
-        // Every row of pieces packs B anew, so columns are cut first.
+        // Every row of pieces packs B anew, so columns are cut first, unless every column of pieces turns A anew.
         while threads > 1 && chunks * m.div_ceil(rows) * n.div_ceil(columns) < PIECES * threads {
-            if columns > 2 * width || (columns > width && rows <= BLOCK) {
+            if turns_left && rows >= columns && rows > 2 * BLOCK {
+                rows = even(rows, rows / 2, height);
+            } else if columns > 2 * width || (columns > width && rows <= BLOCK) {
                 columns = even(columns, columns / 2, width);
             } else if rows > height {
                 rows = even(rows, rows / 2, height);
@@ -124,6 +171,26 @@ impl Plan {
             }
         }
         Self { form, threads, chunk, depth, rows, columns }
+    }
+
+    /// The same for a B of long rows that is packed for few rows of A: as it is read once, it is read by wide pieces
+    /// in short passes, because memory is fast along rows alone. Where sums are the same however k is cut.
+    pub(super) fn along_rows<P: Pair>(
+        self,
+        kernel: &Kernel<P>,
+        (m, n): (usize, usize),
+        b: ArrayView2<'_, P::Right>,
+    ) -> Self {
+        let by_rows = b.strides()[1] == 1;
+        if self.form != Form::Tiles || !kernel.is_seamless() || m > BLOCK || !by_rows {
+            return self;
+        }
+        let row = b.strides()[0].unsigned_abs() * size_of::<P::Right>();
+        if self.depth <= ROWS || row < PAGE {
+            return self;
+        }
+        let columns = n.div_ceil(PIECES * self.threads).min(RUN);
+        Self { depth: ROWS, columns: even(n, columns, kernel.columns()), ..self }
     }
 
     /// Into how many pieces it cuts a product.

@@ -7,12 +7,9 @@ use threadwise_kernels::narrow::{self, Kernel, Pair};
 use threadwise_runtime::Owned;
 
 use super::super::load;
-use super::plan::pass;
+use super::plan::{SHORT, TINY, pass};
 use super::{Narrow, Summed};
 use crate::{Context, Error, Isa};
-
-/// Elements up to which a weight is kept as it lies: the definition multiplies with it.
-const TINY: usize = super::TINY;
 
 /// A weight of (outputs, inputs) narrow numbers, packed once for any number of products, which may run at the
 /// same time. It is never changed, and takes no more memory than the weight, but for whole slivers.
@@ -41,11 +38,11 @@ impl<E: narrow::Narrow<Sum: Summed>> NarrowWeight<E> {
     pub fn new(weight: ArrayView2<'_, E>, context: &Context<'_>) -> Result<Self, Error> {
         let (n, k) = weight.dim();
         let (shape, isa) = ([n, k], context.isa);
-        if n <= 1 || n * k <= TINY {
+        let kernel = E::Pair::kernel(isa);
+        if k <= SHORT || n < kernel.worth_packing() || n * k <= TINY {
             let rows = weight.as_standard_layout().into_owned();
             return Ok(Self { shape, isa, lie: Lie::Rows(rows) });
         }
-        let kernel = E::Pair::kernel(isa);
         let (b, pass, width) = (weight.reversed_axes(), pass(&kernel, k), kernel.columns());
         let whole = (k / pass).saturating_mul(kernel.kept(pass, n));
         let rest = if k.is_multiple_of(pass) { 0 } else { kernel.kept(k % pass, n) };
