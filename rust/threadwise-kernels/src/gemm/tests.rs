@@ -90,8 +90,11 @@ fn check<T: Element>(m: usize, k: usize, n: usize) {
             let mut packed = vec![T::from_f64(f64::NAN); room];
             let is_packed =
                 kernel.multiply_packing(left, b.view(), &mut packed, c.view_mut(), replace);
-            assert!(is_packed, "{what}: C is small");
+            assert!(is_packed || m >= 31, "{what}: C is small, and not slim");
             assert_eq!(first.as_ref(), Some(&c), "{what}: other bits of rows that pack");
+            if !is_packed {
+                continue;
+            }
             c.fill(T::from_f64(f64::NAN));
             kernel.multiply(
                 left,

@@ -8,14 +8,12 @@
 //! In a step of bfloat16, the even terms are summed by themselves, fused, and the odd ones; their sum is added to what
 //! was there. Rounding is to nearest, subnormal numbers are zero. Integers are exact.
 //!
-//! Sums go by way of the first-level cache, too, and from there to C row by row: the rows of a tile would each go to a
-//! line of their own, and where rows of C are a power of two apart, those lines drive one another out.
-//!
 //! Compilers know the instructions by name only, so a tile's whole sum is one block of assembly; the
 //! configuration is loaded and released around each block of C, so that no thread leaves tiles in use behind.
 
 use std::arch::asm;
 use std::mem::MaybeUninit;
+use std::ptr::null;
 
 use super::tile::{Block, BlockFn};
 use crate::simd::tiles::{self, Configuration};
@@ -45,12 +43,10 @@ struct Near(MaybeUninit<[u8; NEAR * STEP_BYTES]>);
 /// Panels beside one another that are computed together, so that A is copied once for all of them.
 const TOGETHER: usize = 8;
 
-/// Units from a row of kept sums to the next: a line more than there are sums, so that rows share no set of a cache.
-const KEPT_ROW: usize = TOGETHER * PANEL + SIDE;
-
-/// Room for the sums of some panels beside one another, kept until all steps are done.
+/// Room for the sums of a panel, kept until all steps are done: rows of C may lie so far apart that they
+/// drive one another out of the first-level cache.
 #[repr(C, align(64))]
-struct Kept(MaybeUninit<[u32; PANEL * KEPT_ROW]>);
+struct Kept(MaybeUninit<[u32; PANEL * PANEL]>);
 
 /// Up to 32 by 32 sums.
 struct Panel {
@@ -58,9 +54,12 @@ struct Panel {
     /// Rows of a tile follow one another, then those of the tile below, then the next step.
     a: *const u8,
     b: *const u32,
-    /// Where the sums go, rows of [`KEPT_ROW`], and whether they are added to what is there.
-    kept: *mut u8,
-    accumulate: bool,
+    /// The sums so far, or null, and bytes from a row of them to the next.
+    from: *const u8,
+    from_row: isize,
+    /// Where the sums go.
+    to: *mut u8,
+    to_row: isize,
 }
 
 /// # Safety
@@ -78,17 +77,18 @@ macro_rules! panel {
         ///
         /// As [`PanelFn`] says, on a CPU with AMX.
         unsafe fn $name(panel: &Panel) {
+            let below = |row: isize| (SIDE as isize).wrapping_mul(row);
             // SAFETY: the caller promises the instruction set, a configuration, and the memory that the tiles are
             // loaded from and stored to.
             unsafe {
                 asm!(
-                    "/* 16 rows below {kept} is {kept_lower} */",
-                    "test {accumulate:e}, {accumulate:e}",
+                    "/* 16 rows below {from} is {from_lower}, below {to} {to_lower} */",
+                    "test {from}, {from}",
                     "jnz 3f",
                     $(concat!("tilezero tmm", $place),)*
                     "jmp 4f",
                     "3:",
-                    $(concat!("tileloadd tmm", $place, ", [{kept", $lower, "} + {row}", $beside, "]"),)*
+                    $(concat!("tileloadd tmm", $place, ", [{from", $lower, "} + {from_row}", $beside, "]"),)*
                     "4:",
                     "test {steps}, {steps}",
                     "jz 5f",
@@ -100,16 +100,18 @@ macro_rules! panel {
                     "dec {steps}",
                     "jnz 2b",
                     "5:",
-                    $(concat!("tilestored [{kept", $lower, "} + {row}", $beside, "], tmm", $place),)*
+                    $(concat!("tilestored [{to", $lower, "} + {to_row}", $beside, "], tmm", $place),)*
                     steps = inout(reg) panel.steps => _,
                     a = inout(reg) panel.a => _,
                     a_row = in(reg) ROW,
                     b = inout(reg) panel.b => _,
                     b_row = in(reg) PANEL * size_of::<u32>(),
-                    kept = in(reg) panel.kept,
-                    kept_lower = in(reg) panel.kept.wrapping_add(SIDE * KEPT_ROW * size_of::<u32>()),
-                    row = in(reg) KEPT_ROW * size_of::<u32>(),
-                    accumulate = in(reg) u32::from(panel.accumulate),
+                    from = in(reg) panel.from,
+                    from_lower = in(reg) panel.from.wrapping_offset(below(panel.from_row)),
+                    from_row = in(reg) panel.from_row,
+                    to = in(reg) panel.to,
+                    to_lower = in(reg) panel.to.wrapping_offset(below(panel.to_row)),
+                    to_row = in(reg) panel.to_row,
                     out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
                     out("tmm4") _, out("tmm5") _, out("tmm6") _, out("tmm7") _,
                     options(nostack),
@@ -121,7 +123,7 @@ macro_rules! panel {
 
 /// The four panels of one instruction, and the function for a block.
 macro_rules! instruction {
-    ($module:ident, $sum:ty, $dot:literal) => {
+    ($module:ident, $name:ident, $sum:ty, $dot:literal) => {
         mod $module {
             use super::*;
 
@@ -147,90 +149,60 @@ macro_rules! instruction {
                 sums: [("0", "", "")]);
 
             pub(super) const PANELS: [[PanelFn; 2]; 2] = [[one, wide], [high, four]];
+        }
 
-            /// # Safety
-            ///
-            /// As [`BlockFn`] says, on a CPU with AMX that this process may use.
-            pub(super) unsafe fn block(block: &Block<$sum>) {
-                // SAFETY: passed on from the caller, as below.
-                let begin = |place: &Place, kept: &mut Kept| unsafe { fetch(block, place, kept) };
-                // SAFETY: as above.
-                let finish = |place: &Place, kept: &mut Kept| unsafe { deliver(block, place, kept) };
-                // SAFETY: as above.
-                unsafe { panels(&PANELS, block, begin, finish) };
-            }
+        /// # Safety
+        ///
+        /// As [`BlockFn`] says, on a CPU with AMX that this process may use.
+        unsafe fn $name(block: &Block<$sum>) {
+            // SAFETY: passed on from the caller.
+            unsafe { panels(&$module::PANELS, block) };
         }
     };
 }
 
-instruction!(bfloats, f32, "tdpbf16ps");
-instruction!(signed, i32, "tdpbssd");
-instruction!(unsigned_signed, i32, "tdpbusd");
-instruction!(signed_unsigned, i32, "tdpbsud");
+instruction!(bfloats, bf16, f32, "tdpbf16ps");
+instruction!(signed, signed_by_signed, i32, "tdpbssd");
+instruction!(unsigned_signed, unsigned_by_signed, i32, "tdpbusd");
+instruction!(signed_unsigned, signed_by_unsigned, i32, "tdpbsud");
 
-pub(super) const BFLOATS: BlockFn<f32> = bfloats::block;
-pub(super) const SIGNED: BlockFn<i32> = signed::block;
-pub(super) const UNSIGNED_SIGNED: BlockFn<i32> = unsigned_signed::block;
-pub(super) const SIGNED_UNSIGNED: BlockFn<i32> = signed_unsigned::block;
+pub(super) const BFLOATS: BlockFn<f32> = bf16;
+pub(super) const SIGNED: BlockFn<i32> = signed_by_signed;
+pub(super) const UNSIGNED_SIGNED: BlockFn<i32> = unsigned_by_signed;
+pub(super) const SIGNED_UNSIGNED: BlockFn<i32> = signed_by_unsigned;
 
-/// Some panels beside one another.
-struct Place {
-    row: usize,
-    column: usize,
-    height: usize,
-    columns: usize,
-}
-
-/// Whole panels of rows first, then what is left of them with smaller tiles. `begin` gives the sums that are added
-/// to, if there are, and `finish` takes the results.
+/// Whole panels of rows first, then what is left of them with smaller tiles.
 ///
 /// # Safety
 ///
-/// As [`BlockFn`] says of A and B; `functions[tiles below another - 1][tiles beside one another - 1]` are those of a
-/// CPU with AMX that this process may use.
-#[inline(always)]
-unsafe fn panels<S>(
-    functions: &[[PanelFn; 2]; 2],
-    block: &Block<S>,
-    begin: impl Fn(&Place, &mut Kept),
-    mut finish: impl FnMut(&Place, &mut Kept),
-) {
+/// As [`BlockFn`] says; `functions[tiles below another - 1][tiles beside one another - 1]` are those of a CPU
+/// with AMX that this process may use.
+#[expect(clippy::large_stack_arrays, reason = "48 KiB: threads have at least forty times as much")]
+unsafe fn panels<S>(functions: &[[PanelFn; 2]; 2], block: &Block<S>) {
     let (whole, steps) = (block.rows / PANEL * PANEL, block.groups / STEP);
     let mut near = Near(MaybeUninit::uninit());
-    let mut kept = Kept(MaybeUninit::uninit());
-    for (top, bottom, height) in [(0, whole, PANEL), (whole, block.rows, block.rows - whole)] {
-        if top == bottom {
+    let mut kept = [const { Kept(MaybeUninit::uninit()) }; TOGETHER];
+    for (begin, end, height) in [(0, whole, PANEL), (whole, block.rows, block.rows - whole)] {
+        if begin == end {
             continue;
         }
         // SAFETY: the caller promises AMX.
         unsafe { Configuration::new(height, PANEL).load() };
-        for column in (0..block.columns).step_by(TOGETHER * PANEL) {
-            let columns = (TOGETHER * PANEL).min(block.columns - column);
-            for row in (top..bottom).step_by(height) {
-                let place = Place { row, column, height, columns };
-                if block.accumulate {
-                    begin(&place, &mut kept);
-                }
+        for left in (0..block.columns).step_by(TOGETHER * PANEL) {
+            let right = block.columns.min(left + TOGETHER * PANEL);
+            for start in (begin..end).step_by(height) {
                 // Nothing to sum is a pass that stores zeros.
                 for step in (0..steps.max(1)).step_by(NEAR) {
                     let count = NEAR.min(steps - step);
                     // SAFETY: these rows and steps of A.
-                    unsafe { copy(block, (row, height), (step, count), &mut near) };
-                    for first in (0..columns).step_by(PANEL) {
-                        let beside = PANEL.min(columns - first).div_ceil(SIDE);
-                        let sliver = block.b.wrapping_add((column + first) * (block.groups + 1));
-                        let panel = Panel {
-                            steps: count,
-                            a: near.0.as_ptr().cast(),
-                            b: sliver.wrapping_add((1 + step * STEP) * PANEL),
-                            kept: kept.0.as_mut_ptr().cast::<u32>().wrapping_add(first).cast(),
-                            accumulate: block.accumulate || step > 0,
-                        };
-                        // SAFETY: the steps exist; whole tiles of columns in memory of our own.
-                        unsafe { functions[height.div_ceil(SIDE) - 1][beside - 1](&panel) };
+                    unsafe { copy(block, (start, height), (step, count), &mut near) };
+                    let a = near.0.as_ptr().cast();
+                    for (first, kept) in (left..right).step_by(PANEL).zip(&mut kept) {
+                        let (rows, kept) = ((start, height), kept.0.as_mut_ptr().cast());
+                        // SAFETY: these rows, columns and steps lie within the block.
+                        unsafe { sums(functions, block, a, rows, (step, count), first, kept) };
                     }
                 }
-                finish(&place, &mut kept);
             }
         }
     }
@@ -272,32 +244,67 @@ unsafe fn copy<S>(
     }
 }
 
-/// Copies what is in C to the sums.
+/// Sums of a panel, over some steps of k whose rows of A are at `a`.
 ///
 /// # Safety
 ///
-/// The place lies within C, which is readable.
+/// As [`panels`]; rows `start` to `start + height - 1` exist, and column `first`, and
+/// `steps` from `step` on. `kept` is room for a panel, with the sums so far if `step` is not 0.
 #[inline(always)]
-unsafe fn fetch<S>(block: &Block<S>, place: &Place, kept: &mut Kept) {
-    for i in 0..place.height {
-        let c = block.c.wrapping_offset((place.row + i) as isize * block.c_row);
-        let to = kept.0.as_mut_ptr().cast::<S>().wrapping_add(i * KEPT_ROW);
-        // SAFETY: a row of the place; sums are as wide as units.
-        unsafe { to.copy_from_nonoverlapping(c.wrapping_add(place.column), place.columns) };
+unsafe fn sums<S>(
+    functions: &[[PanelFn; 2]; 2],
+    block: &Block<S>,
+    a: *const u8,
+    (start, height): (usize, usize),
+    (step, steps): (usize, usize),
+    first: usize,
+    kept: *mut u8,
+) {
+    let columns = PANEL.min(block.columns - first);
+    let beside = columns.div_ceil(SIDE);
+    let compute = functions[height.div_ceil(SIDE) - 1][beside - 1];
+    let sliver = block.b.wrapping_add(first * (block.groups + 1));
+    let c = block.c.wrapping_offset(start as isize * block.c_row).wrapping_add(first);
+    let c = (c.cast::<u8>(), block.c_row * size_of::<S>().cast_signed());
+    let mut room = Kept(MaybeUninit::uninit());
+    let own = |sums: *mut u8| (sums, (PANEL * size_of::<u32>()).cast_signed());
+    let is_ragged = !columns.is_multiple_of(SIDE);
+    let is_last = (step + steps) * STEP >= block.groups;
+    let outside = if is_ragged { own(room.0.as_mut_ptr().cast()) } else { c };
+    let kept = own(kept);
+    let begin = step == 0;
+    if is_ragged && begin && block.accumulate {
+        // SAFETY: as many elements as these rows of C have here.
+        unsafe { rows(c, outside, (height, columns * size_of::<S>())) };
+    }
+    let from = if begin { outside } else { kept };
+    let (to, to_row) = if is_last { outside } else { kept };
+    let panel = Panel {
+        steps,
+        a,
+        b: sliver.wrapping_add((1 + step * STEP) * PANEL),
+        from: if begin && !block.accumulate { null() } else { from.0 },
+        from_row: from.1,
+        to,
+        to_row,
+    };
+    // SAFETY: the steps exist; whole tiles of columns, ragged ones in memory of our own.
+    unsafe { compute(&panel) };
+    if is_ragged && is_last {
+        // SAFETY: as many elements as these rows of C have here.
+        unsafe { rows(outside, c, (height, columns * size_of::<S>())) };
     }
 }
 
-/// Copies the sums to C.
+/// Copies rows of some bytes, from and to places with the bytes from a row to the next.
 ///
 /// # Safety
 ///
-/// The place lies within C, which is writable, and nothing else refers to it.
-#[inline(always)]
-unsafe fn deliver<S>(block: &Block<S>, place: &Place, kept: &Kept) {
-    for i in 0..place.height {
-        let c = block.c.wrapping_offset((place.row + i) as isize * block.c_row);
-        let from = kept.0.as_ptr().cast::<S>().wrapping_add(i * KEPT_ROW);
-        // SAFETY: a row of the place; sums are as wide as units.
-        unsafe { c.wrapping_add(place.column).copy_from_nonoverlapping(from, place.columns) };
+/// All these bytes are readable, and writable, respectively.
+unsafe fn rows(from: (*mut u8, isize), to: (*mut u8, isize), (height, bytes): (usize, usize)) {
+    for i in 0..height.cast_signed() {
+        let (from, to) = (from.0.wrapping_offset(i * from.1), to.0.wrapping_offset(i * to.1));
+        // SAFETY: a row.
+        unsafe { to.copy_from_nonoverlapping(from, bytes) };
     }
 }

@@ -116,7 +116,7 @@ impl<P: Pair<Sum: Summed>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
         let (kernel, [n, k]) = (weight.kernel::<P>(), weight.shape());
         let sizes = (c.nrows(), k, n);
         let threads = load::threads::<Self>(sizes, 1, context);
-        let plan = Plan::new(&kernel, form_of_kept(&kernel, sizes.0), sizes, false, threads);
+        let plan = Plan::new(&kernel, form_of_kept(&kernel, sizes.0), sizes, threads);
         let plan = plan.cut_by(context.distribution, &kernel, (sizes.0, n));
         run(&kernel, &plan, Operands { a, b: Source::Kept(kept, k, n), epilogue }, c, context)
     }
@@ -159,7 +159,7 @@ impl<P: Pair<Sum: Summed>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
     ) -> (String, usize) {
         let (kernel, [n, k]) = (weight.kernel::<P>(), weight.shape());
         let form = form_of_kept(&kernel, rows);
-        let plan = Plan::new(&kernel, form, (rows, k, n), false, threads);
+        let plan = Plan::new(&kernel, form, (rows, k, n), threads);
         let plan = plan.cut_by(context.distribution, &kernel, (rows, n));
         (kernel.name().replace("gemm", "packed"), plan.pieces((rows, k, n)))
     }
@@ -189,7 +189,7 @@ fn outline<P: Pair>(
     let ((m, k), n) = (a.dim(), b.ncols());
     let kernel = kernel::<P>(context.isa, (m, k, n));
     let form = form(&kernel, m, b);
-    let plan = Plan::new(&kernel, form, (m, k, n), a.strides()[1] != 1, threads);
+    let plan = Plan::new(&kernel, form, (m, k, n), threads);
     let plan = plan.along_rows(&kernel, (m, n), b);
     let plan = plan.cut_by(context.distribution, &kernel, (m, n));
     (kernel.name().replace("gemm", form.name()), plan.pieces((m, k, n)))
@@ -214,7 +214,7 @@ fn by_form<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
         return Ok(());
     }
     let form = form(&kernel, m, b.view());
-    let plan = Plan::new(&kernel, form, (m, k, n), a.strides()[1] != 1, threads);
+    let plan = Plan::new(&kernel, form, (m, k, n), threads);
     let plan = plan.along_rows(&kernel, (m, n), b);
     let plan = plan.cut_by(context.distribution, &kernel, (m, n));
     run(&kernel, &plan, Operands { a, b: Source::Plain(b), epilogue }, c, context)

@@ -74,7 +74,7 @@ fn is_at_once<P: Pair>(
     b: ArrayView2<'_, P::Right>,
 ) -> bool {
     let form = form(kernel, m, b);
-    let plan = Plan::new(kernel, form, (m, k, n), false, 1);
+    let plan = Plan::new(kernel, form, (m, k, n), 1);
     form == Form::Tiles && plan.depth >= k && plan.chunk >= k && plan.columns >= n
 }
 

@@ -68,6 +68,9 @@ pub(super) struct Plan {
 /// Terms up to which sums are [short](Kernel::short), whatever their number, ...
 pub(super) const SHORT: usize = 8;
 
+/// ... if rows or columns of C are no longer: tiles write more of one at a time, ...
+const SHORT_SIDE: usize = 512;
+
 /// ... up to which a few are, ...
 const FEW_SHORT: usize = 64;
 
@@ -81,7 +84,7 @@ const WORTH_TURNING: usize = 128;
 pub(super) fn kernel<P: Pair>(isa: Isa, (m, k, n): (usize, usize, usize)) -> Kernel<P> {
     let kernel = P::kernel(isa);
     let is_tiny = k <= FEW_SHORT && m > 1 && n > 1 && m.saturating_mul(n).saturating_mul(k) <= TINY;
-    if k <= SHORT || is_tiny { kernel.short() } else { kernel }
+    if (k <= SHORT && m.min(n) <= SHORT_SIDE) || is_tiny { kernel.short() } else { kernel }
 }
 
 /// Whether a product has so few columns, and A lies so, that the transposed one of few rows is faster.
@@ -131,12 +134,10 @@ fn chunk((m, k, n): (usize, usize, usize), pieces: usize, pass: usize) -> usize 
 }
 
 impl Plan {
-    /// `turns_left`: rows of A are not contiguous.
     pub(super) fn new<P: Pair>(
         kernel: &Kernel<P>,
         form: Form,
         (m, k, n): (usize, usize, usize),
-        turns_left: bool,
         threads: usize,
     ) -> Self {
         let pass = pass(kernel, k);
@@ -158,9 +159,10 @@ impl Plan {
         let most = if depth < chunk { KEPT } else { m.next_multiple_of(height) };
         let widest = COLUMNS.min(PIECE / (depth * size_of::<P::Right>())).max(width);
         let (mut rows, mut columns) = (even(m, most, height), even(n, widest, width));
-        // Every row of pieces packs B anew, so columns are cut first, unless every column of pieces turns A anew.
+        // Every row of pieces packs B anew, and every column of pieces turns A anew; what lies beside one another in
+        // a row of C had better be written by one thread, which asks ahead for what comes next. So rows go first.
         while threads > 1 && chunks * m.div_ceil(rows) * n.div_ceil(columns) < PIECES * threads {
-            if turns_left && rows >= columns && rows > 2 * BLOCK {
+            if rows >= columns && rows > 2 * height {
                 rows = even(rows, rows / 2, height);
             } else if columns > 2 * width || (columns > width && rows <= BLOCK) {
                 columns = even(columns, columns / 2, width);
