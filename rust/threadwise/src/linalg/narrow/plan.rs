@@ -65,16 +65,13 @@ pub(super) struct Plan {
     pub(super) columns: usize,
 }
 
-/// Terms up to which sums are [short](Kernel::short), whatever their number, ...
+/// Terms up to which sums are [short](Kernel::short), if rows or columns of C are no longer than `SHORT_SIDE`: tiles
+/// write more of one at a time.
 pub(super) const SHORT: usize = 8;
-
-/// ... if rows or columns of C are no longer: tiles write more of one at a time, ...
 const SHORT_SIDE: usize = 512;
 
-/// ... up to which a few are, ...
+/// The same for products of at most `TINY` multiply-adds.
 const FEW_SHORT: usize = 64;
-
-/// ... and multiply-adds of a product of those.
 pub(super) const TINY: usize = 4096;
 
 /// Terms from which on a product of few columns is computed as the transposed one of few rows.
