@@ -142,9 +142,9 @@ const LONG: usize = 64;
 
 /// Steps of k that are written out one after the other: pointers and the counter move once for all. Of tiles of
 /// more rows, and where B is copied, the compiler would read the elements of A for all steps first, and
-/// have no registers for them.
+/// have no registers for them, unless each is an operand of one multiply-add.
 const UNROLL: usize = 4;
-const UNROLLED_ROWS: usize = 8;
+const UNROLLED_ROWS: usize = 6;
 
 /// Multiply-adds whose time hides that of fetching a row of B from afar. The fewer a step has, the more
 /// steps ahead are fetched; tiles with more than [`BUSY`] find B near, because it has been packed, and
@@ -202,7 +202,8 @@ unsafe fn products<
     let rounds = ROWS.next_multiple_of(line / UNROLL);
     let is_large = ADJACENT == BY_ROWS && ROWS * VECTORS > BUSY && tile.depth >= LONG;
     let mut round = 0;
-    let unroll = if READ == COPYING || ROWS > UNROLLED_ROWS { 1 } else { UNROLL };
+    let is_tall = VECTORS > 1 && ROWS > UNROLLED_ROWS;
+    let unroll = if READ == COPYING || is_tall { 1 } else { UNROLL };
     while left >= unroll {
         if is_large && (unroll == UNROLL || left.is_multiple_of(UNROLL)) {
             let row = below.wrapping_offset((round % rounds) as isize * tile.a_row);
