@@ -235,8 +235,7 @@ def test_rows_and_columns_of_a_that_are_not_whole_units(
 ) -> None:
     a, b = filled((m, k), pair[0]), filled((k, n), pair[1], seed=1)
     expect(tw.matmul(np.asfortranarray(a), b), a, b)
-    wide = np.zeros((m, 2 * k), pair[0])
-    wide[:, k:] = a
+    wide = np.concatenate([np.zeros_like(a), a], axis=1)
     expect(tw.matmul(wide[:, k:], b, threads=1), a, b)
 
 
