@@ -122,7 +122,7 @@ def test_what_is_planned_is_what_happens(case: str) -> None:
 def test_plans_of_a_batch_of_nothing_and_of_one_piece_say_so() -> None:
     assert tw.explain(tw.matmul, ones(0, 10, 100), ones(0, 100, 3)).chunks == 0
     one = tw.WorkDistribution(10**6, 10**9)
-    row = tw.explain(tw.matmul, ones(2, 900), ones(900, 900), threads=2, distribution=one)
+    row = tw.explain(tw.matmul, ones(4, 900), ones(900, 900), threads=2, distribution=one)
     assert (row.threads, row.chunks) == (1, 1)
     assert row.reason.startswith("1 thread: ")
 
