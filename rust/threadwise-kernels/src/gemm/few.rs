@@ -96,11 +96,12 @@ impl<T> Few<T> {
 /// `bias` is not null; all elements of C are writable, and no other reference to them is in use.
 pub(super) type FewFn<T> = unsafe fn(&Few<T>);
 
-/// The functions of one instruction set. The numbers are the rows that dots and streams hold in registers, and
-/// slim products of one vector and of two.
+/// The functions of one instruction set. The numbers are the rows that dots and streams hold in registers, vectors of
+/// each of more than three rows that streams do, and rows of slim products of one vector and of two.
 macro_rules! instantiate {
     (
-        $module:ident, $proof:ty, $assume:expr, $dots:literal, $streams:literal, $slim:literal, $half:literal,
+        $module:ident, $proof:ty, $assume:expr, $dots:literal, $streams:literal, $wide:literal,
+        $slim:literal, $half:literal,
         $(#[$attribute:meta])*
     ) => {
         pub(super) mod $module {
@@ -167,7 +168,7 @@ macro_rules! instantiate {
                 // SAFETY: the caller promises the instruction set.
                 let proof = unsafe { $assume };
                 // SAFETY: passed on from the caller.
-                unsafe { super::streams::streams::<V, $streams>(proof, few) }
+                unsafe { super::streams::streams::<V, $streams, $wide>(proof, few) }
             }
 
             /// # Safety
@@ -187,7 +188,7 @@ macro_rules! instantiate {
 /// What any CPU has.
 const unsafe fn nothing() {}
 
-instantiate!(portable, (), super::nothing(), 2, 2, 2, 2,);
+instantiate!(portable, (), super::nothing(), 2, 2, 2, 2, 2,);
 #[cfg(target_arch = "x86_64")]
 instantiate!(
     avx2,
@@ -195,6 +196,7 @@ instantiate!(
     crate::Avx2::assume(),
     3,
     4,
+    2,
     8,
     4,
     #[target_feature(enable = "avx2,fma")]
@@ -206,6 +208,7 @@ instantiate!(
     crate::Avx512::assume(),
     6,
     8,
+    3,
     16,
     8,
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]

@@ -54,6 +54,10 @@ const WORTH_COPYING: usize = 72;
 /// Terms up to which writing C is most of the work.
 const FLAT: usize = 32;
 
+/// Terms up to which threads had better write whole rows of C, if each has [`WORTH_COPYING`]: where they share rows, each
+/// fetches lines ahead that the other is about to write.
+const SHALLOW: usize = 128;
+
 /// Bytes of B that threads pack together at a time, ...
 const TOGETHER: usize = 16 << 20;
 
@@ -165,8 +169,9 @@ impl Plan {
         let depth = depth(chunk);
         // Each thread writes rows of C that are its own from end to end.
         let is_flat = k <= FLAT;
+        let is_shallow = k <= SHALLOW && m / threads.max(1) >= WORTH_COPYING;
         // Else every column of pieces would transpose A anew.
-        let by_rows = is_flat || !layout.left_is_row_major;
+        let by_rows = is_flat || is_shallow || !layout.left_is_row_major;
         let pack_right = !layout.right_is_row_major
             || Right::of(layout, (k, n), (width, size_of::<T>())).is_packed(m);
         let left_bytes = m.saturating_mul(k).saturating_mul(size_of::<T>());

@@ -1,6 +1,7 @@
 //! Streams: where the rows of B are contiguous, some rows of B at a time are multiplied with their elements
 //! of A and added to the sums of a strip of C, which stay in the nearest cache.
 
+use std::hint::black_box;
 use std::mem::MaybeUninit;
 
 use super::Few;
@@ -10,9 +11,12 @@ use crate::simd::Lanes;
 /// Rows of B that are added to C at a time: as many streams as memory serves best. Where fewer are left, ...
 const TOGETHER: usize = 8;
 
-/// ... so many; and if more than so many rows of A are multiplied with them, for whose elements there would not be
-/// registers.
+/// ... so many, or one by one.
 const SOME: usize = 4;
+const ONE: usize = 1;
+
+/// Rows of A up to which there are registers for their elements.
+const HELD: usize = 3;
 
 /// Bytes of a row of B that are asked for ahead of those in use, at its end those of the rows that come next:
 /// a row of another thread is left alone.
@@ -57,7 +61,10 @@ impl Part {
 ///
 /// As [`super::FewFn`] says, with contiguous rows of B, and at most [`ROWS_AT_MOST`] rows.
 #[inline(always)]
-pub(super) unsafe fn streams<V: Lanes, const ROWS: usize>(proof: V::Proof, few: &Few<V::Element>) {
+pub(super) unsafe fn streams<V: Lanes, const ROWS: usize, const WIDE: usize>(
+    proof: V::Proof,
+    few: &Few<V::Element>,
+) {
     let zero = V::splat(proof, V::Element::default());
     // Not cleared: that takes as long as the smallest products.
     let mut room = [const { MaybeUninit::<V>::uninit() }; NEAR + ROWS_AT_MOST];
@@ -92,9 +99,9 @@ pub(super) unsafe fn streams<V: Lanes, const ROWS: usize>(proof: V::Proof, few: 
         let sums = room.as_mut_ptr().cast::<V>();
         while part.p < few.depth {
             let together = match few.depth - part.p {
-                TOGETHER.. if few.rows <= SOME => TOGETHER,
+                TOGETHER.. => TOGETHER,
                 SOME.. => SOME,
-                _ => 1,
+                _ => ONE,
             };
             let mut group = 0;
             part.row = 0;
@@ -104,12 +111,14 @@ pub(super) unsafe fn streams<V: Lanes, const ROWS: usize>(proof: V::Proof, few: 
                 let (rows, sums) = (end - part.row, sums.wrapping_add(part.row * apart));
                 match together {
                     TOGETHER => {
-                        instance!(rows, ROWS, [1 2 3 4], many[V](proof, few, part, sums));
+                        instance!(rows, ROWS, [1 2 3 4 5 6 7 8], add[V WIDE TOGETHER](proof, few, part, sums));
                     }
                     SOME => {
-                        instance!(rows, ROWS, [1 2 3 4 5 6 7 8], some[V](proof, few, part, sums));
+                        instance!(rows, ROWS, [1 2 3 4 5 6 7 8], add[V WIDE SOME](proof, few, part, sums));
                     }
-                    _ => instance!(rows, ROWS, [1 2 3 4 5 6 7 8], one[V](proof, few, part, sums)),
+                    _ => {
+                        instance!(rows, ROWS, [1 2 3 4 5 6 7 8], add[V WIDE ONE](proof, few, part, sums));
+                    }
                 }
                 part.row = end;
             }
@@ -146,72 +155,24 @@ fn head<V: Lanes>(few: &Few<V::Element>) -> usize {
     if are_alike { (line - few.b.addr() % line) % line / size } else { 0 }
 }
 
-/// Adds [`TOGETHER`] rows of B to the sums of `M` rows.
-///
-/// # Safety
-///
-/// As [`add`].
-#[inline(always)]
-unsafe fn many<V: Lanes, const M: usize>(
-    proof: V::Proof,
-    few: &Few<V::Element>,
-    part: Part,
-    sums: *mut V,
-) {
-    // SAFETY: passed on.
-    unsafe { add::<V, M, TOGETHER>(proof, few, part, sums) }
-}
-
-/// Adds [`SOME`] rows of B to the sums of `M` rows.
-///
-/// # Safety
-///
-/// As [`add`].
-#[inline(always)]
-unsafe fn some<V: Lanes, const M: usize>(
-    proof: V::Proof,
-    few: &Few<V::Element>,
-    part: Part,
-    sums: *mut V,
-) {
-    // SAFETY: passed on.
-    unsafe { add::<V, M, SOME>(proof, few, part, sums) }
-}
-
-/// Adds a row of B to the sums of `M` rows.
-///
-/// # Safety
-///
-/// As [`add`].
-#[inline(always)]
-unsafe fn one<V: Lanes, const M: usize>(
-    proof: V::Proof,
-    few: &Few<V::Element>,
-    part: Part,
-    sums: *mut V,
-) {
-    // SAFETY: passed on.
-    unsafe { add::<V, M, 1>(proof, few, part, sums) }
-}
-
 /// Adds `N` rows of B, times their elements of A, to the sums of `M` rows.
 ///
 /// # Safety
 ///
 /// These rows and columns exist, and `M` rows of their sums.
 #[inline(always)]
-unsafe fn add<V: Lanes, const M: usize, const N: usize>(
+unsafe fn add<V: Lanes, const WIDE: usize, const N: usize, const M: usize>(
     proof: V::Proof,
     few: &Few<V::Element>,
     Part { row, p, first, columns, head, apart }: Part,
     sums: *mut V,
 ) {
-    let mut left = [[V::splat(proof, V::Element::default()); N]; M];
+    let mut left = [[V::Element::default(); N]; M];
     for (i, left) in left.iter_mut().enumerate() {
         for (q, left) in left.iter_mut().enumerate() {
             let a = few.a(row + i).wrapping_offset((p + q) as isize * few.a_step);
             // SAFETY: element (row + i, p + q) of A.
-            *left = V::splat(proof, unsafe { *a });
+            *left = unsafe { *a };
         }
     }
     let b = few.b(p).wrapping_add(first);
@@ -231,6 +192,12 @@ unsafe fn add<V: Lanes, const M: usize, const N: usize>(
         v = 1;
     }
     let mut at = head;
+    while M > HELD && at + WIDE * V::COUNT <= columns {
+        let (b, sums) = (b.wrapping_add(at), sums.wrapping_add(v));
+        // SAFETY: so many full vectors of these rows and sums.
+        unsafe { step::<V, M, N, WIDE>(proof, few.b_stride, &left, all, b, sums, apart, next(at)) };
+        (v, at) = (v + WIDE, at + WIDE * V::COUNT);
+    }
     while at + 2 * V::COUNT <= columns {
         let (b, sums) = (b.wrapping_add(at), sums.wrapping_add(v));
         // SAFETY: two full vectors of these rows and sums.
@@ -257,13 +224,15 @@ unsafe fn add<V: Lanes, const M: usize, const N: usize>(
 unsafe fn step<V: Lanes, const M: usize, const N: usize, const W: usize>(
     proof: V::Proof,
     b_stride: isize,
-    left: &[[V; N]; M],
+    left: &[[V::Element; N]; M],
     mask: V::Mask,
     b: *const V::Element,
     at: *mut V,
     apart: usize,
     next: Option<isize>,
 ) {
+    // Else the compiler would make vectors of all elements beforehand, and have to move them to and fro.
+    let left = if M > HELD { black_box(left) } else { left };
     let mut sums = [[V::splat(proof, V::Element::default()); W]; M];
     for (i, sums) in sums.iter_mut().enumerate() {
         for (w, sum) in sums.iter_mut().enumerate() {
@@ -281,8 +250,9 @@ unsafe fn step<V: Lanes, const M: usize, const N: usize, const W: usize>(
         // SAFETY: `W` vectors of a row of B.
         let right = unsafe { row::<V, W>(proof, mask, b) };
         for (sums, left) in sums.iter_mut().zip(left) {
+            let left = V::splat(proof, left[q]);
             for (sum, right) in sums.iter_mut().zip(right) {
-                *sum = left[q].mul_add(right, *sum);
+                *sum = left.mul_add(right, *sum);
             }
         }
     }

@@ -10,9 +10,10 @@ const PAGE: usize = 4096;
 /// Rows of C from which on it is packed if it does not stay in the second-level cache, ...
 pub(super) const WORTH_PACKING_FAR: usize = 48;
 
-/// ... or if it does, but its rows do not begin at cache lines, so that vectors lie across two of them, and
-/// it is not tiny, ...
+/// ... or if it does, but its rows do not begin at cache lines, so that vectors lie across two of them: more rows if
+/// it is tiny, ...
 pub(super) const WORTH_ALIGNING: usize = 36;
+pub(super) const WORTH_ALIGNING_TINY: usize = 256;
 const TINY: usize = 8 << 10;
 
 /// ... or if they do, and its rows are far apart: packing is read and written once more than the product needs.
@@ -55,8 +56,10 @@ pub(super) struct Right {
     is_near: bool,
     /// Whether its rows are far from one another.
     is_apart: bool,
-    /// Whether vectors lie across lines, of a B that is not tiny.
+    /// Whether vectors lie across lines, ...
     is_across: bool,
+    /// ... of a B so small that hardly any time goes into that.
+    is_tiny: bool,
 }
 
 impl Right {
@@ -74,7 +77,9 @@ impl Right {
             halves: pages(PAGE / 2),
             is_near: bytes <= SECOND.min(width * size * SECOND_STRIP) && !aliases,
             is_apart: bytes > NEAR && layout.right_stride > CLOSE,
-            is_across: bytes > TINY && !layout.right_is_aligned,
+            // Half a tile of columns, and few terms, are computed without tiles.
+            is_across: !layout.right_is_aligned && (bytes > TINY || n > width / 2),
+            is_tiny: bytes <= TINY,
         }
     }
 
@@ -92,7 +97,8 @@ impl Right {
     pub(super) fn is_packed(self, m: usize) -> bool {
         (m >= WORTH_PACKING && self.aliases)
             || (m >= WORTH_PACKING_FAR && self.is_apart && !self.is_near)
-            || (m >= WORTH_ALIGNING && self.is_across)
+            || (m >= if self.is_tiny { WORTH_ALIGNING_TINY } else { WORTH_ALIGNING }
+                && self.is_across)
             || (m >= WORTH_GATHERING && self.is_apart)
     }
 }

@@ -4,7 +4,8 @@ use threadwise_kernels::{Element, Isa};
 
 use super::chunk::CHUNK;
 use super::right::{
-    STREAMED_HALVES, STREAMED_NEAR, WORTH_ALIGNING, WORTH_GATHERING, WORTH_PACKING_FAR,
+    STREAMED_HALVES, STREAMED_NEAR, WORTH_ALIGNING, WORTH_ALIGNING_TINY, WORTH_GATHERING,
+    WORTH_PACKING_FAR,
 };
 use super::*;
 use crate::work::WorkDistribution;
@@ -114,7 +115,20 @@ fn b_is_read_where_it_lies_until_enough_rows_pay_for_packing() {
     assert_eq!(form((WORTH_ALIGNING, 200, 300), false), (Form::Tiles, true), "by many rows");
     assert_eq!(form((WORTH_ALIGNING, 200, 304), true), (Form::Tiles, false), "at lines");
     assert_eq!(form((WORTH_GATHERING, 200, 304), true), (Form::Tiles, true), "by very many");
-    assert_eq!(form((10_000, 20, 100), false), (Form::Tiles, false), "a tiny one");
+    assert_eq!(form((WORTH_ALIGNING_TINY - 1, 20, 100), false), (Form::Tiles, false), "a tiny one");
+    assert_eq!(form((WORTH_ALIGNING_TINY, 20, 100), false), (Form::Tiles, true), "by very many");
+}
+
+#[test]
+fn threads_write_rows_of_their_own_where_sums_are_short() {
+    let rows = |m, k| plan(m, k, 1000, 2).rows;
+    assert_eq!(rows(2 * WORTH_COPYING, SHALLOW), WORTH_COPYING, "half of the rows each");
+    assert_eq!(
+        rows(2 * WORTH_COPYING - 2, SHALLOW),
+        2 * WORTH_COPYING,
+        "too few: half of the columns"
+    );
+    assert_eq!(rows(2 * WORTH_COPYING, SHALLOW + 1), 2 * WORTH_COPYING, "long sums: the same");
 }
 
 #[test]
