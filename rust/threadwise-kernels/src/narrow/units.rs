@@ -130,7 +130,7 @@ pub(super) trait Fetch<E: Copy + Default>: Units {
 }
 
 /// Elements in a register at most.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// A type of [`Units`] over intrinsics; each must do, in the instruction set that the proof stands for, what
 /// the method of its name says.
