@@ -1,4 +1,4 @@
-"""What the README shows of the records that are not of products. See README.md.
+"""What the README and docs/training.md show of the records that are not of products. See README.md.
 
 Usage: python benches/published.py
 """
@@ -6,15 +6,59 @@ Usage: python benches/published.py
 import csv
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from threadwise.bench._table import between, duration
 
 ROOT = Path(__file__).parents[1]
 RECORD = ROOT / "benches" / "record"
 README = ROOT / "README.md"
+TRAINING = ROOT / "docs" / "training.md"
 MARKS = ("<!-- measured: benches/published.py writes this -->", "<!-- measured: end of it -->")
 
 Row = dict[str, str]
+
+
+class Line(NamedTuple):
+    """A line of the table of training: a case of ours, and what is next to it."""
+
+    what: str
+    case: str
+    library: str = ""
+    """Whose time is next to it, if anyone's."""
+    name: str = ""
+    """What that is called."""
+    other: str = ""
+    """Its case, if not the same."""
+    right: str = ""
+    """The case whose value is how much was right."""
+    tasks: int = 1
+    """How many the case does, if the line says how long one takes."""
+
+
+MEAN, FLOOR = "mean of 8 gradients", "reading and writing as much"
+LINES = (
+    Line(f"{MEAN} of 10 million numbers", MEAN, "torch", "PyTorch, `stack` and `mean`:"),
+    Line("the same", MEAN, "threadwise", f"{FLOOR} by NumPy:", other=FLOOR),
+    Line(
+        what="50 epochs of (128, 64) on digits",
+        case="digits, 50 epochs",
+        library="sklearn",
+        name="scikit-learn",
+        right="accuracy of digits",
+    ),
+    Line("5 folds of 20 epochs, 1 worker", "5 folds, workers: 1", "sklearn", "scikit-learn"),
+    Line("5 folds of 20 epochs, 2 workers", "5 folds, workers: 2", "sklearn", "scikit-learn"),
+    Line("`parallel.map` of 1000 squares", "map of 1000 squares"),
+    Line("an empty task of `ThreadExecutor`", "1000 empty tasks", tasks=1000),
+    Line(
+        what="1000 samples of the second network, dropout before the last layer",
+        case="1000 samples",
+        library="threadwise",
+        name="as many whole passes:",
+        other="1000 whole passes",
+    ),
+)
 
 
 def newest(kind: str, files: str = "*.csv") -> list[Row]:
@@ -113,10 +157,47 @@ def _training() -> list[str]:
     return lines
 
 
+def training() -> str:
+    """Return the table of training and workflows, from the newest record."""
+    rows = newest("training")
+    steps = dict.fromkeys(row["case"] for row in rows if row["case"].startswith("step of "))
+    lines = ["| what | threadwise | next to it | ratio |", "| --- | --- | --- | --- |"]
+    for line in [*(Line(case, case, "torch", "PyTorch") for case in steps), *LINES]:
+        ours = _time(rows, library="threadwise", case=line.case)
+        theirs = _time(rows, library=line.library, case=line.other or line.case)
+        if ours is None:
+            continue
+        shown = f"{_short(ours / line.tasks)}{_right(rows, 'threadwise', line.right)}"
+        beside = "| | |"
+        if theirs is not None:
+            right = _right(rows, line.library, line.right)
+            beside = f"| {line.name} {_short(theirs)}{right} | {theirs / ours:.1f} |"
+        lines.append(f"| {line.what} | {shown} {beside}")
+    return "\n".join(lines)
+
+
+def _right(rows: Iterable[Row], library: str, case: str) -> str:
+    shares = [row["value"] for row in rows if (row["library"], row["case"]) == (library, case)]
+    return "".join(f", {float(share):.1%} right".replace("%", " %") for share in shares)
+
+
+def _short(seconds: float) -> str:
+    """Return `seconds` in the units of the page, which has none above milliseconds."""
+    for below, scale, digits, unit in (
+        (1e-5, 1e6, 1, "µs"),
+        (1e-3, 1e6, 0, "µs"),
+        (0.01, 1e3, 2, "ms"),
+    ):
+        if seconds < below:
+            return f"{seconds * scale:.{digits}f} {unit}"
+    return f"{seconds * 1e3:.{1 if seconds < 0.1 else 0}f} ms"
+
+
 def published(page: str, text: str) -> str:
     """Return `page` with `text` between its marks."""
     return between(page, MARKS, text)
 
 
 if __name__ == "__main__":
-    README.write_text(published(README.read_text("utf-8"), table()), "utf-8")
+    for page, made in ((README, table), (TRAINING, training)):
+        page.write_text(published(page.read_text("utf-8"), made()), "utf-8")

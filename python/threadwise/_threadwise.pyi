@@ -399,6 +399,16 @@ def network_train(
     threads: object,
     /,
 ) -> list[float]: ...
+def network_monte_carlo(
+    description: tuple[list[int], str, list[float], int],
+    parameters: list[NDArray[Any]],
+    x: object,
+    samples: int,
+    seed: int,
+    first_row: int,
+    threads: object,
+    /,
+) -> Any: ...
 def column_moments(
     x: object, threads: object, /
 ) -> tuple[NDArray[np.float64], NDArray[np.float64], list[bool], int]: ...
@@ -411,13 +421,3 @@ def column_scaled(
 def rolling(
     x: object, size: int, statistic: str, ddof: int, threads: object, /
 ) -> tuple[NDArray[Any], int, int]: ...
-def network_monte_carlo(
-    description: tuple[list[int], str, list[float], int],
-    parameters: list[NDArray[Any]],
-    x: object,
-    samples: int,
-    seed: int,
-    first_row: int,
-    threads: object,
-    /,
-) -> Any: ...

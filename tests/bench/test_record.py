@@ -122,10 +122,33 @@ def test_the_readme_shows_the_newest_record(script: ModuleType) -> None:
     assert script.published(page, script.measured(_record.read(script.newest()))) == page
 
 
-def test_the_readme_shows_the_newest_records_of_quantization() -> None:
+@pytest.mark.parametrize(("page", "made"), [("README", "table"), ("TRAINING", "training")])
+def test_pages_show_the_newest_records_of_other_benches(page: str, made: str) -> None:
     script = _script("published")
-    page = script.README.read_text("utf-8")
-    assert script.published(page, script.table()) == page
+    text = getattr(script, page).read_text("utf-8")
+    assert script.published(text, getattr(script, made)()) == text
+
+
+def test_the_table_of_training_leaves_out_what_the_record_has_not(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    script = _script("published")
+    folder = tmp_path / "training"
+    folder.mkdir()
+    rows = [
+        *("library,case,median_seconds,value", "threadwise,1000 empty tasks,0.0014,"),
+        *("threadwise,mean of 8 gradients,0.01,", "torch,mean of 8 gradients,0.25,"),
+        *('threadwise,"digits, 50 epochs",0.2,', "threadwise,accuracy of digits,,0.9321"),
+    ]
+    (folder / "a.csv").write_text("\n".join(rows))
+    monkeypatch.setattr(script, "RECORD", tmp_path)
+    mean = "| mean of 8 gradients of 10 million numbers | 10.0 ms "
+    assert script.training().splitlines()[2:] == [
+        f"{mean}| PyTorch, `stack` and `mean`: 250 ms | 25.0 |",
+        "| the same | 10.0 ms | | |",
+        "| 50 epochs of (128, 64) on digits | 200 ms, 93.2 % right | | |",
+        "| an empty task of `ThreadExecutor` | 1.4 µs | | |",
+    ]
 
 
 def test_the_picture_of_the_documentation_is_there_and_small(script: ModuleType) -> None:

@@ -1,4 +1,4 @@
-"""Arrays of rows, cut into pieces by their shape alone."""
+"""Arrays of rows, which are cut into pieces by their shape alone."""
 
 from __future__ import annotations
 
@@ -34,8 +34,7 @@ def floats(x: Any, name: str = "x") -> np.ndarray[Any, Any]:
     return array
 
 
-def pieces(array: np.ndarray[Any, Any], multiple: int = 1) -> list[tuple[int, int]]:
-    """Cut rows into runs of about `PIECE` numbers, each of some multiple of rows but the last."""
+def pieces(array: np.ndarray[Any, Any]) -> int:
+    """Return into how many runs of about `PIECE` numbers rows are cut."""
     width = max(1, array.size // len(array))
-    step = max(1, PIECE // (width * multiple)) * multiple
-    return [(start, min(start + step, len(array))) for start in range(0, len(array), step)]
+    return -(-len(array) // max(1, PIECE // width))

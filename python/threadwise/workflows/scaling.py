@@ -213,5 +213,5 @@ def _scaled(array: Any, change: tuple[Any, Any], used: int, most: int) -> Scalin
         shift=shift.reshape(columns),
         scale=scale.reshape(columns),
         threads=used,
-        cap=max(1, min(most, len(pieces(array)))),
+        cap=max(1, min(most, pieces(array))),
     )

@@ -1,8 +1,9 @@
 //! Documented in `threadwise.workflows`: columns of rows, and windows of them.
 
-use numpy::PyArrayMethods;
+use numpy::{PyArray1, PyArrayMethods};
 use pyo3::prelude::*;
 use threadwise::columns::{self, ELEMENT, Rows, Statistic};
+use threadwise::{Context, Error};
 
 use crate::dtype::{Float, Kind};
 use crate::seam::{DomainError, Operand, ShapeError, compute, result};
@@ -13,13 +14,30 @@ type Object<'py> = Bound<'py, PyAny>;
 type Known<'py> = (Object<'py>, Object<'py>, Vec<bool>, usize);
 
 /// Rows and columns of an array of at least one number.
-fn extents(name: &str, shape: &[usize]) -> PyResult<(usize, usize)> {
-    match *shape {
+fn extents(x: &Operand<'_>) -> PyResult<(usize, usize)> {
+    match *x.shape() {
         [rows, columns] if rows > 0 && columns > 0 => Ok((rows, columns)),
-        _ => Err(ShapeError::new_err(format!(
-            "{name} has shape {shape:?}, expected rows and columns, at least one of each"
+        ref shape => Err(ShapeError::new_err(format!(
+            "x has shape {shape:?}, expected rows and columns, at least one of each"
         ))),
     }
+}
+
+/// Runs `work` with the rows of `x`, whose numbers it goes over so many times.
+fn compute_rows<'py, T: Float, R: Send>(
+    py: Python<'py>,
+    x: &Operand<'py>,
+    times: usize,
+    threads: Option<&Object<'py>>,
+    work: impl FnOnce(Rows<'_, T>, &Context<'_>) -> Result<R, Error> + Send,
+) -> PyResult<R> {
+    let (count, width) = extents(x)?;
+    let x = x.borrow::<T>()?;
+    let (x, multiply_adds) = (x.view(), ELEMENT.saturating_mul(times * count * width));
+    compute(py, threads, multiply_adds, move |context| {
+        let rows = x.as_standard_layout();
+        work(Rows::new(rows.as_slice().unwrap_or_default(), width), context)
+    })
 }
 
 /// The mean of each column, Σ(x − mean)², whether all of it is the same, and threads used.
@@ -42,15 +60,9 @@ fn moments_of<'py, T: Float>(
     x: &Operand<'py>,
     threads: Option<&Object<'py>>,
 ) -> PyResult<Known<'py>> {
-    let (count, width) = extents("x", x.shape())?;
-    let x = x.borrow::<T>()?;
-    let (view, work) = (x.view(), ELEMENT.saturating_mul(count * width));
-    let (found, used) = compute(py, threads, work, move |context| {
-        let rows = view.as_standard_layout();
-        columns::moments(Rows::new(rows.as_slice().unwrap_or_default(), width), context)
-    })?;
+    let (found, used) = compute_rows::<T, _>(py, x, 1, threads, columns::moments)?;
     let is_constant = found.differing.iter().map(|&bits| bits == 0).collect();
-    let (mean, squares) = (array(py, &found.mean)?, array(py, &found.squares)?);
+    let (mean, squares) = (array(py, &found.mean), array(py, &found.squares));
     Ok((mean, squares, is_constant, used))
 }
 
@@ -74,15 +86,9 @@ fn extremes_of<'py, T: Float>(
     x: &Operand<'py>,
     threads: Option<&Object<'py>>,
 ) -> PyResult<(Object<'py>, Object<'py>, usize)> {
-    let (count, width) = extents("x", x.shape())?;
-    let x = x.borrow::<T>()?;
-    let (view, work) = (x.view(), ELEMENT.saturating_mul(count * width));
-    let (found, used) = compute(py, threads, work, move |context| {
-        let rows = view.as_standard_layout();
-        columns::extremes(Rows::new(rows.as_slice().unwrap_or_default(), width), context)
-    })?;
+    let (found, used) = compute_rows::<T, _>(py, x, 1, threads, columns::extremes)?;
     let wide = |x: &[T]| x.iter().map(|x| x.to_f64()).collect::<Vec<_>>();
-    Ok((array(py, &wide(&found.least))?, array(py, &wide(&found.most))?, used))
+    Ok((array(py, &wide(&found.least)), array(py, &wide(&found.most)), used))
 }
 
 /// (x − shift)/scale by columns, a new array, and threads used.
@@ -108,7 +114,7 @@ fn scaled_of<'py, T: Float>(
     [shift, scale]: [&[f64]; 2],
     threads: Option<&Object<'py>>,
 ) -> PyResult<(Object<'py>, usize)> {
-    let (count, width) = extents("x", x.shape())?;
+    let (_, width) = extents(x)?;
     if (shift.len(), scale.len()) != (width, width) {
         let (shifts, scales) = (shift.len(), scale.len());
         let sentence = format!("shift has {shifts}, scale {scales} numbers, expected {width}");
@@ -116,11 +122,8 @@ fn scaled_of<'py, T: Float>(
     }
     let made = result::<T>(py, x.shape())?;
     let mut lent = made.readwrite();
-    let (x, mut out) = (x.borrow::<T>()?, lent.as_array_mut());
-    let (view, work) = (x.view(), ELEMENT.saturating_mul(count * width));
-    let used = compute(py, threads, work, move |context| {
-        let rows = view.as_standard_layout();
-        let rows = Rows::new(rows.as_slice().unwrap_or_default(), width);
+    let mut out = lent.as_array_mut();
+    let used = compute_rows::<T, _>(py, x, 1, threads, move |rows, context| {
         columns::scaled(rows, [shift, scale], out.as_slice_mut().unwrap_or_default(), context)
     })?;
     drop(lent);
@@ -163,30 +166,22 @@ fn rolling_of<'py, T: Float>(
     statistic: Statistic,
     threads: Option<&Object<'py>>,
 ) -> PyResult<(Object<'py>, usize, usize)> {
-    let (count, width) = extents("x", x.shape())?;
+    let (count, width) = extents(x)?;
     if size == 0 || size > count {
         let sentence = format!("x has {count} rows, expected the {size} of a window, at least 1");
         return Err(ShapeError::new_err(sentence));
     }
     let made = result::<T>(py, &[count - size + 1, width])?;
     let mut lent = made.readwrite();
-    let (x, mut out) = (x.borrow::<T>()?, lent.as_array_mut());
-    let (view, work) = (x.view(), ELEMENT.saturating_mul(2 * count * width));
-    let (used, pieces) = compute(py, threads, work, move |context| {
-        let rows = view.as_standard_layout();
-        let rows = Rows::new(rows.as_slice().unwrap_or_default(), width);
-        let out = out.as_slice_mut().unwrap_or_default();
-        columns::rolling(rows, size, statistic, out, context)
+    let mut out = lent.as_array_mut();
+    let (used, pieces) = compute_rows::<T, _>(py, x, 2, threads, move |rows, context| {
+        columns::rolling(rows, size, statistic, out.as_slice_mut().unwrap_or_default(), context)
     })?;
     drop(lent);
     Ok((made.into_any(), used, pieces))
 }
 
 /// A new array of float64.
-fn array<'py>(py: Python<'py>, numbers: &[f64]) -> PyResult<Object<'py>> {
-    let made = result::<f64>(py, &[numbers.len()])?;
-    let mut lent = made.readwrite();
-    lent.as_array_mut().iter_mut().zip(numbers).for_each(|(to, from)| *to = *from);
-    drop(lent);
-    Ok(made.into_any())
+fn array<'py>(py: Python<'py>, numbers: &[f64]) -> Object<'py> {
+    PyArray1::from_slice(py, numbers).into_any()
 }

@@ -67,8 +67,8 @@ struct Panel {
 /// As [`BlockFn`] says of the operands, with whole tiles of columns; tiles are configured.
 type PanelFn = unsafe fn(&Panel);
 
-/// The loop over the steps of k, with a row and a column of tiles, or two of them. `[[rows] [columns]]` are lists of
-/// (tile of A, its register) and so on: what is to be loaded, multiplied and stored.
+/// The loop over the steps of k, with a row and a column of tiles, or two of them. Of each step: the loads, and the
+/// registers of each product, its sum's first; of the sums: the register of each tile, and where it lies from the first.
 macro_rules! panel {
     ($name:ident, $dot:literal,
      load: [$($load:literal),*], dots: [$(($sum:literal, $left:literal, $right:literal)),*],
@@ -191,7 +191,7 @@ unsafe fn panels<S>(functions: &[[PanelFn; 2]; 2], block: &Block<S>) {
         for left in (0..block.columns).step_by(TOGETHER * PANEL) {
             let right = block.columns.min(left + TOGETHER * PANEL);
             for start in (begin..end).step_by(height) {
-                // Nothing to sum is a pass that stores zeros.
+                // Nothing to sum is a pass that stores zeros, or what was there.
                 for step in (0..steps.max(1)).step_by(NEAR) {
                     let count = NEAR.min(steps - step);
                     // SAFETY: these rows and steps of A.
@@ -244,7 +244,8 @@ unsafe fn copy<S>(
     }
 }
 
-/// Sums of a panel, over some steps of k whose rows of A are at `a`.
+/// Sums of a panel, over some steps of k whose rows of A are at `a`. After the last of them they go to C, right from
+/// the tiles where these are whole.
 ///
 /// # Safety
 ///

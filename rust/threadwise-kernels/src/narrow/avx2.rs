@@ -17,8 +17,8 @@ register_units!(
         square: F32x8::transpose, dot: dot_singles, add: add_floats, total: total_floats,
     }
 );
-register_fetch!(Singles, bf16, Avx2, along_bf16, across_bf16);
-register_fetch!(Singles, f16, Avx2, along_f16, across_f16);
+register_fetch!(Singles, bf16, Avx2, widened_bf16(half), widened_bf16(half[0]));
+register_fetch!(Singles, f16, Avx2, widened_f16(half), widened_f16(half[0]));
 
 register_units!(
     /// Two integers of 16 bits, made of two of eight, so that `vpmaddwd` sums their products exactly.
@@ -28,8 +28,8 @@ register_units!(
         square: F32x8::transpose, dot: dot_pairs, add: _mm256_add_epi32, total: total_integers,
     }
 );
-register_fetch!(Pairs, i8, Avx2, along_i8, across_i8);
-register_fetch!(Pairs, u8, Avx2, along_u8, across_u8);
+register_fetch!(Pairs, i8, Avx2, widened_i8(half), joined_i8(quarter[0, 1]));
+register_fetch!(Pairs, u8, Avx2, widened_u8(half), joined_u8(quarter[0, 1]));
 
 /// All ones in the first `count` places.
 #[inline]
@@ -123,92 +123,40 @@ unsafe fn quarter<E>(from: *const E) -> __m128i {
     unsafe { _mm_loadl_epi64(from.cast()) }
 }
 
-/// # Safety
-///
-/// As [`Fetch::along`] says.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn along_bf16(from: *const bf16) -> __m256i {
-    // SAFETY: the caller's promise: eight elements.
-    let words = unsafe { half(from) };
+fn widened_bf16([words]: [__m128i; 1]) -> __m256i {
     _mm256_slli_epi32::<16>(_mm256_cvtepu16_epi32(words))
 }
 
-/// # Safety
-///
-/// As [`Fetch::across`] says.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn across_bf16(from: *const bf16, _: isize) -> __m256i {
-    // SAFETY: a group is one row.
-    unsafe { along_bf16(from) }
-}
-
-/// # Safety
-///
-/// As [`Fetch::along`] says.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn along_f16(from: *const f16) -> __m256i {
-    // SAFETY: the caller's promise: eight elements.
-    let words = unsafe { half(from) };
+fn widened_f16([words]: [__m128i; 1]) -> __m256i {
     _mm256_castps_si256(_mm256_cvtph_ps(words))
 }
 
-/// # Safety
-///
-/// As [`Fetch::across`] says.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn across_f16(from: *const f16, _: isize) -> __m256i {
-    // SAFETY: a group is one row.
-    unsafe { along_f16(from) }
-}
-
-/// # Safety
-///
-/// As [`Fetch::along`] says.
-#[inline]
-#[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn along_i8(from: *const i8) -> __m256i {
-    // SAFETY: the caller's promise: sixteen elements.
-    let bytes = unsafe { half(from) };
+fn widened_i8([bytes]: [__m128i; 1]) -> __m256i {
     _mm256_cvtepi8_epi16(bytes)
 }
 
-/// # Safety
-///
-/// As [`Fetch::along`] says.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn along_u8(from: *const u8) -> __m256i {
-    // SAFETY: the caller's promise: sixteen elements.
-    let bytes = unsafe { half(from) };
+fn widened_u8([bytes]: [__m128i; 1]) -> __m256i {
     _mm256_cvtepu8_epi16(bytes)
 }
 
-/// # Safety
-///
-/// As [`Fetch::across`] says.
+/// Pairs of a byte of each row, widened.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn across_i8(from: *const i8, row: isize) -> __m256i {
-    // SAFETY: the caller's promise: eight elements of the first row.
-    let first = unsafe { quarter(from) };
-    // SAFETY: and of the second.
-    let second = unsafe { quarter(from.wrapping_offset(row)) };
+fn joined_i8([first, second]: [__m128i; 2]) -> __m256i {
     _mm256_cvtepi8_epi16(_mm_unpacklo_epi8(first, second))
 }
 
-/// # Safety
-///
-/// As [`Fetch::across`] says.
+/// Pairs of a byte of each row, widened.
 #[inline]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn across_u8(from: *const u8, row: isize) -> __m256i {
-    // SAFETY: the caller's promise: eight elements of the first row.
-    let first = unsafe { quarter(from) };
-    // SAFETY: and of the second.
-    let second = unsafe { quarter(from.wrapping_offset(row)) };
+fn joined_u8([first, second]: [__m128i; 2]) -> __m256i {
     _mm256_cvtepu8_epi16(_mm_unpacklo_epi8(first, second))
 }

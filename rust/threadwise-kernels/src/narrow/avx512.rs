@@ -6,11 +6,6 @@ use std::arch::x86_64::*;
 
 use half::{bf16, f16};
 
-use self::first::{
-    across_bf16_first, across_bytes_first, across_f16_first, across_i8_first, across_u8_first,
-    across_words_first, along_bf16_first, along_f16_first, along_i8_first, along_same_first,
-    along_u8_first, load_first, store_first,
-};
 use super::strips::Lie;
 use super::units::{Fetch, Units, register_fetch, register_units};
 use crate::simd::Lanes;
@@ -21,20 +16,12 @@ register_units!(
     /// A number of 32 bits, made of one of 16.
     Singles, __m512i, 16, 1, f32, Avx512, {
         flip: 0, splat: _mm512_set1_epi32, load: _mm512_loadu_si512, store: _mm512_storeu_si512,
-        load_first: load_first, store_first: store_first,
+        load_first: first::load, store_first: first::store,
         square: F32x16::transpose, dot: dot_singles, add: add_floats, total: total_floats,
     }
 );
-register_fetch!(
-    Singles,
-    bf16,
-    Avx512,
-    along_bf16,
-    across_bf16,
-    along_bf16_first,
-    across_bf16_first
-);
-register_fetch!(Singles, f16, Avx512, along_f16, across_f16, along_f16_first, across_f16_first);
+register_fetch!(Singles, bf16, Avx512, widened_bf16(half), widened_bf16(half[0]), first);
+register_fetch!(Singles, f16, Avx512, widened_f16(half), widened_f16(half[0]), first);
 
 /// A row is two groups of one number each, which a unit of [`Bf16Pairs`] holds.
 pub(super) enum Double {}
@@ -55,69 +42,45 @@ register_units!(
     /// Two integers of 16 bits, made of two of eight.
     Pairs, __m512i, 16, 2, i32, Avx512, {
         flip: 0, splat: _mm512_set1_epi32, load: _mm512_loadu_si512, store: _mm512_storeu_si512,
-        load_first: load_first, store_first: store_first,
+        load_first: first::load, store_first: first::store,
         square: F32x16::transpose, dot: dot_pairs, add: _mm512_add_epi32, total: _mm512_reduce_add_epi32,
     }
 );
-register_fetch!(Pairs, i8, Avx512, along_i8, across_i8, along_i8_first, across_i8_first);
-register_fetch!(Pairs, u8, Avx512, along_u8, across_u8, along_u8_first, across_u8_first);
+register_fetch!(Pairs, i8, Avx512, widened_i8(half), joined_i8(quarter[0, 1]), first);
+register_fetch!(Pairs, u8, Avx512, widened_u8(half), joined_u8(quarter[0, 1]), first);
 
 register_units!(
     /// Two numbers of bfloat16 as they are. Their products are summed by `vdpbf16ps`: the odd ones and then
     /// the even ones are added to the sum, rounded to nearest, subnormal numbers taken and given as zeros.
     Bf16Pairs, __m512i, 16, 2, f32, Bf16, {
         flip: 0, splat: _mm512_set1_epi32, load: _mm512_loadu_si512, store: _mm512_storeu_si512,
-        load_first: load_first, store_first: store_first,
+        load_first: first::load, store_first: first::store,
         square: square_bf16, dot: dot_bf16, add: add_floats, total: total_floats,
     }
 );
-register_fetch!(
-    Bf16Pairs,
-    bf16,
-    Bf16,
-    along_same,
-    across_words,
-    along_same_first,
-    across_words_first
-);
+register_fetch!(Bf16Pairs, bf16, Bf16, same(whole), joined_words(half[0, 1]), first);
 
 register_units!(
     /// Four integers of eight bits as they are, the left ones without sign: `vpdpbusd` wants that, so that
     /// signed ones are taken 128 too large.
     Quads, __m512i, 16, 4, i32, Vnni, {
         flip: 0x8080_8080, splat: _mm512_set1_epi32, load: _mm512_loadu_si512, store: _mm512_storeu_si512,
-        load_first: load_first, store_first: store_first,
+        load_first: first::load, store_first: first::store,
         square: square_quads, dot: dot_quads, add: _mm512_add_epi32, total: _mm512_reduce_add_epi32,
     }
 );
-register_fetch!(Quads, i8, Vnni, along_same, across_bytes, along_same_first, across_bytes_first);
+register_fetch!(Quads, i8, Vnni, same(whole), joined_bytes(quarter[0, 1, 2, 3]), first);
 
 register_units!(
     /// As [`Quads`], with left operands that have no sign anyway.
     PlainQuads, __m512i, 16, 4, i32, Vnni, {
         flip: 0, splat: _mm512_set1_epi32, load: _mm512_loadu_si512, store: _mm512_storeu_si512,
-        load_first: load_first, store_first: store_first,
+        load_first: first::load, store_first: first::store,
         square: square_quads, dot: dot_quads, add: _mm512_add_epi32, total: _mm512_reduce_add_epi32,
     }
 );
-register_fetch!(
-    PlainQuads,
-    i8,
-    Vnni,
-    along_same,
-    across_bytes,
-    along_same_first,
-    across_bytes_first
-);
-register_fetch!(
-    PlainQuads,
-    u8,
-    Vnni,
-    along_same,
-    across_bytes,
-    along_same_first,
-    across_bytes_first
-);
+register_fetch!(PlainQuads, i8, Vnni, same(whole), joined_bytes(quarter[0, 1, 2, 3]), first);
+register_fetch!(PlainQuads, u8, Vnni, same(whole), joined_bytes(quarter[0, 1, 2, 3]), first);
 
 /// # Safety
 ///
@@ -186,16 +149,6 @@ fn total_floats(x: __m512i) -> f32 {
     _mm512_reduce_add_ps(_mm512_castsi512_ps(x))
 }
 
-/// # Safety
-///
-/// `from` is valid for reading a register.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn along_same<E>(from: *const E) -> __m512i {
-    // SAFETY: the caller's promise.
-    unsafe { _mm512_loadu_si512(from.cast()) }
-}
-
 /// The even numbers of some pairs of bfloat16, or the odd ones, widened.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
@@ -205,6 +158,16 @@ fn half_of_pairs(pairs: __m512i, q: usize) -> __m512i {
     } else {
         _mm512_and_si512(pairs, _mm512_set1_epi32(0xffff_0000_u32.cast_signed()))
     }
+}
+
+/// # Safety
+///
+/// `from` is valid for reading a register.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+unsafe fn whole<E>(from: *const E) -> __m512i {
+    // SAFETY: the caller's promise.
+    unsafe { _mm512_loadu_si512(from.cast()) }
 }
 
 /// Half a register.
@@ -231,132 +194,69 @@ unsafe fn quarter<E>(from: *const E) -> __m128i {
     unsafe { _mm_loadu_si128(from.cast()) }
 }
 
-/// # Safety
-///
-/// As [`Fetch::along`] says.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn along_bf16(from: *const bf16) -> __m512i {
-    // SAFETY: the caller's promise: sixteen elements.
-    let words = unsafe { half(from) };
+fn same([elements]: [__m512i; 1]) -> __m512i {
+    elements
+}
+
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn widened_bf16([words]: [__m256i; 1]) -> __m512i {
     _mm512_slli_epi32::<16>(_mm512_cvtepu16_epi32(words))
 }
 
-/// # Safety
-///
-/// As [`Fetch::across`] says.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn across_bf16(from: *const bf16, _: isize) -> __m512i {
-    // SAFETY: a group is one row.
-    unsafe { along_bf16(from) }
-}
-
-/// # Safety
-///
-/// As [`Fetch::along`] says.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn along_f16(from: *const f16) -> __m512i {
-    // SAFETY: the caller's promise: sixteen elements.
-    let words = unsafe { half(from) };
+fn widened_f16([words]: [__m256i; 1]) -> __m512i {
     _mm512_castps_si512(_mm512_cvtph_ps(words))
 }
 
-/// # Safety
-///
-/// As [`Fetch::across`] says.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn across_f16(from: *const f16, _: isize) -> __m512i {
-    // SAFETY: a group is one row.
-    unsafe { along_f16(from) }
-}
-
-/// # Safety
-///
-/// As [`Fetch::along`] says.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn along_i8(from: *const i8) -> __m512i {
-    // SAFETY: the caller's promise: 32 elements.
-    let bytes = unsafe { half(from) };
+fn widened_i8([bytes]: [__m256i; 1]) -> __m512i {
     _mm512_cvtepi8_epi16(bytes)
 }
 
-/// # Safety
-///
-/// As [`Fetch::along`] says.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn along_u8(from: *const u8) -> __m512i {
-    // SAFETY: the caller's promise: 32 elements.
-    let bytes = unsafe { half(from) };
+fn widened_u8([bytes]: [__m256i; 1]) -> __m512i {
     _mm512_cvtepu8_epi16(bytes)
 }
 
-/// # Safety
-///
-/// As [`Fetch::across`] says.
+/// Pairs of a byte of each row, widened.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn across_i8(from: *const i8, row: isize) -> __m512i {
-    // SAFETY: the caller's promise: sixteen elements of the first row.
-    let first = unsafe { quarter(from) };
-    // SAFETY: and of the second.
-    let second = unsafe { quarter(from.wrapping_offset(row)) };
+fn joined_i8([first, second]: [__m128i; 2]) -> __m512i {
     let (first, second) = (_mm512_cvtepi8_epi32(first), _mm512_cvtepi8_epi32(second));
     _mm512_mask_blend_epi16(0xaaaa_aaaa, first, _mm512_slli_epi32::<16>(second))
 }
 
-/// # Safety
-///
-/// As [`Fetch::across`] says.
+/// Pairs of a byte of each row, widened.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn across_u8(from: *const u8, row: isize) -> __m512i {
-    // SAFETY: the caller's promise: sixteen elements of the first row.
-    let first = unsafe { quarter(from) };
-    // SAFETY: and of the second.
-    let second = unsafe { quarter(from.wrapping_offset(row)) };
+fn joined_u8([first, second]: [__m128i; 2]) -> __m512i {
     let (first, second) = (_mm512_cvtepu8_epi32(first), _mm512_cvtepu8_epi32(second));
     _mm512_or_si512(first, _mm512_slli_epi32::<16>(second))
 }
 
-/// # Safety
-///
-/// As [`Fetch::across`] says, for elements of two bytes.
+/// Units of a word of each row.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn across_words<E>(from: *const E, row: isize) -> __m512i {
-    // SAFETY: the caller's promise: sixteen elements of the first row.
-    let first = unsafe { half(from) };
-    // SAFETY: and of the second.
-    let second = unsafe { half(from.wrapping_offset(row)) };
+fn joined_words([first, second]: [__m256i; 2]) -> __m512i {
     let (first, second) = (_mm512_cvtepu16_epi32(first), _mm512_cvtepu16_epi32(second));
     _mm512_or_si512(first, _mm512_slli_epi32::<16>(second))
 }
 
-/// # Safety
-///
-/// As [`Fetch::across`] says, for elements of one byte.
+/// Units of a byte of each row.
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-unsafe fn across_bytes<E>(from: *const E, row: isize) -> __m512i {
-    let mut rows = [_mm512_setzero_si512(); 4];
-    for (i, units) in rows.iter_mut().enumerate() {
-        // SAFETY: the caller's promise: sixteen elements of row i.
-        let bytes = unsafe { quarter(from.wrapping_offset(i as isize * row)) };
-        *units = _mm512_cvtepu8_epi32(bytes);
+fn joined_bytes(rows: [__m128i; 4]) -> __m512i {
+    let mut units = [_mm512_setzero_si512(); 4];
+    for (units, row) in units.iter_mut().zip(rows) {
+        *units = _mm512_cvtepu8_epi32(row);
     }
-    of_four(rows)
-}
-
-/// Units of one byte each from four rows of bytes.
-#[inline]
-#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
-fn of_four(rows: [__m512i; 4]) -> __m512i {
-    let low = _mm512_or_si512(rows[0], _mm512_slli_epi32::<8>(rows[1]));
-    let high = _mm512_or_si512(rows[2], _mm512_slli_epi32::<8>(rows[3]));
+    let low = _mm512_or_si512(units[0], _mm512_slli_epi32::<8>(units[1]));
+    let high = _mm512_or_si512(units[2], _mm512_slli_epi32::<8>(units[3]));
     _mm512_or_si512(low, _mm512_slli_epi32::<16>(high))
 }

@@ -64,10 +64,6 @@ macro_rules! parts {
     };
 }
 
-#[allow(
-    dead_code,
-    reason = "few rows are widened on every instruction set, so some have tiles only"
-)]
 impl<P: Pair> Kernel<P> {
     parts!(tiles_portable, few_portable, portable, (), 4);
 
@@ -81,7 +77,7 @@ impl<P: Pair> Kernel<P> {
 }
 
 #[cfg(target_arch = "x86_64")]
-#[allow(
+#[expect(
     dead_code,
     reason = "few rows are widened on every instruction set, so some have tiles only"
 )]

@@ -1,7 +1,5 @@
 //! The kernels of one pair of number types on one instruction set, as safe functions.
 
-use std::ptr::null_mut;
-
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::Pair;
@@ -49,7 +47,8 @@ pub(super) struct Tiles<P: Pair> {
     pub(super) worth_packing: usize,
     /// Whether the units of A are its elements as they are.
     pub(super) plain: bool,
-    /// Whether A is copied on the way, so that its rows in place may have any length.
+    /// Whether A is copied on the way, so that its rows in place may have any length. What does so goes on from the
+    /// sums that are there; others begin at zero, and add to those at their end.
     pub(super) fills_up: bool,
     pub(super) block: BlockFn<P::Sum>,
     pub(super) pack_left: PackFn<P::Left>,
@@ -191,26 +190,6 @@ impl<P: Pair> Kernel<P> {
         accumulate: bool,
     ) {
         let (m, n) = c.dim();
-        assert!(c.strides()[1] == 1 || n <= 1 || c.is_empty(), "columns of C are adjacent");
-        let block = Block {
-            c_row: c.strides()[0],
-            c: c.as_mut_ptr(),
-            accumulate,
-            ..self.block((m, n), a, b)
-        };
-        // SAFETY: a kernel is only made with the proof of its instruction set. The sizes agree as asserted
-        // here and in `block`; C is borrowed mutably, so nothing else refers to it.
-        unsafe { (self.tiles.block)(&block) };
-    }
-
-    /// Whether sums are the same bit for bit however k is cut, where it is cut between groups that an instruction sums.
-    #[must_use]
-    pub fn is_seamless(&self) -> bool {
-        self.tiles.fills_up
-    }
-
-    /// A block of C, whose place is not known yet.
-    fn block(&self, (m, n): (usize, usize), a: Left<'_, P::Left>, b: &[u32]) -> Block<P::Sum> {
         let (a_rows, k, at, a_row, a_bytes) = match a {
             Left::InPlace(view) => {
                 let (rows, k) = view.dim();
@@ -228,7 +207,8 @@ impl<P: Pair> Kernel<P> {
         };
         assert_eq!(a_rows, m, "A has as many rows as C");
         assert_eq!(b.len(), self.packed_right(k, n), "packed slivers of {k}×{n}");
-        Block {
+        assert!(c.strides()[1] == 1 || n <= 1 || c.is_empty(), "columns of C are adjacent");
+        let block = Block {
             groups: self.groups(k),
             rows: m,
             columns: n,
@@ -236,10 +216,19 @@ impl<P: Pair> Kernel<P> {
             a_row,
             a_bytes,
             b: b.as_ptr(),
-            c_row: 0,
-            c: null_mut(),
-            accumulate: false,
-        }
+            c_row: c.strides()[0],
+            c: c.as_mut_ptr(),
+            accumulate,
+        };
+        // SAFETY: a kernel is only made with the proof of its instruction set. The sizes agree as asserted
+        // above; C is borrowed mutably, so nothing else refers to it.
+        unsafe { (self.tiles.block)(&block) };
+    }
+
+    /// Whether sums are the same bit for bit however k is cut, where it is cut between groups that an instruction sums.
+    #[must_use]
+    pub fn is_seamless(&self) -> bool {
+        self.tiles.fills_up
     }
 
     /// Units that `m` rows of `k` columns of A take for [`Kernel::dots`] and [`Kernel::streams`].

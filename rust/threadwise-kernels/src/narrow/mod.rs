@@ -107,10 +107,6 @@ pub trait Sum: Copy + Debug + Default + PartialEq + Send + Sync + 'static {
     /// `self + other`.
     #[must_use]
     fn plus(self, other: Self) -> Self;
-
-    /// `self + a·b`.
-    #[must_use]
-    fn add_product(self, a: Self, b: Self) -> Self;
 }
 
 impl Sum for f32 {
@@ -118,22 +114,12 @@ impl Sum for f32 {
     fn plus(self, other: f32) -> f32 {
         self + other
     }
-
-    #[inline(always)]
-    fn add_product(self, a: f32, b: f32) -> f32 {
-        self + a * b
-    }
 }
 
 impl Sum for i32 {
     #[inline(always)]
     fn plus(self, other: i32) -> i32 {
         self.wrapping_add(other)
-    }
-
-    #[inline(always)]
-    fn add_product(self, a: i32, b: i32) -> i32 {
-        self.wrapping_add(a.wrapping_mul(b))
     }
 }
 

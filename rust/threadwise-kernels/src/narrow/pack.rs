@@ -4,7 +4,7 @@
 //! another. Packed columns are in slivers: for each group of k a row of units, one for each column; before them
 //! a row of what the sums begin with.
 
-use super::units::{Fetch, prefetch};
+use super::units::{Fetch, MOST, prefetch};
 
 /// Vectors of an operand. Strides count elements.
 pub(super) struct Source<E> {
@@ -62,8 +62,7 @@ pub(super) unsafe fn left<V: Fetch<E>, E: Copy + Default>(
     source: &Source<E>,
     place: &Place,
 ) {
-    let is_dense =
-        source.step == 1 && source.next.unsigned_abs() == source.depth && source.next >= 0;
+    let is_dense = source.step == 1 && source.next == source.depth.cast_signed();
     if is_dense && place.groups * V::GROUP == source.depth {
         // All rows are as one.
         let count = source.vectors * place.groups;
@@ -337,7 +336,7 @@ unsafe fn rows_of_square<V: Fetch<E>, E: Copy + Default>(
         let row = if i >= vectors {
             V::splat(proof, 0)
         } else if source.step != 1 {
-            let mut elements = [E::default(); 64];
+            let mut elements = [E::default(); MOST];
             for (p, element) in elements.iter_mut().enumerate().take(depth) {
                 // SAFETY: an element of the source.
                 *element = unsafe { *from.wrapping_offset(p as isize * source.step) };

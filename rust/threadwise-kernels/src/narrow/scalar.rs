@@ -1,6 +1,9 @@
 //! The definition, and units without a vector unit: an array, which the compiler vectorizes for the
 //! target's baseline.
 
+#[cfg(test)]
+use std::ops::Mul;
+
 use half::{bf16, f16};
 #[cfg(test)]
 use ndarray::{ArrayView2, ArrayViewMut2};
@@ -12,17 +15,15 @@ use super::{Pair, Sum};
 
 /// Σₖ aₖ·bₖ in the order of k, each number widened first: the definition.
 #[cfg(test)]
-pub(super) fn product<P: Pair>(
+pub(super) fn product<P: Pair<Sum: Mul<Output = P::Sum>>>(
     a: ArrayView2<'_, P::Left>,
     b: ArrayView2<'_, P::Right>,
     mut c: ArrayViewMut2<'_, P::Sum>,
 ) {
     for (a, mut c) in a.rows().into_iter().zip(c.rows_mut()) {
         for (b, c) in b.columns().into_iter().zip(&mut c) {
-            *c = a
-                .into_iter()
-                .zip(b)
-                .fold(P::Sum::default(), |sum, (&a, &b)| sum.add_product(a.widen(), b.widen()));
+            let terms = a.into_iter().zip(b).map(|(&a, &b)| a.widen() * b.widen());
+            *c = terms.fold(P::Sum::default(), Sum::plus);
         }
     }
 }

@@ -30,8 +30,9 @@ pub(super) struct Block<S> {
 ///
 /// # Safety
 ///
-/// The CPU has the instruction set of the kernel that the function belongs to. `groups` units are readable in
-/// each row of A; B is what the kernel's [`PackFn`](super::pack::PackFn) made of as many groups and columns;
+/// The CPU has the instruction set of the kernel that the function belongs to. In each row of A `a_bytes` are
+/// readable, those of `groups` units unless the kernel fills up;
+/// B is what the kernel's [`PackFn`](super::pack::PackFn) made of as many groups and columns;
 /// all elements of C are writable, and readable if they are added to, and no other reference to them is in use.
 pub(super) type BlockFn<S> = unsafe fn(&Block<S>);
 

@@ -130,7 +130,7 @@ pub(super) trait Fetch<E: Copy + Default>: Units {
 }
 
 /// Elements in a register at most.
-const MOST: usize = 64;
+pub(super) const MOST: usize = 64;
 
 /// A type of [`Units`] over intrinsics; each must do, in the instruction set that the proof stands for, what
 /// the method of its name says.
@@ -215,42 +215,61 @@ macro_rules! register_units {
     };
 }
 
-/// How [`Units`] of the macro above are made of elements, each function as the method of its name.
+/// How [`Units`] of the macro above are made of elements. A register, or part of one, is read by a function like
+/// `$whole`; the first elements of one, and zeros, by that of the same name in the module `$first`, without which the
+/// trait's own way is taken. `$along` makes units of one such part, `$across` of one from each row.
 macro_rules! register_fetch {
-    ($units:ident, $element:ty, $proof:ty, $along:path, $across:path $(, $along_first:path, $across_first:path)?) => {
+    (
+        $units:ident, $element:ty, $proof:ty,
+        $along:ident($whole:ident), $across:ident($part:ident[$($i:literal),+]) $(, $first:ident)?
+    ) => {
         impl Fetch<$element> for $units {
             #[inline(always)]
             unsafe fn along(_: $proof, from: *const $element) -> Self {
                 // SAFETY: the token proves the instruction set; the caller promises the elements.
-                Self(unsafe { $along(from) })
+                let part = unsafe { $whole(from) };
+                // SAFETY: the token proves the instruction set.
+                Self(unsafe { $along([part]) })
             }
 
             #[inline(always)]
             unsafe fn across(_: $proof, from: *const $element, row: isize) -> Self {
                 // SAFETY: the token proves the instruction set; the caller promises the elements.
-                Self(unsafe { $across(from, row) })
+                let parts = [$(unsafe { $part(from.wrapping_offset($i * row)) }),+];
+                // SAFETY: the token proves the instruction set.
+                Self(unsafe { $across(parts) })
             }
 
-            $(
-                #[inline(always)]
-                unsafe fn along_first(_: $proof, from: *const $element, count: usize) -> Self {
-                    // SAFETY: the token proves the instruction set; the caller promises the elements.
-                    Self(unsafe { $along_first(from, count) })
-                }
-
-                #[inline(always)]
-                unsafe fn across_first(
-                    _: $proof,
-                    from: *const $element,
-                    row: isize,
-                    size: (usize, usize),
-                ) -> Self {
-                    // SAFETY: the token proves the instruction set; the caller promises the elements.
-                    Self(unsafe { $across_first(from, row, size) })
-                }
-            )?
+            register_fetch!(@first $($first)?, $element, $proof, $along($whole), $across($part[$($i),+]));
         }
     };
+    (
+        @first $first:ident, $element:ty, $proof:ty,
+        $along:ident($whole:ident), $across:ident($part:ident[$($i:literal),+])
+    ) => {
+        #[inline(always)]
+        unsafe fn along_first(_: $proof, from: *const $element, count: usize) -> Self {
+            // SAFETY: the token proves the instruction set; the caller promises the elements.
+            let part = unsafe { $first::$whole(from, count) };
+            // SAFETY: the token proves the instruction set.
+            Self(unsafe { $along([part]) })
+        }
+
+        #[inline(always)]
+        unsafe fn across_first(
+            _: $proof,
+            from: *const $element,
+            row: isize,
+            (rows, columns): (usize, usize),
+        ) -> Self {
+            let count = |i| if i < rows { columns } else { 0 };
+            // SAFETY: the token proves the instruction set; the caller promises the elements.
+            let parts = [$(unsafe { $first::$part(from.wrapping_offset($i * row), count($i)) }),+];
+            // SAFETY: the token proves the instruction set.
+            Self(unsafe { $across(parts) })
+        }
+    };
+    (@first , $($rest:tt)*) => {};
 }
 
 pub(super) use {register_fetch, register_units};

@@ -1,14 +1,12 @@
 //! Cuts and threads change nothing.
 
 use threadwise_kernels::Isa;
-use threadwise_runtime::Interrupt;
 
 use super::{Rows, Statistic, extremes, moments, rolling, scaled};
 use crate::Context;
 
 fn context(threads: usize) -> Context<'static> {
-    let isa = Isa::current().unwrap();
-    Context { isa, threads, interrupt: Interrupt::never(), distribution: None }
+    Context { threads, ..Context::alone(Isa::current().unwrap()) }
 }
 
 fn numbers(count: usize) -> Vec<f64> {

@@ -21,7 +21,7 @@ use threadwise_runtime::{budget, with_scratch};
 
 use self::finish::finish;
 use self::pieces::{Operands, Source, share};
-use self::plan::{Plan, form, form_of_kept, is_thin, kernel};
+use self::plan::{Plan, is_thin, kernel};
 use self::weight::Lie;
 use super::pieces::cut;
 use super::plan::WORTH_DETACHING;
@@ -116,8 +116,7 @@ impl<P: Pair<Sum: Summed>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
         let (kernel, [n, k]) = (weight.kernel::<P>(), weight.shape());
         let sizes = (c.nrows(), k, n);
         let threads = load::threads::<Self>(sizes, 1, context);
-        let plan = Plan::new(&kernel, form_of_kept(&kernel, sizes.0), sizes, threads);
-        let plan = plan.cut_by(context.distribution, &kernel, (sizes.0, n));
+        let plan = Plan::of_kept(&kernel, sizes, threads, context.distribution);
         run(&kernel, &plan, Operands { a, b: Source::Kept(kept, k, n), epilogue }, c, context)
     }
 
@@ -158,9 +157,7 @@ impl<P: Pair<Sum: Summed>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
         context: &Context<'_>,
     ) -> (String, usize) {
         let (kernel, [n, k]) = (weight.kernel::<P>(), weight.shape());
-        let form = form_of_kept(&kernel, rows);
-        let plan = Plan::new(&kernel, form, (rows, k, n), threads);
-        let plan = plan.cut_by(context.distribution, &kernel, (rows, n));
+        let plan = Plan::of_kept(&kernel, (rows, k, n), threads, context.distribution);
         (kernel.name().replace("gemm", "packed"), plan.pieces((rows, k, n)))
     }
 }
@@ -188,17 +185,14 @@ fn outline<P: Pair>(
 ) -> (String, usize) {
     let ((m, k), n) = (a.dim(), b.ncols());
     let kernel = kernel::<P>(context.isa, (m, k, n));
-    let form = form(&kernel, m, b);
-    let plan = Plan::new(&kernel, form, (m, k, n), threads);
-    let plan = plan.along_rows(&kernel, (m, n), b);
-    let plan = plan.cut_by(context.distribution, &kernel, (m, n));
-    (kernel.name().replace("gemm", form.name()), plan.pieces((m, k, n)))
+    let plan = Plan::of(&kernel, m, b, threads, context.distribution);
+    (kernel.name().replace("gemm", plan.form.name()), plan.pieces((m, k, n)))
 }
 
 fn by_form<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     a: ArrayView2<'_, P::Left>,
     b: ArrayView2<'_, P::Right>,
-    c: ArrayViewMut2<'_, R>,
+    mut c: ArrayViewMut2<'_, R>,
     epilogue: Epilogue<'_, P::Sum>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
@@ -208,15 +202,12 @@ fn by_form<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     }
     let kernel = kernel::<P>(context.isa, (m, k, n));
     let threads = load::threads::<Narrow<P, R>>((m, k, n), 1, context);
-    let (mut c, finish) = (c, (context.isa, epilogue));
     let is_alone = threads <= 1 && context.distribution.is_none();
+    let finish = (context.isa, epilogue);
     if is_alone && alone::product(&kernel, a, b, c.view_mut(), finish, AT_ONCE)? {
         return Ok(());
     }
-    let form = form(&kernel, m, b.view());
-    let plan = Plan::new(&kernel, form, (m, k, n), threads);
-    let plan = plan.along_rows(&kernel, (m, n), b);
-    let plan = plan.cut_by(context.distribution, &kernel, (m, n));
+    let plan = Plan::of(&kernel, m, b, threads, context.distribution);
     run(&kernel, &plan, Operands { a, b: Source::Plain(b), epilogue }, c, context)
 }
 

@@ -64,7 +64,7 @@ impl<T: Real> Pass<'_, T> {
             }
         }
         if let Some(pieces) = self.pieces.as_ref().filter(|_| l > 1) {
-            pieces.pack_deltas(item, l, item.number(), d.view());
+            pieces.pack_rows(item, l, item.number(), d.view());
         }
         Ok(())
     }

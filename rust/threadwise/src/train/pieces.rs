@@ -12,7 +12,7 @@ use threadwise_runtime::with_scratch;
 use super::cuts::Cells;
 use super::network::Network;
 use super::pass::Pass;
-use super::plane::{Carver, Grid, part};
+use super::plane::{Carver, Grid};
 use crate::Error;
 use crate::linalg::Real;
 use crate::phased::{Item, Region};
@@ -56,32 +56,40 @@ impl<'b, T: Real> Pieces<'b, T> {
     ) -> Result<Self, Error> {
         let mut carver = Carver(room);
         let count = network.layers();
-        // In panels: what an item packs of the rows that layer `l` is given.
-        let cells = |l: usize, columns: usize| match l {
-            _ if l == 0 || l == count => Cells { rows: 1, columns: columns.div_ceil(SIDE) },
-            _ => {
-                let Cells { rows, columns } = Cells::of_panels((batch, columns), SIDE);
-                Cells { rows: rows / SIDE, columns: columns / SIDE }
+        // Panels down and across that an item packs of the rows that layer `l` is given.
+        let panels = |l: usize, columns: usize| {
+            if l == 0 || l == count {
+                return [1, columns.div_ceil(SIDE)];
             }
+            let Cells { rows, columns } = Cells::of_panels((batch, columns), SIDE);
+            [rows / SIDE, columns / SIDE]
         };
-        let mut grid = |shape, rows, columns| {
-            let cells = Cells { rows, columns: columns * STEP };
-            Ok::<_, Error>(Grid::new(region, carver.matrix(shape)?, cells))
+        let sizes = network.sizes.iter().enumerate();
+        let sizes: Vec<_> = sizes.map(|(l, &columns)| (columns, panels(l, columns))).collect();
+        let mut grid = |(lines, terms): (usize, usize), [down, across]: [usize; 2]| {
+            let cells = Cells { rows: down, columns: across * STEP };
+            Ok::<_, Error>(Grid::new(region, carver.matrix(packed(lines, terms))?, cells))
         };
-        let sizes = network.sizes.iter().copied().enumerate();
-        let lefts = sizes.clone().map(|(l, columns)| {
-            let cells = cells(l, columns);
-            grid(packed(batch, columns), cells.rows, cells.columns)
-        });
+        let lefts = sizes.iter().map(|&(columns, cells)| grid((batch, columns), cells));
         let lefts = lefts.collect::<Result<_, _>>()?;
-        let rights = sizes.take(count).map(|(l, columns)| {
-            let cells = cells(l, columns);
-            grid(packed(columns, batch), cells.columns, cells.rows)
-        });
+        let rights = sizes[..count]
+            .iter()
+            .map(|&(columns, [down, across])| grid((columns, batch), [across, down]));
         Ok(Self { kernel, lefts, rights: rights.collect::<Result<_, _>>()? })
     }
 
-    /// Packs cell `number` of what layer `l` is given.
+    /// Packs cell `number` of the rows that layer `l` is given, or of the derivatives by these.
+    pub(super) fn pack_rows(
+        &self,
+        item: &Item<'_>,
+        l: usize,
+        number: usize,
+        rows: ArrayView2<'_, T>,
+    ) {
+        self.kernel.pack_left(rows, self.lefts[l].cell(item, number));
+    }
+
+    /// Packs cell `number` of what layer `l` is given, by rows and by columns.
     pub(super) fn pack_inputs(
         &self,
         item: &Item<'_>,
@@ -89,22 +97,10 @@ impl<'b, T: Real> Pieces<'b, T> {
         number: usize,
         x: ArrayView2<'_, T>,
     ) {
-        let (left, right) = (&self.lefts[l], &self.rights[l]);
-        let [down, across] = left.cells();
-        self.kernel.pack_left(x, left.cell(item, number));
+        self.pack_rows(item, l, number, x);
+        let [down, across] = self.lefts[l].cells();
         let number = number % across * down + number / across;
-        self.kernel.pack_right(x, right.cell(item, number));
-    }
-
-    /// Packs cell `number` of derivatives by what layer `l` is given.
-    pub(super) fn pack_deltas(
-        &self,
-        item: &Item<'_>,
-        l: usize,
-        number: usize,
-        d: ArrayView2<'_, T>,
-    ) {
-        self.kernel.pack_left(d, self.lefts[l].cell(item, number));
+        self.kernel.pack_right(x, self.rights[l].cell(item, number));
     }
 
     /// Items that operands of so many rows are packed in.
@@ -183,24 +179,23 @@ fn units_of(terms: &Range<usize>) -> Range<usize> {
 impl<T: Real> Pass<'_, T> {
     /// Packs some rows of the inputs.
     pub(super) fn split_inputs(&self, item: &Item<'_>) {
-        let Some(pieces) = &self.pieces else { return };
-        let x = self.inputs(item, 0);
-        let columns = 0..x.ncols();
-        pieces.pack_inputs(item, 0, item.number(), part(x.view(), self.panel(item), columns));
+        if let Some(pieces) = &self.pieces {
+            pieces.pack_inputs(item, 0, item.number(), self.panel(item, self.inputs(item, 0)));
+        }
     }
 
     /// Packs some rows of the derivatives by the outputs.
     pub(super) fn split_deltas(&self, item: &Item<'_>) {
-        let Some(pieces) = &self.pieces else { return };
         let count = self.network.layers();
-        let deltas = self.deltas(item, count - 1);
-        let columns = 0..deltas.ncols();
-        let deltas = part(deltas.view(), self.panel(item), columns);
-        pieces.pack_deltas(item, count, item.number(), deltas);
+        if let Some(pieces) = &self.pieces {
+            let deltas = self.panel(item, self.deltas(item, count - 1));
+            pieces.pack_rows(item, count, item.number(), deltas);
+        }
     }
 
     /// The rows that an item packs.
-    fn panel(&self, item: &Item<'_>) -> Range<usize> {
-        item.number() * SIDE..self.batch.min((item.number() + 1) * SIDE)
+    fn panel<'x>(&self, item: &Item<'_>, x: ArrayView2<'x, T>) -> ArrayView2<'x, T> {
+        let rows = item.number() * SIDE..self.batch.min((item.number() + 1) * SIDE);
+        x.slice_axis_move(Axis(0), rows.into())
     }
 }

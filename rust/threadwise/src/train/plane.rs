@@ -65,7 +65,7 @@ impl<'b, T: Send + Sync> Grid<'b, T> {
 
     /// Row and column where a cell begins.
     pub(super) fn at(&self, cell: usize) -> (usize, usize) {
-        let across = self.shared.dim().1.div_ceil(self.cells.columns).max(1);
+        let across = self.cells()[1].max(1);
         (cell / across * self.cells.rows, cell % across * self.cells.columns)
     }
 

@@ -1,5 +1,7 @@
 //! Kernels of widened units against the definition.
 
+use std::ops::Mul;
+
 use ndarray::Array2;
 
 use super::super::scalar;
@@ -11,7 +13,7 @@ use crate::Isa;
 
 #[test]
 fn short_kernels_sum_as_the_definition_does_bit_for_bit() {
-    fn check<P: Tested>() {
+    fn check<P: Tested<Sum: Mul<Output = P::Sum>>>() {
         for (m, k, n) in [(1, 1, 1), (3, 5, 4), (13, 8, 17), (40, 3, 70), (16, 16, 16), (7, 64, 9)]
         {
             let (a, b) = (matrix::<P::Left>(m, k, 0), matrix::<P::Right>(k, n, 1));

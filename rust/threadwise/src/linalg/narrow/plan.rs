@@ -21,11 +21,12 @@ const PIECE: usize = 1 << 20;
 /// Rows of a piece at most where its sums must be kept from pass to pass.
 const KEPT: usize = 288;
 
-/// Rows of B in a pass where it is read along its rows, bytes of these from which on it is, and columns of such a
-/// piece at most.
-const ROWS: usize = 256;
-const PAGE: usize = 2048;
+/// Columns of a piece at most where B is read along its rows.
 const RUN: usize = 1024;
+
+/// Bytes from a row of B to the next from which on that is done for tiles, too, so many rows in a pass.
+const LONG: usize = 2048;
+const LONG_DEPTH: usize = 256;
 
 /// Pieces for each thread, so that the last ones do not keep the others waiting for long.
 const PIECES: usize = 2;
@@ -53,18 +54,6 @@ const FEW_COLUMNS: usize = 64;
 /// Bytes of a B that stays near while several times few rows go past.
 pub(super) const NEAR: usize = 32 << 10;
 
-/// The size of pieces and of passes, and how many threads share them.
-pub(super) struct Plan {
-    pub(super) form: Form,
-    pub(super) threads: usize,
-    /// Terms of a chunk of k, whose sums are added up at the end: whole passes, all of them as a rule.
-    pub(super) chunk: usize,
-    /// Terms a pass.
-    pub(super) depth: usize,
-    pub(super) rows: usize,
-    pub(super) columns: usize,
-}
-
 /// Terms up to which sums are [short](Kernel::short), if rows or columns of C are no longer than `SHORT_SIDE`: tiles
 /// write more of one at a time.
 pub(super) const SHORT: usize = 8;
@@ -76,6 +65,18 @@ pub(super) const TINY: usize = 4096;
 
 /// Terms from which on a product of few columns is computed as the transposed one of few rows.
 const WORTH_TURNING: usize = 128;
+
+/// The size of pieces and of passes, and how many threads share them.
+pub(super) struct Plan {
+    pub(super) form: Form,
+    pub(super) threads: usize,
+    /// Terms of a chunk of k, whose sums are added up at the end: whole passes, all of them as a rule.
+    pub(super) chunk: usize,
+    /// Terms a pass.
+    pub(super) depth: usize,
+    pub(super) rows: usize,
+    pub(super) columns: usize,
+}
 
 /// The kernels for a product of these sizes, which may be swapped.
 pub(super) fn kernel<P: Pair>(isa: Isa, (m, k, n): (usize, usize, usize)) -> Kernel<P> {
@@ -113,7 +114,7 @@ pub(super) fn form<P: Pair>(kernel: &Kernel<P>, m: usize, b: ArrayView2<'_, P::R
 }
 
 /// The form of a product of so many rows with a B that is kept.
-pub(super) fn form_of_kept<P: Pair>(kernel: &Kernel<P>, m: usize) -> Form {
+fn form_of_kept<P: Pair>(kernel: &Kernel<P>, m: usize) -> Form {
     let few = kernel.has_strips() && m < kernel.worth_packing();
     if few { Form::Dots } else { Form::Tiles }
 }
@@ -131,6 +132,30 @@ fn chunk((m, k, n): (usize, usize, usize), pieces: usize, pass: usize) -> usize 
 }
 
 impl Plan {
+    /// Of the product of m rows with `b`, cut as the caller wants it.
+    pub(super) fn of<P: Pair>(
+        kernel: &Kernel<P>,
+        m: usize,
+        b: ArrayView2<'_, P::Right>,
+        threads: usize,
+        distribution: Option<WorkDistribution>,
+    ) -> Self {
+        let (k, n) = b.dim();
+        let plan = Self::new(kernel, form(kernel, m, b), (m, k, n), threads);
+        plan.along_rows(kernel, (m, n), b).cut_by(distribution, kernel, (m, n))
+    }
+
+    /// The same with a B that is kept.
+    pub(super) fn of_kept<P: Pair>(
+        kernel: &Kernel<P>,
+        (m, k, n): (usize, usize, usize),
+        threads: usize,
+        distribution: Option<WorkDistribution>,
+    ) -> Self {
+        let plan = Self::new(kernel, form_of_kept(kernel, m), (m, k, n), threads);
+        plan.cut_by(distribution, kernel, (m, n))
+    }
+
     pub(super) fn new<P: Pair>(
         kernel: &Kernel<P>,
         form: Form,
@@ -174,7 +199,7 @@ impl Plan {
 
     /// The same for a B of long rows that is packed for few rows of A: as it is read once, it is read by wide pieces
     /// in short passes, because memory is fast along rows alone. Where sums are the same however k is cut.
-    pub(super) fn along_rows<P: Pair>(
+    fn along_rows<P: Pair>(
         self,
         kernel: &Kernel<P>,
         (m, n): (usize, usize),
@@ -185,11 +210,11 @@ impl Plan {
             return self;
         }
         let row = b.strides()[0].unsigned_abs() * size_of::<P::Right>();
-        if self.depth <= ROWS || row < PAGE {
+        if self.depth <= LONG_DEPTH || row < LONG {
             return self;
         }
         let columns = n.div_ceil(PIECES * self.threads).min(RUN);
-        Self { depth: ROWS, columns: even(n, columns, kernel.columns()), ..self }
+        Self { depth: LONG_DEPTH, columns: even(n, columns, kernel.columns()), ..self }
     }
 
     /// Into how many pieces it cuts a product.
@@ -198,7 +223,7 @@ impl Plan {
     }
 
     /// The same, with pieces as the caller wants them: so many rows of C, or where rows are few, columns.
-    pub(super) fn cut_by<P: Pair>(
+    fn cut_by<P: Pair>(
         self,
         distribution: Option<WorkDistribution>,
         kernel: &Kernel<P>,
