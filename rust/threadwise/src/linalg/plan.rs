@@ -161,8 +161,11 @@ impl Plan {
             return Self::few(Form::Dots, kernel, (m, k, n), threads);
         }
         let (height, width) = (kernel.rows(), kernel.columns());
-        if Self::is_streamed(kernel, (m, k, n), layout) {
-            return Self::few(Form::Streams, kernel, (m, k, n), threads);
+        let right = Right::of(layout, (k, n), (width, size_of::<T>()));
+        if layout.right_is_row_major && right.is_streamed(m, n) {
+            let is_tiled = right.is_tiled(m, threads) && layout.left_is_row_major;
+            let form = if is_tiled { Form::Tiles } else { Form::Streams };
+            return Self::few(form, kernel, (m, k, n), threads);
         }
         let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE));
 
@@ -172,8 +175,7 @@ impl Plan {
         let is_shallow = k <= SHALLOW && m / threads.max(1) >= WORTH_COPYING;
         // Else every column of pieces would transpose A anew.
         let by_rows = is_flat || is_shallow || !layout.left_is_row_major;
-        let pack_right = !layout.right_is_row_major
-            || Right::of(layout, (k, n), (width, size_of::<T>())).is_packed(m);
+        let pack_right = !layout.right_is_row_major || right.is_packed(m);
         let left_bytes = m.saturating_mul(k).saturating_mul(size_of::<T>());
         let left = Left::of(layout, left_bytes, (k, n / width));
 

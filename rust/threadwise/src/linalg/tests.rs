@@ -127,6 +127,9 @@ fn threads_do_not_change_a_bit_of_few_rows() {
         (20, 5000, 60),
         (3, 1000, 4097),
         (5000, 100, 7),
+        (4, 700, 900),
+        (5, 1300, 700),
+        (14, 700, 900),
     ] {
         let (a, b) = (array::<f32>(&[m, k], 0.0), array::<f32>(&[k, n], 1.0));
         let b_columns = b.t().as_standard_layout().into_owned();

@@ -1,5 +1,7 @@
 //! How B is read if its rows are contiguous: where it lies, packed, or streamed.
 
+use std::ops::RangeInclusive;
+
 use crate::linalg::way::Layout;
 
 /// Rows of C from which on B is packed where it lies badly: every row begins at the same place of a page, so
@@ -30,6 +32,9 @@ const NEAR: usize = 128 << 10;
 const SECOND: usize = 2 << 20;
 const SECOND_STRIP: usize = 16 << 10;
 
+/// Bytes of a B that they hold where they are large, if threads share it.
+const SECOND_LARGE: usize = 4 << 20;
+
 /// Bytes from a row of B to the next up to which strips of it are read as fast as slivers: several rows
 /// lie in a page, and the rows of a strip spread over all places of the first-level cache.
 const CLOSE: usize = 1024;
@@ -44,6 +49,12 @@ pub(in crate::linalg) const STREAMED: usize = 24;
 pub(super) const STREAMED_NEAR: usize = 3;
 pub(super) const STREAMED_HALVES: usize = 12;
 
+/// Rows of which each thread computes tiles of its part of such a B: they fill a single tile, ...
+pub(super) const ONE_TILE: RangeInclusive<usize> = 4..=6;
+
+/// ... or are so many that arithmetic is most of the work, by one thread, too.
+pub(super) const SOME_TILES: usize = 12;
+
 /// What decides about a B whose rows are contiguous.
 #[derive(Clone, Copy, Debug)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
@@ -54,6 +65,8 @@ pub(super) struct Right {
     halves: bool,
     /// Whether strips of it are read as fast as slivers, from the second-level cache.
     is_near: bool,
+    /// Whether they are if the threads' caches are large.
+    is_rather_near: bool,
     /// Whether its rows are far from one another.
     is_apart: bool,
     /// Whether vectors lie across lines, ...
@@ -71,11 +84,13 @@ impl Right {
     ) -> Self {
         let bytes = k.saturating_mul(n).saturating_mul(size);
         let pages = |page: usize| bytes > NEAR && layout.right_stride.is_multiple_of(page);
-        let aliases = pages(PAGE);
+        let (aliases, halves) = (pages(PAGE), pages(PAGE / 2));
+        let strips = width * size * SECOND_STRIP;
         Self {
             aliases,
-            halves: pages(PAGE / 2),
-            is_near: bytes <= SECOND.min(width * size * SECOND_STRIP) && !aliases,
+            halves,
+            is_near: bytes <= SECOND.min(strips) && !aliases,
+            is_rather_near: bytes <= SECOND_LARGE.min(strips) && !halves,
             is_apart: bytes > NEAR && layout.right_stride > CLOSE,
             // Half a tile of columns, and few terms, are computed without tiles.
             is_across: !layout.right_is_aligned && (bytes > TINY || n > width / 2),
@@ -91,6 +106,12 @@ impl Right {
             (false, _) => STREAMED,
         };
         m <= most && n >= WORTH_STREAMING
+    }
+
+    /// Whether tiles of all terms are faster than streams of a B that is streamed else, with the same sums.
+    pub(super) fn is_tiled(self, m: usize, threads: usize) -> bool {
+        let is_shared = threads > 1 && ONE_TILE.contains(&m);
+        self.is_rather_near && (is_shared || m >= SOME_TILES)
     }
 
     /// Whether tiles for `m` rows had better read a packed copy.

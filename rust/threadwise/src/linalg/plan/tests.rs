@@ -4,8 +4,8 @@ use threadwise_kernels::{Element, Isa};
 
 use super::chunk::CHUNK;
 use super::right::{
-    STREAMED_HALVES, STREAMED_NEAR, WORTH_ALIGNING, WORTH_ALIGNING_TINY, WORTH_GATHERING,
-    WORTH_PACKING_FAR,
+    ONE_TILE, SOME_TILES, STREAMED_HALVES, STREAMED_NEAR, WORTH_ALIGNING, WORTH_ALIGNING_TINY,
+    WORTH_GATHERING, WORTH_PACKING_FAR,
 };
 use super::*;
 use crate::work::WorkDistribution;
@@ -117,6 +117,21 @@ fn b_is_read_where_it_lies_until_enough_rows_pay_for_packing() {
     assert_eq!(form((WORTH_GATHERING, 200, 304), true), (Form::Tiles, true), "by very many");
     assert_eq!(form((WORTH_ALIGNING_TINY - 1, 20, 100), false), (Form::Tiles, false), "a tiny one");
     assert_eq!(form((WORTH_ALIGNING_TINY, 20, 100), false), (Form::Tiles, true), "by very many");
+}
+
+#[test]
+fn of_a_b_in_large_caches_tiles_of_all_terms_are_computed() {
+    let layout = Layout { right_stride: 3600, right_is_aligned: false, ..ROW_MAJOR };
+    let tiled = |k, threads| {
+        let right = Right::of(layout, (k, 900), (64, 4));
+        let is_tiled = |&m: &usize| right.is_streamed(m, 900) && right.is_tiled(m, threads);
+        (1..=STREAMED + 1).filter(is_tiled).collect::<Vec<_>>()
+    };
+    let some = SOME_TILES..=STREAMED;
+    assert!(tiled(500, 2).is_empty(), "1.8 MB are not streamed");
+    assert_eq!(tiled(700, 1), some.clone().collect::<Vec<_>>(), "2.5 MB for one thread");
+    assert_eq!(tiled(700, 2), ONE_TILE.chain(some).collect::<Vec<_>>(), "for two");
+    assert!(tiled(1200, 2).is_empty(), "4.3 MB are too much");
 }
 
 #[test]
