@@ -4,6 +4,7 @@
 //! of the result. Where k is cut follows from sizes and layouts alone.
 
 mod chunk;
+mod few;
 mod left;
 mod right;
 mod wanted;
@@ -15,8 +16,8 @@ use threadwise_kernels::gemm::Kernel;
 use super::way::Layout;
 use super::{Real, load};
 pub use chunk::WORTH_DETACHING;
+use chunk::chunk;
 pub(super) use chunk::{CHUNKS, is_small};
-use chunk::{chunk, streamed_chunk};
 pub(super) use left::Left;
 use right::Right;
 pub(super) use right::{NEAREST, STREAMED, WORTH_STREAMING};
@@ -67,17 +68,9 @@ const WORTH_TOGETHER: usize = 1 << 18;
 /// Elements of C that make a piece, in products by tiles.
 const TILES_PIECE: usize = 1024;
 
-/// Columns of C that make a piece, in products by dots.
-const DOTS_PIECE: usize = 16;
-
-/// Terms a pass over k of a product of few rows, so that a wish to stop is heard between passes.
-const FEW_DEPTH: usize = 1 << 20;
-
-/// Elements of B that a piece of a product of few rows has in a pass at most, for the same reason.
+/// Elements of B that a piece of a product of few rows has in a pass at most, so that a wish to stop is heard between
+/// passes.
 const FEW_PIECE: usize = 16 << 20;
-
-/// Bytes of a row of B that a stream reads on end at least, if there are as many for each thread.
-const RUN: usize = 8 << 10;
 
 /// Rows below which dots are faster than packing columns, and up to which if there are at least
 /// [`DOTTED_TERMS`] terms.
@@ -95,12 +88,6 @@ pub(super) const NARROW_TERMS: usize = 64;
 /// times as many, if it has at least this many terms.
 const WIDE_ROWS: usize = 128;
 const WIDE_TERMS: usize = 256;
-
-/// Rows that dots hold in registers: those of A need not stay in the nearest cache beside B's columns.
-const DOTS_AT_ONCE: usize = 6;
-
-/// Bytes of a row of A that, times the rows and columns which dots hold in registers, do stay there.
-const DOTS_NEAR: usize = 4096;
 
 /// The kernel for a product.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -147,6 +134,8 @@ pub(super) struct Plan {
     pub(super) columns: usize,
     /// Rows of A at a time within a piece, a multiple of the kernel's height.
     pub(super) block: usize,
+    /// Whether rows are few: each piece has all of them.
+    pub(super) is_few: bool,
 }
 
 impl Plan {
@@ -190,6 +179,7 @@ impl Plan {
             rows: m.next_multiple_of(height).max(height),
             columns: if is_flat { n.next_multiple_of(width) } else { even(n, COLUMNS, width) },
             block: 0,
+            is_few: false,
         };
         let least = match (pack_right, layout.right_is_row_major) {
             (true, true) => WORTH_COPYING,
@@ -249,6 +239,7 @@ impl Plan {
             rows: m.next_multiple_of(height).max(height),
             columns: even(n, FEW_PIECE / depth.max(1), width),
             block: 0,
+            is_few: false,
         };
         plan.cut::<T>((m, k, n), (height, width), false, 0);
         plan
@@ -327,31 +318,6 @@ impl Plan {
         let again = m.div_ceil(self.rows).saturating_sub(1).saturating_mul(k).saturating_mul(n);
         let fits = n.next_multiple_of(width) * self.depth * size_of::<T>() <= TOGETHER;
         is_whole && again >= WORTH_TOGETHER && fits
-    }
-
-    /// Few rows: B is read once, by columns that threads share out in whole cache lines.
-    fn few<T: Real>(
-        form: Form,
-        kernel: &Kernel<T>,
-        (m, k, n): (usize, usize, usize),
-        threads: usize,
-    ) -> Self {
-        let is_dots = form == Form::Dots;
-        let pieces = if is_dots { n.div_ceil(DOTS_PIECE) } else { n * size_of::<T>() / RUN };
-        let chunk =
-            if is_dots { chunk((m, k, n), pieces) } else { streamed_chunk::<T>((m, k, n), pieces) };
-        let chunks = k.div_ceil(chunk).max(1);
-        // Streams want long runs of each row.
-        let each = self::pieces::<T>((m, k, n));
-        let (least, most) = (threads.div_ceil(chunks), (each * threads).div_ceil(chunks));
-        let share = n.div_ceil(if threads > 1 { pieces.clamp(least, most) } else { 1 });
-        let near = if is_dots && m > DOTS_AT_ONCE { DOTS_NEAR / size_of::<T>() } else { FEW_DEPTH };
-        let depth = even_depth(chunk, near);
-        let line = kernel.columns();
-        let columns = share.min(FEW_PIECE / depth.max(1)).next_multiple_of(line).max(line);
-        let (pack_right, pack_together, left) = (false, false, Left::InPlace);
-        let (rows, block) = (m.max(1), m.max(1));
-        Self { form, threads, pack_right, pack_together, left, chunk, depth, rows, columns, block }
     }
 }
 

@@ -3,6 +3,7 @@
 use threadwise_kernels::{Element, Isa};
 
 use super::chunk::CHUNK;
+use super::few::FEW_DEPTH;
 use super::right::{
     ONE_TILE, SOME_TILES, STREAMED_HALVES, STREAMED_NEAR, WORTH_ALIGNING, WORTH_ALIGNING_TINY,
     WORTH_GATHERING, WORTH_PACKING_FAR,

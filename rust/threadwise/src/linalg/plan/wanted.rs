@@ -22,7 +22,7 @@ impl Plan {
     ) -> Self {
         let Some(distribution) = distribution else { return self };
         let (height, width) = (kernel.rows(), kernel.columns());
-        if self.form == Form::Tiles {
+        if !self.is_few {
             let rows = distribution.extent(m, self.threads, height);
             let cut = Self { rows, block: even(rows, BLOCK, height), ..self };
             return Self { pack_together: cut.is_worth_together::<T>((m, k, n), width), ..cut };
