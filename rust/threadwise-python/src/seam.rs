@@ -18,7 +18,7 @@ use pyo3::exceptions::{PyMemoryError, PyRuntimeError};
 use pyo3::intern;
 use pyo3::prelude::*;
 use pyo3::sync::PyOnceLock;
-use pyo3::types::{PyDict, PyTuple};
+use pyo3::types::PyDict;
 use threadwise::linalg::WORTH_DETACHING;
 use threadwise::store::StoreError;
 use threadwise::{Context, Error, Interrupt, Isa, budget, topology};
@@ -230,10 +230,7 @@ pub(crate) fn result<'py, T: Number>(
     py: Python<'py>,
     shape: &[usize],
 ) -> PyResult<Bound<'py, PyArrayDyn<T>>> {
-    static EMPTY: PyOnceLock<Py<PyAny>> = PyOnceLock::new();
-    let empty = EMPTY.import(py, "numpy", "empty")?;
-    let shape = PyTuple::new(py, shape)?;
-    Ok(empty.call1((shape, T::get_dtype(py)))?.cast_into::<PyArrayDyn<T>>()?)
+    threadwise_arrays::empty(py, shape)
 }
 
 fn numpy(py: Python<'_>) -> PyResult<&Bound<'_, PyAny>> {

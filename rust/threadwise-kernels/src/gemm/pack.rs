@@ -152,7 +152,7 @@ pub(super) type SquaresFn<T> = unsafe fn((*const T, isize), (*mut T, isize), usi
 /// All these elements are readable, and writable, respectively, on a CPU with the kernel's instruction set.
 pub(super) type CopyFn<T> = unsafe fn((*const T, isize), (*mut T, isize), usize, usize);
 
-/// Rows of B that are packed at a time; those to be packed next are asked for meanwhile.
+/// Rows of B that are packed at a time: the CPU sees that each is read on end, and asks for more of it.
 const TOGETHER: usize = 16;
 
 /// Bytes between what is copied and what is asked for: what memory brings while some lines are copied.
@@ -195,10 +195,8 @@ pub(super) unsafe fn copy<V: Lanes>(
     let mask = V::first(proof, columns - whole);
     for i in 0..rows as isize {
         let (from, to) = (from.wrapping_offset(i * from_row), to.wrapping_offset(i * to_row));
-        let ahead = from.wrapping_offset(TOGETHER as isize * from_row);
         let mut j = 0;
         while j < whole {
-            V::prefetch(ahead.wrapping_add(j));
             // SAFETY: a full vector of the row.
             let vector = unsafe { V::load(proof, from.wrapping_add(j)) };
             // SAFETY: a full vector of the row.

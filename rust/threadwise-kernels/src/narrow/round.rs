@@ -56,6 +56,16 @@ pub(crate) trait Round: Copy + Default + Send + Sync + 'static {
         Self::round(sums, to);
     }
 
+    /// Sixteen at a time.
+    ///
+    /// # Safety
+    ///
+    /// The CPU executes AVX-512 F, BW, DQ and VL, and so AVX2, FMA and F16C.
+    #[inline(always)]
+    unsafe fn round_avx512(sums: &[f32], to: &mut [Self]) {
+        Self::round(sums, to);
+    }
+
     fn sums<'a>(_: &'a mut ArrayViewMut2<'_, Self>) -> Option<ArrayViewMut2<'a, f32>> {
         None
     }
@@ -84,6 +94,24 @@ impl Round for bf16 {
             *to = bf16::from_bits(if sum.is_nan() { quiet } else { rounded } as u16);
         }
     }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    unsafe fn round_avx512(sums: &[f32], to: &mut [bf16]) {
+        use std::arch::x86_64::*;
+        let convert = |sums: __m512| {
+            let bits = _mm512_castps_si512(sums);
+            let upper = _mm512_srli_epi32::<16>(bits);
+            let last = _mm512_and_si512(upper, _mm512_set1_epi32(1));
+            let half = _mm512_add_epi32(last, _mm512_set1_epi32(0x7fff));
+            let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, half));
+            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(sums, sums);
+            let quiet = _mm512_set1_epi32(0x40);
+            _mm512_cvtepi32_epi16(_mm512_mask_or_epi32(rounded, is_nan, upper, quiet))
+        };
+        // SAFETY: bfloat16 is 16 bits wide.
+        unsafe { sixteen(sums, to, convert) };
+    }
 }
 
 impl Round for f16 {
@@ -111,6 +139,49 @@ impl Round for f16 {
         }
         Self::round(rest, rest_to);
     }
+
+    #[cfg(target_arch = "x86_64")]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+    unsafe fn round_avx512(sums: &[f32], to: &mut [f16]) {
+        use std::arch::x86_64::{_MM_FROUND_TO_NEAREST_INT, _mm512_cvtps_ph};
+        let convert = |sums| _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(sums);
+        // SAFETY: float16 is 16 bits wide.
+        unsafe { sixteen(sums, to, convert) };
+    }
+}
+
+/// Converts sixteen numbers at a time, and those that are left.
+///
+/// # Safety
+///
+/// The CPU executes AVX-512 F, BW, DQ and VL. `R` is 16 bits wide.
+#[cfg(target_arch = "x86_64")]
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
+unsafe fn sixteen<R>(
+    sums: &[f32],
+    to: &mut [R],
+    convert: impl Fn(std::arch::x86_64::__m512) -> std::arch::x86_64::__m256i,
+) {
+    use std::arch::x86_64::{
+        _mm256_mask_storeu_epi16, _mm256_storeu_si256, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
+    };
+    assert_eq!(sums.len(), to.len(), "a place for each sum");
+    let (whole, rest) = sums.as_chunks::<16>();
+    let (whole_to, rest_to) = to.as_chunks_mut::<16>();
+    for (sums, to) in whole.iter().zip(whole_to) {
+        // SAFETY: sixteen numbers.
+        let rounded = convert(unsafe { _mm512_loadu_ps(sums.as_ptr()) });
+        // SAFETY: sixteen places of 16 bits, as the caller promises.
+        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), rounded) };
+    }
+    if !rest.is_empty() {
+        let mask = (1 << rest.len()) - 1;
+        // SAFETY: the mask has as many lanes as numbers are left.
+        let rounded = convert(unsafe { _mm512_maskz_loadu_ps(mask, rest.as_ptr()) });
+        // SAFETY: and as many places.
+        unsafe { _mm256_mask_storeu_epi16(rest_to.as_mut_ptr().cast(), mask, rounded) };
+    }
 }
 
 impl<R: Round> Rounded<f32> for R {
@@ -118,7 +189,7 @@ impl<R: Round> Rounded<f32> for R {
         assert_eq!(sums.len(), to.len(), "a place for each sum");
         assert!(epilogue.bias.is_none_or(|bias| bias.len() == sums.len()), "one summand a column");
         match isa {
-            Isa::Scalar => finish::<Portable<f32, 4>, R, false>((), sums, epilogue, to),
+            Isa::Scalar => finish::<Portable<f32, 4>, R>((), sums, epilogue, to, R::round),
             // SAFETY: the token proves the instruction set.
             #[cfg(target_arch = "x86_64")]
             Isa::Avx2(proof) => unsafe { finish_avx2(proof, sums, epilogue, to) },
@@ -136,13 +207,14 @@ impl<R: Round> Rounded<f32> for R {
     }
 }
 
-/// The epilogue and the rounding.
+/// The epilogue, then `round`.
 #[inline(always)]
-fn finish<V: Lanes<Element = f32>, R: Round, const F16C: bool>(
+fn finish<V: Lanes<Element = f32>, R: Round>(
     proof: V::Proof,
     sums: &mut [f32],
     epilogue: Epilogue<'_, f32>,
     to: &mut [R],
+    round: impl Fn(&[f32], &mut [R]),
 ) {
     for (i, sums) in sums.chunks_mut(CHUNK).enumerate() {
         let first = i * CHUNK;
@@ -160,13 +232,7 @@ fn finish<V: Lanes<Element = f32>, R: Round, const F16C: bool>(
                 unsafe { x.activate(proof, activation).store_first(mask, sums.as_mut_ptr()) };
             }
         }
-        let to = &mut to[first..first + sums.len()];
-        if F16C {
-            // SAFETY: only the functions below say so, on a CPU that has it.
-            unsafe { R::round_f16c(sums, to) };
-        } else {
-            R::round(sums, to);
-        }
+        round(sums, &mut to[first..first + sums.len()]);
     }
 }
 
@@ -181,7 +247,8 @@ unsafe fn finish_avx2<R: Round>(
     epilogue: Epilogue<'_, f32>,
     to: &mut [R],
 ) {
-    finish::<F32x8, R, true>(proof, sums, epilogue, to);
+    // SAFETY: the caller's promise.
+    finish::<F32x8, R>(proof, sums, epilogue, to, |sums, to| unsafe { R::round_f16c(sums, to) });
 }
 
 /// # Safety
@@ -195,5 +262,6 @@ unsafe fn finish_avx512<R: Round>(
     epilogue: Epilogue<'_, f32>,
     to: &mut [R],
 ) {
-    finish::<F32x16, R, true>(proof, sums, epilogue, to);
+    // SAFETY: the caller's promise.
+    finish::<F32x16, R>(proof, sums, epilogue, to, |sums, to| unsafe { R::round_avx512(sums, to) });
 }

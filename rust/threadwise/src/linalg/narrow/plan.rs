@@ -54,8 +54,8 @@ const FEW_COLUMNS: usize = 64;
 /// Bytes of a B that stays near while several times few rows go past.
 pub(super) const NEAR: usize = 32 << 10;
 
-/// Terms up to which sums are [short](Kernel::short), if rows or columns of C are no longer than `SHORT_SIDE`: tiles
-/// write more of one at a time.
+/// Terms up to which sums are [short](Kernel::short): of bytes, whose sums are results, if rows or columns of C are no
+/// longer than `SHORT_SIDE`, because tiles write more of one at a time.
 pub(super) const SHORT: usize = 8;
 const SHORT_SIDE: usize = 512;
 
@@ -82,7 +82,8 @@ pub(super) struct Plan {
 pub(super) fn kernel<P: Pair>(isa: Isa, (m, k, n): (usize, usize, usize)) -> Kernel<P> {
     let kernel = P::kernel(isa);
     let is_tiny = k <= FEW_SHORT && m > 1 && n > 1 && m.saturating_mul(n).saturating_mul(k) <= TINY;
-    if (k <= SHORT && m.min(n) <= SHORT_SIDE) || is_tiny { kernel.short() } else { kernel }
+    let is_short = k <= SHORT && (m.min(n) <= SHORT_SIDE || size_of::<P::Left>() > 1);
+    if is_short || is_tiny { kernel.short() } else { kernel }
 }
 
 /// Whether a product has so few columns, and A lies so, that the transposed one of few rows is faster.
@@ -240,7 +241,7 @@ impl Plan {
 }
 
 /// The extent of parts of `count`, at most `limit` and as even as possible, in whole `unit`s.
-fn even(count: usize, limit: usize, unit: usize) -> usize {
+pub(super) fn even(count: usize, limit: usize, unit: usize) -> usize {
     let units = count.div_ceil(unit).max(1);
     let most = (limit / unit).max(1);
     units.div_ceil(units.div_ceil(most)) * unit
