@@ -141,6 +141,36 @@ fn a_packed_weight_gives_the_bits_of_the_weight_for_any_number_of_threads() {
 }
 
 #[test]
+fn wide_results_of_short_sums_are_those_of_their_columns() {
+    fn check<P, R>()
+    where
+        P: Pair<Left: Drawn, Right: Drawn, Sum: Summed + From<u8>>,
+        R: Rounded<P::Sum> + PartialEq + std::fmt::Debug,
+    {
+        const APART: usize = 90;
+        for isa in Isa::detected() {
+            for (m, k, n) in [(110, 7, 700), (97, 33, 650), (40, 64, 257)] {
+                let (x, weight) = (matrix::<P::Left>(m, k, 0.1), matrix::<P::Right>(n, k, 0.8));
+                let bias: Vec<_> = (0..n).map(|j| P::Sum::from((j % 200) as u8)).collect();
+                let activation = Some(Activation::Relu);
+                let epilogue = Epilogue { bias: Some(&bias), activation };
+                let all = plain::<P, R>(x.view(), weight.view(), epilogue, &context(isa, 2));
+                for first in (0..n).step_by(APART) {
+                    let end = n.min(first + APART);
+                    let weight = weight.slice_axis(Axis(0), (first..end).into());
+                    let epilogue = Epilogue { bias: Some(&bias[first..end]), activation };
+                    let some = plain::<P, R>(x.view(), weight, epilogue, &context(isa, 1));
+                    let what = format!("{} on {}, {m}×{k}×{n}", P::NAME, isa.name());
+                    assert_eq!(all.slice_axis(Axis(1), (first..end).into()), some, "{what}");
+                }
+            }
+        }
+    }
+    check::<Bfloats, bf16>();
+    check::<Halves, f16>();
+}
+
+#[test]
 fn a_packed_weight_can_be_unpacked_and_compared() {
     let one = context(Isa::current().unwrap(), 1);
     for (n, k) in [(0, 3), (1, 700), (3, 0), (20, 9), (65, 300), (130, 5000)] {
