@@ -151,7 +151,7 @@ fn wide_results_of_short_sums_are_those_of_their_columns() {
         for isa in Isa::detected() {
             for (m, k, n) in [(110, 7, 700), (97, 33, 650), (40, 64, 257)] {
                 let (x, weight) = (matrix::<P::Left>(m, k, 0.1), matrix::<P::Right>(n, k, 0.8));
-                let bias: Vec<_> = (0..n).map(|j| P::Sum::from((j % 200) as u8)).collect();
+                let bias: Vec<_> = (0..200).cycle().take(n).map(P::Sum::from).collect();
                 let activation = Some(Activation::Relu);
                 let epilogue = Epilogue { bias: Some(&bias), activation };
                 let all = plain::<P, R>(x.view(), weight.view(), epilogue, &context(isa, 2));
