@@ -46,9 +46,7 @@ def test_unsafe_is_only_named_to_be_forbidden(crate: str) -> None:
     assert "#![forbid(unsafe_code)]" in (RUST / crate / "src" / "lib.rs").read_text().splitlines()
 
 
-@pytest.mark.parametrize(
-    "crate", ["threadwise-arrays", "threadwise-kernels", "threadwise-runtime"]
-)
+@pytest.mark.parametrize("crate", ["threadwise-arrays", "threadwise-kernels", "threadwise-runtime"])
 def test_each_unsafe_operation_says_why_it_is_safe(crate: str) -> None:
     bare = []
     for path in (RUST / crate).rglob("*.rs"):
