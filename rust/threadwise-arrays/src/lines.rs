@@ -21,9 +21,11 @@ mod unix {
     const LINE: usize = 64;
 
     /// Bytes from which on the system is asked for huge pages, as by NumPy, ...
+    #[cfg(target_os = "linux")]
     const HUGE: usize = 4 << 20;
 
     /// ... from the first whole page on.
+    #[cfg(target_os = "linux")]
     const PAGE: usize = 4096;
 
     /// NumPy's `PyDataMem_Handler`.

@@ -168,19 +168,10 @@ impl Plan {
         let left_bytes = m.saturating_mul(k).saturating_mul(size_of::<T>());
         let left = Left::of(layout, left_bytes, (k, n / width));
 
-        let mut plan = Self {
-            form: Form::Tiles,
-            threads,
-            pack_right,
-            pack_together: false,
-            left,
-            chunk,
-            depth,
-            rows: m.next_multiple_of(height).max(height),
-            columns: if is_flat { n.next_multiple_of(width) } else { even(n, COLUMNS, width) },
-            block: 0,
-            is_few: false,
-        };
+        let columns = if is_flat { n.next_multiple_of(width) } else { even(n, COLUMNS, width) };
+        let size = (m.next_multiple_of(height).max(height), columns);
+        let in_place = Self::in_place(Form::Tiles, threads, (chunk, depth), size);
+        let mut plan = Self { pack_right, left, ..in_place };
         let least = match (pack_right, layout.right_is_row_major) {
             (true, true) => WORTH_COPYING,
             (true, false) => usize::MAX,
@@ -189,6 +180,28 @@ impl Plan {
         plan.cut::<T>((m, k, n), (height, width), by_rows, least);
         plan.pack_together = plan.is_worth_together::<T>((m, k, n), width);
         plan
+    }
+
+    /// Pieces of so many rows, in one block, and columns, of operands that are not copied.
+    fn in_place(
+        form: Form,
+        threads: usize,
+        (chunk, depth): (usize, usize),
+        (rows, columns): (usize, usize),
+    ) -> Self {
+        Self {
+            form,
+            threads,
+            pack_right: false,
+            pack_together: false,
+            left: Left::InPlace,
+            chunk,
+            depth,
+            rows,
+            columns,
+            block: rows,
+            is_few: false,
+        }
     }
 
     /// Whether B, whose rows are contiguous, is streamed through for few rows.
@@ -228,19 +241,9 @@ impl Plan {
         let depth = depth(k);
         let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE));
         let chunk = chunk.next_multiple_of(depth.max(1));
-        let mut plan = Self {
-            form: Form::Tiles,
-            threads,
-            pack_right: false,
-            pack_together: false,
-            left: Left::InPlace,
-            chunk,
-            depth,
-            rows: m.next_multiple_of(height).max(height),
-            columns: even(n, FEW_PIECE / depth.max(1), width),
-            block: 0,
-            is_few: false,
-        };
+        let columns = even(n, FEW_PIECE / depth.max(1), width);
+        let size = (m.next_multiple_of(height).max(height), columns);
+        let mut plan = Self::in_place(Form::Tiles, threads, (chunk, depth), size);
         plan.cut::<T>((m, k, n), (height, width), false, 0);
         plan
     }

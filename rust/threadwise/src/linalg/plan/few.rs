@@ -5,7 +5,7 @@ use std::mem::size_of;
 use threadwise_kernels::gemm::Kernel;
 
 use super::chunk::{chunk, streamed_chunk};
-use super::{FEW_PIECE, Form, Left, Plan, even_depth};
+use super::{FEW_PIECE, Form, Plan, even_depth};
 use crate::linalg::Real;
 
 /// Terms a pass over k of a product of few rows, so that a wish to stop is heard between passes.
@@ -44,18 +44,7 @@ impl Plan {
         let depth = even_depth(chunk, near);
         let line = kernel.columns();
         let columns = share.min(FEW_PIECE / depth.max(1)).next_multiple_of(line).max(line);
-        Self {
-            form,
-            threads,
-            pack_right: false,
-            pack_together: false,
-            left: Left::InPlace,
-            chunk,
-            depth,
-            rows: m.max(1),
-            columns,
-            block: m.max(1),
-            is_few: true,
-        }
+        let in_place = Self::in_place(form, threads, (chunk, depth), (m.max(1), columns));
+        Self { is_few: true, ..in_place }
     }
 }
