@@ -102,6 +102,6 @@ def test_every_picture_is_shown() -> None:
 
 def test_the_picture_of_a_mailbox_has_its_marks() -> None:
     source = (ROOT / "rust/threadwise-runtime/src/mailbox.rs").read_text("utf-8")
-    marks = set(re.findall(r"^const (\w+): usize", source, re.MULTILINE))
+    marks = set(re.findall(r"^const (\w+): u64 = [0-3];", source, re.MULTILINE))
     picture = (DOCS / "img" / "mailbox.svg").read_text("utf-8")
     assert set(re.findall(r">([A-Z]{4,})<", picture)) == marks

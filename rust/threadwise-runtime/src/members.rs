@@ -1,10 +1,10 @@
-//! Who of a team is which member: by arrival, or where the caller says on which CPUs each member should
-//! be, by the CPU that a thread is on when it joins.
+//! Who of a team is which member: as the caller numbered them, or where the caller says on which CPUs each
+//! member should be, by the CPU that a thread is on when it joins.
 //!
 //! Members have ranges of items in their order, so where members that follow one another are on one
 //! memory node, so are the pages that they are the first to touch.
 
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use smallvec::SmallVec;
 
@@ -12,41 +12,21 @@ use crate::cpus::CpuSet;
 use crate::pin::Pinned;
 use crate::topology;
 
-/// The members of a team, of which the caller is number 0.
-#[derive(Debug)]
-pub(crate) enum Members<'a> {
-    /// Numbered as they come: the number of the next one.
-    Any(AtomicUsize),
-    /// Each with a place of its own.
-    Placed(Places<'a>),
-}
-
-/// A worker's membership, until it is dropped.
+/// A worker's membership of a team, until it is dropped.
 #[derive(Debug)]
 pub(crate) struct Member {
     pub(crate) number: usize,
     _kept: Option<Pinned>,
 }
 
-impl<'a> Members<'a> {
-    /// `places` has the CPUs of each member, if it matters where they are.
-    pub(crate) fn new(places: Option<&'a [CpuSet]>) -> Self {
-        match places {
-            None => Self::Any(AtomicUsize::new(1)),
-            Some(places) => Self::Placed(Places::new(places)),
-        }
-    }
-
-    /// By a worker: it is one from now on. There must be room for it.
-    pub(crate) fn join(&self) -> Member {
-        match self {
-            Self::Any(next) => Member { number: next.fetch_add(1, Ordering::Relaxed), _kept: None },
-            Self::Placed(places) => {
-                let here = topology::cpu();
-                let number = places.take_near(here).unwrap_or_else(|| places.take_any());
-                Member { number, _kept: places.keep(number, here) }
-            }
-        }
+impl Member {
+    /// By a worker, that was called to be the member of this `number`: it is that one from now on, or another
+    /// of a team with places. There must be room for it.
+    pub(crate) fn join(number: usize, places: Option<&Places<'_>>) -> Self {
+        let Some(places) = places else { return Self { number, _kept: None } };
+        let here = topology::cpu();
+        let number = places.take_near(here).unwrap_or_else(|| places.take_any());
+        Self { number, _kept: places.keep(number, here) }
     }
 }
 
@@ -97,9 +77,8 @@ mod tests {
     }
 
     #[test]
-    fn members_are_numbered_as_they_come() {
-        let members = Members::new(None);
-        assert_eq!([(); 3].map(|()| members.join().number), [1, 2, 3], "the caller is 0");
+    fn without_places_members_are_those_that_the_caller_numbered() {
+        assert_eq!(Member::join(3, None).number, 3, "the caller is 0");
     }
 
     #[test]

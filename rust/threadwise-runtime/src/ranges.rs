@@ -72,8 +72,19 @@ impl Ranges {
         Self((0..members).map(range).collect())
     }
 
+    /// All of them, by an address that a member need not look for.
+    pub(crate) fn all(&self) -> Each<'_> {
+        Each(&self.0)
+    }
+}
+
+/// The ranges of all members, as they reach them.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Each<'a>(&'a [Range]);
+
+impl Each<'_> {
     /// The next item for a member: its own, or else another's.
-    pub(crate) fn next(&self, member: usize) -> Option<Given> {
+    pub(crate) fn next(self, member: usize) -> Option<Given> {
         let home = self.0.get(member)?;
         if let Some(item) = home.near() {
             return Some(Given { item: item as usize, is_stolen: false });
@@ -91,13 +102,13 @@ mod tests {
     #[test]
     fn a_member_goes_through_its_own_range_then_takes_from_far_ends() {
         let ranges = Ranges::new(7, 2);
-        let given: Vec<_> = std::iter::from_fn(|| ranges.next(0)).collect();
+        let given: Vec<_> = std::iter::from_fn(|| ranges.all().next(0)).collect();
         let items: Vec<_> = given.iter().map(|given| given.item).collect();
         assert_eq!(items, [0, 1, 2, 6, 5, 4, 3], "its own in order, the other's from the far end");
         let stolen: Vec<_> = given.iter().map(|given| given.is_stolen).collect();
         assert_eq!(stolen, [false, false, false, true, true, true, true], "marked as such");
-        assert_eq!(ranges.next(1), None, "nothing is left for the other");
-        assert_eq!(ranges.next(2), None, "who is no member gets nothing");
+        assert_eq!(ranges.all().next(1), None, "nothing is left for the other");
+        assert_eq!(ranges.all().next(2), None, "who is no member gets nothing");
     }
 
     #[test]
@@ -109,7 +120,7 @@ mod tests {
                     .map(|member| {
                         let ranges = &ranges;
                         scope.spawn(move || {
-                            std::iter::from_fn(|| ranges.next(member).map(|given| given.item))
+                            std::iter::from_fn(|| ranges.all().next(member).map(|given| given.item))
                                 .collect::<Vec<_>>()
                         })
                     })

@@ -133,17 +133,16 @@ impl Region {
         let items = (0..phases).map(|phase| program.items(phase));
         let (all, widest) = items.fold((0, 0), |(all, widest), n| (all + n, n.max(widest)));
         assert!(widest <= Self::MOST_ITEMS, "{widest} items");
-        let stop = AtomicBool::new(false);
-        let here = Checkpoint::new(&stop, interrupt);
         let order = Order { region: self.id, epoch: epochs(phases), phases, program };
         let threads = threads.min(widest);
         if threads <= 1 || team::is_at_work() {
-            return order.alone(here);
+            let stop = AtomicBool::new(false);
+            return order.alone(Checkpoint::new(&stop, interrupt));
         }
         let Some(first) = order.from(0) else { return Ok(()) };
         let shared = Phases::new(threads);
         shared.begin(first.0, first.1);
-        team::call(places, threads, all, here, |member, counters, checkpoint| {
+        team::call(places, threads, all, interrupt, |member, counters, checkpoint| {
             order.take_part(&shared, member, counters, checkpoint)
         })
     }

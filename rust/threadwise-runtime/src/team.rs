@@ -18,42 +18,77 @@ use std::time::{Duration, Instant};
 
 use crate::cpus::CpuSet;
 use crate::interrupt::{Interrupt, Interrupted};
-use crate::members::Members;
+use crate::members::{Member, Places};
 use crate::presence::{Course, Presence};
 use crate::ranges::Ranges;
 use crate::stats::{self, Counters};
 use crate::workers::{self, Place, Work};
 
+/// What workers know of a call: how to take part in it.
 struct Job {
-    /// Calls what `work` points to.
-    call: unsafe fn(*const (), &Counters),
-    /// The caller's closure, type and lifetime erased: see `mailbox`.
-    work: *const (),
-    panic: Mutex<Option<Box<dyn Any + Send>>>,
-}
-
-impl Job {
-    fn new<F: Fn(&Counters) + Sync>(work: &F) -> Self {
-        /// # Safety
-        ///
-        /// `work` points to a live `F`.
-        unsafe fn call<F: Fn(&Counters)>(work: *const (), counters: &Counters) {
-            // SAFETY: the caller's promise.
-            let work = unsafe { &*work.cast::<F>() };
-            work(counters);
-        }
-        Self { call: call::<F>, work: std::ptr::from_ref(work).cast(), panic: Mutex::new(None) }
-    }
+    /// Does so for the [`Call`] that this is the head of.
+    join: unsafe fn(*const Self, usize, &Counters),
 }
 
 impl Work for Job {
-    fn help(&self, counters: &Counters) {
-        // SAFETY: a worker helps with a job that it has taken and not finished, so its caller has not
-        // returned and the closure, which is `Sync`, is alive.
-        let work = || unsafe { (self.call)(self.work, counters) };
-        if let Err(panic) = catch_unwind(AssertUnwindSafe(work)) {
-            *self.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
+    unsafe fn help(job: *const Self, member: usize, counters: &Counters) {
+        // SAFETY: the job is alive, as the caller of this says.
+        let join = unsafe { (*job).join };
+        // SAFETY: as above; the pointer is the one to the whole call that was offered.
+        unsafe { join(job, member, counters) };
+    }
+}
+
+/// A call, on its caller's stack: see `mailbox`. What a worker needs to begin is on one line of memory.
+#[repr(C, align(128))]
+struct Call<'a, F> {
+    head: Job,
+    /// Where members find their places, if they have any.
+    places: Option<&'a Places<'a>>,
+    take_part: F,
+    stop: AtomicBool,
+    panic: Mutex<Option<Box<dyn Any + Send>>>,
+}
+
+impl<'a, F: Fn(usize, &Counters, Checkpoint<'_>) -> Duration + Sync> Call<'a, F> {
+    fn new(places: Option<&'a Places<'a>>, take_part: F) -> Self
+    where
+        Self: Sync,
+    {
+        let (stop, panic) = (AtomicBool::new(false), Mutex::new(None));
+        Self { head: Job { join: Self::join }, places, take_part, stop, panic }
+    }
+
+    /// A worker's part.
+    ///
+    /// # Safety
+    ///
+    /// `job` is the address of a live call of this type.
+    unsafe fn join(job: *const Job, member: usize, counters: &Counters) {
+        // SAFETY: the caller's promise; and a call is `Sync`, as `new` asks.
+        let call = unsafe { &*job.cast::<Self>() };
+        let part = || {
+            let member = Member::join(member, call.places);
+            call.part(member.number, counters, None);
+        };
+        if let Err(panic) = catch_unwind(AssertUnwindSafe(part)) {
+            *call.panic.lock().unwrap_or_else(PoisonError::into_inner) = Some(panic);
         }
+    }
+
+    /// A member's part; the caller's asks `interrupt`. Returns how long it waited.
+    fn part(
+        &self,
+        member: usize,
+        counters: &Counters,
+        interrupt: Option<&Interrupt<'_>>,
+    ) -> Duration {
+        let _mark = AtWork::begin();
+        let mut stop = StopOnPanic { stop: Some(&self.stop) };
+        let checkpoint = Checkpoint { stop: &self.stop, interrupt };
+        let waited = (self.take_part)(member, counters, checkpoint);
+        stop.stop = None;
+        waited
     }
 }
 
@@ -256,11 +291,11 @@ pub fn for_each_in<T: Send>(
     interrupt: &Interrupt<'_>,
     work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
 ) -> Result<(), Interrupted> {
-    let stop = AtomicBool::new(false);
-    let here = Checkpoint::new(&stop, interrupt);
     let threads = threads.min(items.len());
     let alone = threads <= 1 || is_at_work();
     if alone || items.len() > Ranges::MOST {
+        let stop = AtomicBool::new(false);
+        let here = Checkpoint::new(&stop, interrupt);
         for item in items {
             work(item, here);
             if here.reached() {
@@ -272,8 +307,8 @@ pub fn for_each_in<T: Send>(
 
     let count = items.len();
     let ranges = Ranges::new(count, threads);
-    let items = Items(items.as_mut_ptr());
-    let take_part = |member: usize, counters: &Counters, checkpoint: Checkpoint<'_>| {
+    let (ranges, items, work) = (ranges.all(), Items(items.as_mut_ptr()), &work);
+    let take_part = move |member: usize, counters: &Counters, checkpoint: Checkpoint<'_>| {
         let mut tally = Tally::new(counters);
         while !checkpoint.reached() {
             let Some(given) = ranges.next(member) else { break };
@@ -283,7 +318,7 @@ pub fn for_each_in<T: Send>(
         }
         Duration::ZERO
     };
-    call(places, threads, count, here, take_part)
+    call(places, threads, count, interrupt, take_part)
 }
 
 /// Has each member of a team take its part: the calling thread, number 0, and up to `threads - 1` workers, as
@@ -291,7 +326,7 @@ pub fn for_each_in<T: Send>(
 ///
 /// # Errors
 ///
-/// If `here` was reached, which is the caller's checkpoint.
+/// If `interrupt` was due before all parts were through.
 ///
 /// # Panics
 ///
@@ -300,46 +335,35 @@ pub(crate) fn call(
     places: Option<&[CpuSet]>,
     threads: usize,
     items: usize,
-    here: Checkpoint<'_>,
+    interrupt: &Interrupt<'_>,
     take_part: impl Fn(usize, &Counters, Checkpoint<'_>) -> Duration + Sync,
 ) -> Result<(), Interrupted> {
-    let stop = here.stop;
-    let part = |member: usize, counters: &Counters, checkpoint: Checkpoint<'_>| {
-        let _mark = AtWork::begin();
-        let mut stop = StopOnPanic { stop: Some(stop) };
-        let waited = take_part(member, counters, checkpoint);
-        stop.stop = None;
-        waited
-    };
-    let places = places.map(|places| &places[..threads.min(places.len())]);
-    let members = Members::new(places);
-    let for_workers = |counters: &Counters| {
-        let member = members.join();
-        part(member.number, counters, Checkpoint { stop, interrupt: None });
-    };
-    let mut job = Job::new(&for_workers);
-
+    let cpus = places.map(|places| &places[..threads.min(places.len())]);
+    let places = cpus.map(Places::new);
+    let mut call = Call::new(places.as_ref(), take_part);
     let workers = WORKERS.get(forget_workers);
     let counters = stats::caller();
     let begin = Instant::now();
-    // SAFETY: the crew is dismissed below, before `job` and what it points to end.
-    let crew = unsafe { workers.call(threads - 1, &raw mut job, places) };
-    let mine = catch_unwind(AssertUnwindSafe(|| part(0, counters, here)));
+    // SAFETY: the crew is dismissed below, before `call` and what it points to end.
+    let crew = unsafe { workers.call(threads - 1, (&raw mut call).cast(), cpus) };
+    let mine = catch_unwind(AssertUnwindSafe(|| call.part(0, counters, Some(interrupt))));
     let called = crew.len();
     let waited = *mine.as_ref().unwrap_or(&Duration::ZERO);
     let busy = begin.elapsed().saturating_sub(waited);
     counters.created(items as u64);
     counters.busy(busy);
+    let here = Checkpoint::new(&call.stop, interrupt);
     let came = crew.dismiss(|| _ = here.reached());
     let wait = if came > 0 { begin.elapsed().saturating_sub(busy) } else { Duration::ZERO };
     if called > 0 {
         PRESENCE.observe(Course { busy, wait, came });
     }
-    let theirs = job.panic.get_mut().unwrap_or_else(PoisonError::into_inner).take();
+    let is_stopped = here.is_set();
+    let theirs = call.panic.get_mut().unwrap_or_else(PoisonError::into_inner).take();
     if let Some(panic) = mine.err().or(theirs) {
         resume_unwind(panic);
     }
-    if here.is_set() { Err(Interrupted) } else { Ok(()) }
+    if is_stopped { Err(Interrupted) } else { Ok(()) }
 }
 
 #[cfg(test)]

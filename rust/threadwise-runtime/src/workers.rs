@@ -35,8 +35,12 @@ const PATIENCE: Duration = Duration::from_micros(200);
 
 /// What workers do. They follow the pointer between taking and finishing, as `mailbox` has it.
 pub(crate) trait Work {
-    /// Called by a worker, which counts what it does.
-    fn help(&self, counters: &Counters);
+    /// Called by a worker, as a member of the caller's team. The worker counts what it does.
+    ///
+    /// # Safety
+    ///
+    /// It is the job that the caller offered, and alive.
+    unsafe fn help(job: *const Self, member: usize, counters: &Counters);
 }
 
 pub(crate) struct Worker<J> {
@@ -90,18 +94,16 @@ impl<J: Work + 'static> Workers<J> {
         worker.seat.take();
         let counters = stats::register(&name(number));
         loop {
-            if let Some(job) = worker.mailbox.take() {
-                // SAFETY: taken and not finished, so its caller keeps the job alive.
-                let job = unsafe { &*job };
+            let mut woke = false;
+            if let Some(taken) = worker.mailbox.take() {
                 let begin = Instant::now();
-                job.help(counters);
+                // SAFETY: taken and not finished, so its caller keeps the job alive.
+                unsafe { J::help(taken.job, taken.member, counters) };
                 counters.busy(begin.elapsed());
-                let woke = worker.mailbox.finish();
-                // Whom it woke is likely to wait for this CPU.
-                if !woke {
-                    self.watch(worker);
-                }
-            } else {
+                woke = worker.mailbox.finish(taken);
+            }
+            // Whom it woke is likely to wait for this CPU.
+            if woke || !self.watch(worker) {
                 worker.seat.note();
                 worker.mailbox.rest();
                 worker.seat.arrive();
@@ -109,20 +111,21 @@ impl<J: Work + 'static> Workers<J> {
         }
     }
 
-    /// Looks at the mailbox until a job comes or time is up.
-    fn watch(&self, worker: &Worker<J>) {
+    /// Looks at the mailbox until a job comes or time is up. Returns whether one has come.
+    fn watch(&self, worker: &Worker<J>) -> bool {
         if !self.have_cpus.load(Ordering::Relaxed) {
-            return;
+            return false;
         }
         let begin = Instant::now();
         while begin.elapsed() < SPIN {
             for _ in 0..LOOKS {
                 if worker.mailbox.is_called() {
-                    return;
+                    return true;
                 }
                 std::hint::spin_loop();
             }
         }
+        false
     }
 
     fn all(&self, at_most: usize) -> impl Iterator<Item = &'static Worker<J>> {
@@ -209,7 +212,8 @@ impl<J> Crew<J> {
     }
 
     fn offer(&mut self, worker: &'static Worker<J>, count: usize) {
-        match worker.mailbox.offer(self.job) {
+        let member = self.workers.len() + 1;
+        match worker.mailbox.offer(self.job, member) {
             Offer::Refused => (),
             Offer::Made => self.workers.push(worker),
             Offer::MadeToSleeper => self.wake(worker, count),
@@ -230,21 +234,17 @@ impl<J> Crew<J> {
     }
 
     /// Takes the job back from those who have not come, waits for those who have, and says how many
-    /// these were. `ask` is called now and then while it waits.
+    /// of these did it. `ask` is called now and then while it waits.
     pub(crate) fn dismiss(mut self, ask: impl FnMut()) -> usize {
         self.send_away(ask)
     }
 
     fn send_away(&mut self, mut ask: impl FnMut()) -> usize {
-        let job = self.job;
         // All are asked before any is waited for, so that nobody begins any more.
-        self.workers.retain(|worker| !worker.mailbox.retract(job));
-        let came = self.workers.len();
+        self.workers.retain(|worker| !worker.mailbox.withdraw());
         let mut patience = Patience::new();
-        for worker in self.workers.drain(..) {
-            worker.mailbox.settle(|| patience.lasts(), &mut ask);
-        }
-        came
+        let answers = self.workers.drain(..);
+        answers.filter(|worker| worker.mailbox.settle(|| patience.lasts(), &mut ask)).count()
     }
 }
 
@@ -335,7 +335,7 @@ mod tests {
     struct Nothing;
 
     impl Work for Nothing {
-        fn help(&self, _: &Counters) {}
+        unsafe fn help(_: *const Self, _: usize, _: &Counters) {}
     }
 
     /// Numbers of the workers that are called, of four that are parked on CPUs 100 to 103.
