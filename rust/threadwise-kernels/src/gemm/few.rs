@@ -2,7 +2,7 @@
 //! rows, so the speed is that of memory, and B is neither packed nor read in strips.
 //!
 //! `dots` for a B whose columns are contiguous, `streams` for one whose rows are. `slim` is for many rows of few
-//! columns and few terms, where it is A that is read once.
+//! columns and few terms, where it is A that is read once; `each` for many small products.
 
 /// Calls the instance of a function for a size that is found at run time, at most a limit.
 macro_rules! instance {
@@ -19,6 +19,7 @@ macro_rules! instance {
 }
 
 mod dots;
+mod each;
 mod slim;
 mod streams;
 
@@ -26,6 +27,7 @@ use std::marker::PhantomData;
 
 use crate::Activation;
 use crate::simd::Lanes;
+pub(super) use each::Each;
 
 /// A product of few rows, or few columns and terms. Strides count elements.
 pub(super) struct Few<T> {
@@ -96,17 +98,20 @@ impl<T> Few<T> {
 /// `bias` is not null; all elements of C are writable, and no other reference to them is in use.
 pub(super) type FewFn<T> = unsafe fn(&Few<T>);
 
+/// The same of all products.
+pub(super) type EachFn<T> = unsafe fn(&Each<T>);
+
 /// The functions of one instruction set. The numbers are the rows that dots and streams hold in registers, vectors of
-/// each of more than three rows that streams do, and rows of slim products of one vector and of two.
+/// each of more than three rows that streams do, rows of slim products of one vector and of two, and those of small ones.
 macro_rules! instantiate {
     (
         $module:ident, $proof:ty, $assume:expr, $dots:literal, $streams:literal, $wide:literal,
-        $slim:literal, $half:literal,
+        $slim:literal, $half:literal, $each:literal,
         $(#[$attribute:meta])*
     ) => {
         pub(super) mod $module {
             use super::super::pack::{CopyFn, SquaresFn, copy as copy_rows, transpose};
-            use super::{Few, FewFn, Lanes, PhantomData};
+            use super::{Each, EachFn, Few, FewFn, Lanes, PhantomData};
 
             pub(in super::super) struct Functions<V>(PhantomData<V>);
 
@@ -114,6 +119,7 @@ macro_rules! instantiate {
                 pub(in super::super) const DOTS: FewFn<V::Element> = dots::<V>;
                 pub(in super::super) const STREAMS: FewFn<V::Element> = streams::<V>;
                 pub(in super::super) const SLIM: FewFn<V::Element> = slim::<V>;
+                pub(in super::super) const EACH: EachFn<V::Element> = each::<V>;
                 pub(in super::super) const SQUARES: SquaresFn<V::Element> = squares::<V>;
                 pub(in super::super) const COPY: CopyFn<V::Element> = copy::<V>;
             }
@@ -181,6 +187,17 @@ macro_rules! instantiate {
                 // SAFETY: passed on from the caller.
                 unsafe { super::slim::slim::<V, $slim, $half>(proof, few) }
             }
+
+            /// # Safety
+            ///
+            /// As `super::each::each` says, on a CPU with this instruction set.
+            $(#[$attribute])*
+            unsafe fn each<V: Lanes<Proof = $proof>>(each: &Each<V::Element>) {
+                // SAFETY: the caller promises the instruction set.
+                let proof = unsafe { $assume };
+                // SAFETY: passed on from the caller.
+                unsafe { super::each::each::<V, $each>(proof, each) }
+            }
         }
     };
 }
@@ -188,7 +205,7 @@ macro_rules! instantiate {
 /// What any CPU has.
 const unsafe fn nothing() {}
 
-instantiate!(portable, (), super::nothing(), 2, 2, 2, 2, 2,);
+instantiate!(portable, (), super::nothing(), 2, 2, 2, 2, 2, 2,);
 #[cfg(target_arch = "x86_64")]
 instantiate!(
     avx2,
@@ -198,6 +215,7 @@ instantiate!(
     4,
     2,
     8,
+    4,
     4,
     #[target_feature(enable = "avx2,fma")]
 );
@@ -210,6 +228,7 @@ instantiate!(
     8,
     3,
     16,
+    8,
     8,
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 );

@@ -12,10 +12,11 @@
 //! column of B, which of the two ways is taken and where the caller cuts k, and on nothing else. (A dot
 //! product alone in its tile, the last column of one row, is four such sums, added at the end.)
 //!
-//! `block` is the loop over tiles, the first of which may copy B for the others, `tile` the inner kernel, `pack` the
+//! `block` is the loop over tiles, the first of which may copy B for the others, `batch` what small products have instead, `tile` the inner kernel, `pack` the
 //! copies that make B's columns and A's rows contiguous, `few` the kernels for products of few rows, `vectors` what they and the tiles
 //! read rows with.
 
+mod batch;
 mod block;
 mod few;
 mod left;
@@ -31,7 +32,7 @@ use crate::element::Element;
 use crate::simd::Lanes;
 #[cfg(target_arch = "x86_64")]
 use crate::{Avx2, Avx512};
-use few::FewFn;
+use few::{EachFn, FewFn};
 use pack::{CopyFn, SquaresFn};
 use tile::TileFn;
 
@@ -51,6 +52,8 @@ pub struct Kernel<T: 'static> {
     streams: FewFn<T>,
     /// Computes products of many rows, few columns and few terms.
     slim: FewFn<T>,
+    /// Computes small products that are alike.
+    each: EachFn<T>,
     /// Copies squares of `lanes` by `lanes`, rows to columns.
     squares: SquaresFn<T>,
     /// Copies rows.
@@ -67,6 +70,7 @@ impl<T: Element> Kernel<T> {
             dots: few::portable::Functions::<V>::DOTS,
             streams: few::portable::Functions::<V>::STREAMS,
             slim: few::portable::Functions::<V>::SLIM,
+            each: few::portable::Functions::<V>::EACH,
             squares: few::portable::Functions::<V>::SQUARES,
             copy: few::portable::Functions::<V>::COPY,
         }
@@ -82,6 +86,7 @@ impl<T: Element> Kernel<T> {
             dots: few::avx2::Functions::<V>::DOTS,
             streams: few::avx2::Functions::<V>::STREAMS,
             slim: few::avx2::Functions::<V>::SLIM,
+            each: few::avx2::Functions::<V>::EACH,
             squares: few::avx2::Functions::<V>::SQUARES,
             copy: few::avx2::Functions::<V>::COPY,
         }
@@ -97,6 +102,7 @@ impl<T: Element> Kernel<T> {
             dots: few::avx512::Functions::<V>::DOTS,
             streams: few::avx512::Functions::<V>::STREAMS,
             slim: few::avx512::Functions::<V>::SLIM,
+            each: few::avx512::Functions::<V>::EACH,
             squares: few::avx512::Functions::<V>::SQUARES,
             copy: few::avx512::Functions::<V>::COPY,
         }

@@ -1,6 +1,6 @@
 //! The kernel of every instruction set this CPU has, against three loops.
 
-use ndarray::{Array2, ArrayView1, ArrayView2, ArrayViewMut2, s};
+use ndarray::{Array2, Array3, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
 
 use super::{Epilogue, Finish, Kernel, Right};
 use crate::element::Element;
@@ -291,4 +291,53 @@ fn few_rows_agree_with_the_definition_in_both_ways() {
             check::<f64>(m, k, 3);
         }
     }
+}
+
+#[test]
+fn small_products_in_one_call_have_the_bits_of_each_by_itself() {
+    fn check<T: Element>() {
+        let stack = |count: usize, rows: usize, columns: usize, seed: f64| {
+            Array3::from_shape_fn((count, rows, columns), |(p, i, j)| {
+                T::from_f64((p as f64 * 2.3 + i as f64 * 1.7 + j as f64 * 0.9 + seed).sin())
+            })
+        };
+        let sizes = (1..=18).flat_map(|m| [(m, 3, 5), (m, 5, 16), (2, 2 * m, 17)]);
+        let sizes = sizes.chain((1..=70).map(|n| (3, 4, n)));
+        for kernel in kernels::<T>() {
+            for (m, k, n) in sizes.clone().chain([(4, 0, 3), (5, 200, 1), (0, 3, 4), (4, 3, 0)]) {
+                let what = format!("{} {m}×{k}×{n}", kernel.name());
+                let (a, b) = (stack(3, m, k, 0.3), stack(3, k, n, 0.8));
+                let mut across = a.clone().permuted_axes([0, 2, 1]);
+                across = across.as_standard_layout().into_owned();
+                let mut turned = b.clone().permuted_axes([0, 2, 1]);
+                turned = turned.as_standard_layout().into_owned();
+                let one = a.slice(s![1..2, .., ..]);
+                let lefts = [
+                    a.view(),
+                    across.view().permuted_axes([0, 2, 1]),
+                    a.slice(s![..;-1, .., ..]),
+                    one.broadcast((3, m, k)).unwrap(),
+                ];
+                let rights = [b.view(), turned.view().permuted_axes([0, 2, 1])];
+                for (left, right) in lefts.into_iter().flat_map(|a| rights.map(|b| (a, b))) {
+                    let mut wide = Array3::from_elem((3, m + 1, n + 2), T::from_f64(7.0));
+                    let mut c = wide.slice_mut(s![.., ..m, ..n]);
+                    let mut room = vec![T::from_f64(f64::NAN); kernel.turned(right)];
+                    kernel.multiply_each(left, right, c.view_mut(), &mut room);
+                    for (p, c) in c.outer_iter().enumerate() {
+                        let mut alone = Array2::from_elem((m, n), T::from_f64(f64::NAN));
+                        let finish = Finish { accumulate: false, epilogue: None };
+                        let (a, b) = (left.index_axis(Axis(0), p), b.index_axis(Axis(0), p));
+                        kernel.multiply(a, Right::InPlace(b), alone.view_mut(), finish);
+                        assert_eq!(c, alone, "{what}: product {p}");
+                    }
+                    let beside = |&((_, i, j), _): &((usize, usize, usize), &T)| i >= m || j >= n;
+                    let mut others = wide.indexed_iter().filter(beside);
+                    assert!(others.all(|(_, &x)| x == T::from_f64(7.0)), "{what}: beside C");
+                }
+            }
+        }
+    }
+    check::<f32>();
+    check::<f64>();
 }

@@ -17,7 +17,8 @@
 //!
 //! `scalar` has the definition, `units` what a register does, `avx2` and `avx512` their instances, `pack` the copies,
 //! `tile` the inner kernel, `amx` its twin in tiles, `few` the kernels for products of few rows, `kept` a B
-//! that is packed once for many products, `strips` few rows with such a B, `round` what becomes of sums.
+//! that is packed once for many products, `strips` few rows with such a B, `round` what becomes of sums, `singles` the way by
+//! float32 that many small products take.
 
 #[cfg(target_arch = "x86_64")]
 mod amx;
@@ -33,6 +34,7 @@ mod kernel;
 mod pack;
 mod round;
 mod scalar;
+mod singles;
 mod strips;
 #[cfg(test)]
 mod tests;
@@ -49,9 +51,10 @@ use crate::{Avx512, Bf16, Vnni};
 pub use kernel::{Kernel, Left};
 pub(crate) use round::Round;
 pub use round::Rounded;
+pub use singles::{EXACT_TERMS, Single};
 
 /// A number that sums are narrower than: `bf16`, `f16`, `i8` or `u8`.
-pub trait Narrow: Copy + Debug + Default + PartialEq + Send + Sync + 'static {
+pub trait Narrow: Single + Copy + Debug + Default + PartialEq + Send + Sync + 'static {
     /// What products of these are summed in.
     type Sum: Sum;
     /// The pair whose kernel packs such a B for many products. Kernels of other pairs with such a B read it too.
@@ -104,22 +107,46 @@ impl Narrow for u8 {
 
 /// What narrow numbers are summed in: `f32`, or `i32` modulo 2³².
 pub trait Sum: Copy + Debug + Default + PartialEq + Send + Sync + 'static {
+    /// Whether sums are exact, in whatever order they are taken.
+    const IS_EXACT: bool;
+
     /// `self + other`.
     #[must_use]
     fn plus(self, other: Self) -> Self;
+
+    /// Sums that were taken in float32, as they would be in this type: of integers, at most
+    /// [`EXACT_TERMS`] terms.
+    ///
+    /// # Panics
+    ///
+    /// If there are not as many places.
+    fn of_singles(isa: Isa, from: &[f32], to: &mut [Self]);
 }
 
 impl Sum for f32 {
+    const IS_EXACT: bool = false;
+
     #[inline(always)]
     fn plus(self, other: f32) -> f32 {
         self + other
     }
+
+    fn of_singles(_: Isa, from: &[f32], to: &mut [f32]) {
+        to.copy_from_slice(from);
+    }
 }
 
 impl Sum for i32 {
+    const IS_EXACT: bool = true;
+
     #[inline(always)]
     fn plus(self, other: i32) -> i32 {
         self.wrapping_add(other)
+    }
+
+    fn of_singles(isa: Isa, from: &[f32], to: &mut [i32]) {
+        assert_eq!(from.len(), to.len(), "a place for each sum");
+        singles::integers(isa, from, to);
     }
 }
 

@@ -55,6 +55,14 @@ impl<const N: usize> Widen<i8> for Portable<f32, N> {
     }
 }
 
+impl<const N: usize> Widen<u8> for Portable<f32, N> {
+    #[inline(always)]
+    unsafe fn widen((): (), from: *const u8) -> Self {
+        // SAFETY: the caller's promise: N readable numbers; an array needs no more alignment.
+        Self(unsafe { *from.cast::<[u8; N]>() }.map(f32::from))
+    }
+}
+
 #[cfg(target_arch = "x86_64")]
 mod registers {
     use std::arch::x86_64::*;
@@ -112,6 +120,28 @@ mod registers {
 
     /// # Safety
     ///
+    /// `from` is valid for reading eight numbers.
+    #[inline]
+    #[target_feature(enable = "avx2,fma")]
+    unsafe fn eight_u8(from: *const u8) -> __m256 {
+        // SAFETY: the caller's promise.
+        let eight = unsafe { _mm_loadl_epi64(from.cast()) };
+        _mm256_cvtepi32_ps(_mm256_cvtepu8_epi32(eight))
+    }
+
+    /// # Safety
+    ///
+    /// `from` is valid for reading sixteen numbers.
+    #[inline]
+    #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+    unsafe fn sixteen_u8(from: *const u8) -> __m512 {
+        // SAFETY: the caller's promise.
+        let sixteen = unsafe { _mm_loadu_si128(from.cast()) };
+        _mm512_cvtepi32_ps(_mm512_cvtepu8_epi32(sixteen))
+    }
+
+    /// # Safety
+    ///
     /// `from` is valid for reading sixteen numbers.
     #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
@@ -160,6 +190,22 @@ mod registers {
         unsafe fn widen(_: Avx2, from: *const i8) -> Self {
             // SAFETY: the token proves the instruction set; the caller promises the numbers.
             Self(unsafe { eight_i8(from) })
+        }
+    }
+
+    impl Widen<u8> for F32x8 {
+        #[inline(always)]
+        unsafe fn widen(_: Avx2, from: *const u8) -> Self {
+            // SAFETY: the token proves the instruction set; the caller promises the numbers.
+            Self(unsafe { eight_u8(from) })
+        }
+    }
+
+    impl Widen<u8> for F32x16 {
+        #[inline(always)]
+        unsafe fn widen(_: Avx512, from: *const u8) -> Self {
+            // SAFETY: the token proves the instruction set; the caller promises the numbers.
+            Self(unsafe { sixteen_u8(from) })
         }
     }
 

@@ -9,6 +9,7 @@ mod few;
 mod finish;
 mod pieces;
 mod plan;
+mod tiny;
 mod weight;
 
 use std::marker::PhantomData;
@@ -81,6 +82,11 @@ impl<P: Pair<Sum: Summed>, R: Rounded<P::Sum>> Product for Narrow<P, R> {
         let (Some(left), Some(right)) = (a.outer_iter().next(), b.outer_iter().next()) else {
             return Ok(());
         };
+        let is_plain = epilogue.bias.is_none() && epilogue.activation.is_none();
+        let are_tiny = is_plain && tiny::fits::<P>((left.nrows(), left.ncols(), right.ncols()));
+        if are_tiny && tiny::products::<P, R>(isa, a, b, c.view_mut())? {
+            return Ok(());
+        }
         let strides = [c.strides()[1], c.strides()[2]];
         let are_done = if is_transposed::<P>(isa, left, right, strides, epilogue.bias.is_some()) {
             let (a, b) = (a.permuted_axes([0, 2, 1]), b.permuted_axes([0, 2, 1]));

@@ -78,6 +78,9 @@ const DOTTED_SHORT: usize = 12;
 const DOTTED: usize = 20;
 const DOTTED_TERMS: usize = 256;
 
+/// Terms below which they are slower, but for a single column.
+const DOTTED_LEAST: usize = 8;
+
 /// Bytes of a row of C up to which the transposed product by dots is faster than tiles, whose vectors would be half
 /// empty, if there are many rows and at least this many terms.
 const NARROW: usize = 32;
@@ -145,8 +148,10 @@ impl Plan {
         layout: Layout,
         threads: usize,
     ) -> Self {
-        let dotted = m < DOTTED_SHORT || (m <= DOTTED && k >= DOTTED_TERMS);
-        if dotted && layout.right_is_column_major && layout.left_is_row_major {
+        let is_few = m < DOTTED_SHORT || (m <= DOTTED && k >= DOTTED_TERMS);
+        // Sums of few terms leave most of a vector empty.
+        let is_long = n == 1 || k >= DOTTED_LEAST;
+        if is_few && is_long && layout.right_is_column_major && layout.left_is_row_major {
             return Self::few(Form::Dots, kernel, (m, k, n), threads);
         }
         let (height, width) = (kernel.rows(), kernel.columns());

@@ -12,6 +12,9 @@ use super::{Real, load};
 use crate::error::Shape;
 use crate::{Context, Error};
 
+/// Multiply-adds up to which products that are alike are computed in one call.
+const TINY: usize = 4096;
+
 /// `c = f(a @ b + bias)`. Any strides will do; C is written fastest where its rows are contiguous.
 pub(super) fn multiply<T: Real>(
     a: ArrayView2<'_, T>,
@@ -152,10 +155,19 @@ pub(super) fn each<T: Real>(
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let kernel = T::gemm(context.isa);
-    let form = match (a.outer_iter().next(), b.outer_iter().next(), c.outer_iter_mut().next()) {
-        (Some(a), Some(b), Some(c)) => at_once(&kernel, a, b, c),
-        _ => return Ok(()),
-    };
+    let is_plain = epilogue.bias.is_none() && epilogue.activation.is_none();
+    let (form, are_tiny) =
+        match (a.outer_iter().next(), b.outer_iter().next(), c.outer_iter_mut().next()) {
+            (Some(a), Some(b), Some(c)) => {
+                let are_tiny = is_plain && is_tiny(&kernel, a, b, c.view());
+                (at_once(&kernel, a, b, c), are_tiny)
+            }
+            _ => return Ok(()),
+        };
+    if are_tiny {
+        let multiply = |room: &mut [T]| kernel.multiply_each(a, b, c, room);
+        return Ok(with_scratch(kernel.turned(b), multiply)?);
+    }
     let finish = Finish { accumulate: false, epilogue: Some(epilogue) };
     for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
         match form {
@@ -166,6 +178,24 @@ pub(super) fn each<T: Real>(
         }
     }
     Ok(())
+}
+
+/// Whether products like this one, by tiles of all terms at once, are so small that they are done in one call.
+fn is_tiny<T: Real>(
+    kernel: &Kernel<T>,
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    c: ArrayView2<'_, T>,
+) -> bool {
+    let ((m, k), n) = (a.dim(), b.ncols());
+    let lies = c.strides()[1] == 1 && (b.strides()[0] == 1 || b.strides()[1] == 1);
+    if c.is_empty() || n == 1 || !lies || m.saturating_mul(n).saturating_mul(k) > TINY {
+        return false;
+    }
+    let layout = layout(a, b);
+    let plan = Plan::new(kernel, (m, k, n), layout, 1);
+    let is_whole = k <= plan.depth.min(plan.chunk);
+    plan.form == Form::Tiles && is_whole && !Plan::is_narrow::<T>((m, k, n), layout)
 }
 
 /// The form of a product that is a single call of the kernel with the operands as they lie.

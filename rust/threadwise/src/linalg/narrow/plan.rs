@@ -79,11 +79,15 @@ pub(super) struct Plan {
 }
 
 /// The kernels for a product of these sizes, which may be swapped.
-pub(super) fn kernel<P: Pair>(isa: Isa, (m, k, n): (usize, usize, usize)) -> Kernel<P> {
+pub(super) fn kernel<P: Pair>(isa: Isa, sizes: (usize, usize, usize)) -> Kernel<P> {
     let kernel = P::kernel(isa);
+    if is_short::<P>(sizes) { kernel.short() } else { kernel }
+}
+
+/// Whether sums of such a product are [short](Kernel::short): taken term by term.
+pub(super) fn is_short<P: Pair>((m, k, n): (usize, usize, usize)) -> bool {
     let is_tiny = k <= FEW_SHORT && m > 1 && n > 1 && m.saturating_mul(n).saturating_mul(k) <= TINY;
-    let is_short = k <= SHORT && (m.min(n) <= SHORT_SIDE || size_of::<P::Left>() > 1);
-    if is_short || is_tiny { kernel.short() } else { kernel }
+    is_tiny || (k <= SHORT && (m.min(n) <= SHORT_SIDE || size_of::<P::Left>() > 1))
 }
 
 /// Whether a product has so few columns, and A lies so, that the transposed one of few rows is faster.

@@ -1,7 +1,7 @@
 //! Packed weights of narrow numbers against the same weights as they lie, bit for bit, and long sums over threads.
 
 use half::{bf16, f16};
-use ndarray::{Array2, ArrayView2, ArrayViewMut2, Axis};
+use ndarray::{Array2, Array3, ArrayView2, ArrayViewMut2, Axis, Slice};
 use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::narrow::{self, Bfloats, Halves, Pair, Rounded, Signed, UnsignedSigned};
 use threadwise_runtime::Interrupt;
@@ -207,7 +207,61 @@ fn any_out_and_any_x_will_do() {
     packed::<Halves, f16>(columns.t(), &kept, turned.view_mut().reversed_axes(), none, &context);
     assert_eq!(turned.t(), expected, "columns");
     let mut spread = Array2::from_elem((7, 180), f16::ZERO);
-    let mut every_other = spread.slice_axis_mut(Axis(1), ndarray::Slice::new(0, None, 2));
+    let mut every_other = spread.slice_axis_mut(Axis(1), Slice::new(0, None, 2));
     packed::<Halves, f16>(x.view(), &kept, every_other.view_mut(), none, &context);
     assert_eq!(every_other, expected, "every other column");
+}
+
+#[test]
+fn small_products_of_a_batch_have_the_bits_of_each_by_itself() {
+    fn check<P, R>()
+    where
+        P: Pair<Left: Drawn, Right: Drawn, Sum: Summed>,
+        R: Rounded<P::Sum> + PartialEq + std::fmt::Debug,
+    {
+        const COUNT: usize = 150;
+        let none = Epilogue { bias: None, activation: None };
+        let sizes = [
+            (4, 4, 4),
+            (1, 8, 4),
+            (3, 8, 1),
+            (2, 60, 17),
+            (5, 7, 33),
+            (1, 300, 5),
+            (2, 500, 3),
+            (16, 16, 16),
+            (2, 2, 600),
+            (17, 16, 16),
+            (1, 9, 4),
+        ];
+        for isa in Isa::detected() {
+            for (m, k, n) in sizes {
+                let what = format!("{} on {}, {m}×{k}×{n}", P::NAME, isa.name());
+                let left: Vec<_> =
+                    (0..COUNT).map(|i| matrix::<P::Left>(m, k, i as f32 * 0.7)).collect();
+                let right: Vec<_> =
+                    (0..COUNT).map(|i| matrix::<P::Right>(k, n, i as f32 * 0.4)).collect();
+                let a = Array3::from_shape_fn((COUNT, m, k), |(p, i, j)| left[p][(i, j)]);
+                let b = Array3::from_shape_fn((COUNT, k, n), |(p, i, j)| right[p][(i, j)]);
+                let across = Array3::from_shape_fn((COUNT, n, k), |(p, j, i)| b[(p, i, j)]);
+                for right in [b.view(), across.view().permuted_axes([0, 2, 1])] {
+                    let mut wide = Array3::from_elem((COUNT, m, n + 3), R::default());
+                    let mut c = wide.slice_axis_mut(Axis(2), Slice::from(..n));
+                    let one = context(isa, 1);
+                    Narrow::<P, R>::each(a.view(), right, c.view_mut(), none, &one).unwrap();
+                    for (p, c) in c.outer_iter().enumerate() {
+                        let (a, b) = (a.index_axis(Axis(0), p), right.index_axis(Axis(0), p));
+                        let mut alone = Array2::from_elem((m, n), R::default());
+                        Narrow::<P, R>::multiply(a, b, alone.view_mut(), none, &one).unwrap();
+                        assert_eq!(c, alone, "{what}: product {p}");
+                    }
+                }
+            }
+        }
+    }
+    check::<Bfloats, bf16>();
+    check::<Bfloats, f32>();
+    check::<Halves, f16>();
+    check::<Signed, i32>();
+    check::<UnsignedSigned, i32>();
 }

@@ -1,0 +1,210 @@
+//! Small products, all of the same sizes, one after the other in one call: by itself each would be over before
+//! its call has paid.
+
+use super::Few;
+use crate::gemm::vectors::{row, write};
+use crate::simd::Lanes;
+
+/// Products that are alike. Strides count elements.
+pub(in crate::gemm) struct Each<T> {
+    /// The first one, which replaces C and has no bias and no activation.
+    pub(in crate::gemm) first: Few<T>,
+    /// Number of products, at least one.
+    pub(in crate::gemm) count: usize,
+    /// From an A, a B, and a C to the next.
+    pub(in crate::gemm) next: [isize; 3],
+    /// Room for a B whose columns are contiguous, row by row, both filled up to whole vectors; null if its rows are.
+    pub(in crate::gemm) turned: *mut T,
+}
+
+/// All products, of which `ROWS` rows at most are in registers at a time.
+///
+/// # Safety
+///
+/// As [`super::FewFn`] says of all products, with contiguous rows of B, or contiguous columns and room to turn
+/// them into rows, contiguous rows of C, and at least one column.
+#[inline(always)]
+pub(super) unsafe fn each<V: Lanes, const ROWS: usize>(proof: V::Proof, each: &Each<V::Element>) {
+    if each.turned.is_null() {
+        // SAFETY: passed on.
+        unsafe { strips::<V, ROWS>(proof, each) };
+        return;
+    }
+    let size = (each.first.depth, each.first.columns);
+    let width = size.1.next_multiple_of(V::COUNT);
+    for i in 0..each.count as isize {
+        let [a, b, c] = each.next.map(|next| i * next);
+        let columns = (each.first.b.wrapping_offset(b), each.first.b_stride);
+        // SAFETY: this product's B, and the room for it.
+        unsafe { turn::<V>(proof, columns, size, (each.turned, width)) };
+        let first = Few {
+            a: each.first.a.wrapping_offset(a),
+            b: each.turned,
+            b_stride: width.cast_signed(),
+            c: each.first.c.wrapping_offset(c),
+            ..each.first
+        };
+        let turned = std::ptr::null_mut();
+        // SAFETY: this product; the rows of its B are contiguous now.
+        unsafe { strips::<V, ROWS>(proof, &Each { first, count: 1, next: [0; 3], turned }) };
+    }
+}
+
+/// Rows or columns below which a B is turned element by element.
+const FEW: usize = 4;
+
+/// Elements of a square of the widest vectors.
+const SQUARE: usize = 256;
+
+/// Writes a B of so many rows and columns, its columns at `from` and so far apart, to `to` row by row, so far apart.
+///
+/// # Safety
+///
+/// B is readable; there is room for as many rows and columns as fill whole vectors.
+#[inline(always)]
+unsafe fn turn<V: Lanes>(
+    proof: V::Proof,
+    (from, apart): (*const V::Element, isize),
+    (depth, columns): (usize, usize),
+    (to, width): (*mut V::Element, usize),
+) {
+    if depth.min(columns) < FEW {
+        for j in 0..columns {
+            let column = from.wrapping_offset(j as isize * apart);
+            for p in 0..depth {
+                // SAFETY: an element of B.
+                let x = unsafe { *column.wrapping_add(p) };
+                // SAFETY: its place.
+                unsafe { *to.wrapping_add(p * width + j) = x };
+            }
+        }
+        return;
+    }
+    let mut square = [V::Element::default(); SQUARE];
+    let (square, row) = (square.as_mut_ptr(), V::COUNT.cast_signed());
+    for j in (0..columns).step_by(V::COUNT) {
+        for p in (0..depth).step_by(V::COUNT) {
+            let from = from.wrapping_offset(j as isize * apart).wrapping_add(p);
+            let to = (to.wrapping_add(p * width + j), width.cast_signed());
+            let (terms, some) = ((depth - p).min(V::COUNT), (columns - j).min(V::COUNT));
+            if terms == V::COUNT && some == V::COUNT {
+                // SAFETY: as many terms and columns, and room for them.
+                unsafe { V::transpose(proof, from, apart, to.0, to.1) };
+                continue;
+            }
+            let mask = V::first(proof, terms);
+            for i in 0..some {
+                let column = from.wrapping_offset(i as isize * apart);
+                // SAFETY: as many terms of a column.
+                let column = unsafe { V::load_first(proof, mask, column) };
+                // SAFETY: a row of the square.
+                unsafe { column.store(square.wrapping_add(i * V::COUNT)) };
+            }
+            // SAFETY: the square, and room for all of it.
+            unsafe { V::transpose(proof, square, row, to.0, to.1) };
+        }
+    }
+}
+
+/// All products, in strips of C of at most two vectors.
+///
+/// # Safety
+///
+/// As [`each`], with contiguous rows of B.
+#[inline(always)]
+unsafe fn strips<V: Lanes, const ROWS: usize>(proof: V::Proof, each: &Each<V::Element>) {
+    let Few { rows, columns, .. } = each.first;
+    let height = rows.div_ceil(rows.div_ceil(ROWS));
+    let mut column = 0;
+    while column < columns {
+        let left = columns - column;
+        if left <= V::COUNT {
+            instance!(height, ROWS, [1 2 3 4 5 6 7 8], narrow[V](proof, each, column, left));
+        } else {
+            let last = (left - V::COUNT).min(V::COUNT);
+            instance!(height, ROWS, [1 2 3 4 5 6 7 8], wide[V](proof, each, column, last));
+        }
+        column += 2 * V::COUNT;
+    }
+}
+
+/// [`strip`] of one vector.
+///
+/// # Safety
+///
+/// As [`strip`].
+#[inline(always)]
+unsafe fn narrow<V: Lanes, const HEIGHT: usize>(
+    proof: V::Proof,
+    each: &Each<V::Element>,
+    column: usize,
+    last: usize,
+) {
+    // SAFETY: passed on.
+    unsafe { strip::<V, 1, HEIGHT>(proof, each, column, last) };
+}
+
+/// [`strip`] of two.
+///
+/// # Safety
+///
+/// As [`strip`].
+#[inline(always)]
+unsafe fn wide<V: Lanes, const HEIGHT: usize>(
+    proof: V::Proof,
+    each: &Each<V::Element>,
+    column: usize,
+    last: usize,
+) {
+    // SAFETY: passed on.
+    unsafe { strip::<V, 2, HEIGHT>(proof, each, column, last) };
+}
+
+/// `VECTORS` vectors from `column` on, of which the last has `last` columns, of all products, `HEIGHT` rows at a
+/// time. Where that leaves fewer, some rows are computed again, to the same bits.
+///
+/// # Safety
+///
+/// As [`strips`]; there are as many columns, and at least `HEIGHT` rows.
+#[inline(always)]
+unsafe fn strip<V: Lanes, const VECTORS: usize, const HEIGHT: usize>(
+    proof: V::Proof,
+    each: &Each<V::Element>,
+    column: usize,
+    last: usize,
+) {
+    let Few { depth, rows, a_row, a_step, b_stride, c_row, .. } = each.first;
+    let mask = V::first(proof, last);
+    let (mut a, mut b, mut c) = (each.first.a, each.first.b, each.first.c);
+    for _ in 0..each.count {
+        let mut row_number = 0;
+        while row_number < rows {
+            let first = row_number.min(rows - HEIGHT) as isize;
+            let mut left = a.wrapping_offset(first * a_row);
+            let mut right = b.wrapping_add(column);
+            let mut sums = [[V::splat(proof, V::Element::default()); VECTORS]; HEIGHT];
+            for _ in 0..depth {
+                // SAFETY: the strip's columns of a row of this B.
+                let terms = unsafe { row::<V, VECTORS>(proof, mask, right) };
+                for (i, sums) in sums.iter_mut().enumerate() {
+                    // SAFETY: an element of row first + i of this A.
+                    let factor = unsafe { *left.wrapping_offset(i as isize * a_row) };
+                    let factor = V::splat(proof, factor);
+                    for (sum, term) in sums.iter_mut().zip(terms) {
+                        *sum = factor.mul_add(term, *sum);
+                    }
+                }
+                (left, right) = (left.wrapping_offset(a_step), right.wrapping_offset(b_stride));
+            }
+            for (i, sums) in sums.into_iter().enumerate() {
+                let to = c.wrapping_offset((first + i as isize) * c_row).wrapping_add(column);
+                // SAFETY: the strip's columns of row first + i of this C.
+                unsafe { write::<V, VECTORS>(mask, sums, to) };
+            }
+            row_number += HEIGHT;
+        }
+        a = a.wrapping_offset(each.next[0]);
+        b = b.wrapping_offset(each.next[1]);
+        c = c.wrapping_offset(each.next[2]);
+    }
+}
