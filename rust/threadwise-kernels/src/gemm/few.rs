@@ -120,6 +120,7 @@ macro_rules! instantiate {
                 pub(in super::super) const STREAMS: FewFn<V::Element> = streams::<V>;
                 pub(in super::super) const SLIM: FewFn<V::Element> = slim::<V>;
                 pub(in super::super) const EACH: EachFn<V::Element> = each::<V>;
+                pub(in super::super) const EACH_BY_DOTS: EachFn<V::Element> = each_by_dots::<V>;
                 pub(in super::super) const SQUARES: SquaresFn<V::Element> = squares::<V>;
                 pub(in super::super) const COPY: CopyFn<V::Element> = copy::<V>;
             }
@@ -197,6 +198,17 @@ macro_rules! instantiate {
                 let proof = unsafe { $assume };
                 // SAFETY: passed on from the caller.
                 unsafe { super::each::each::<V, $each>(proof, each) }
+            }
+
+            /// # Safety
+            ///
+            /// As `super::each::each_by_dots` says, on a CPU with this instruction set.
+            $(#[$attribute])*
+            unsafe fn each_by_dots<V: Lanes<Proof = $proof>>(each: &Each<V::Element>) {
+                // SAFETY: the caller promises the instruction set.
+                let proof = unsafe { $assume };
+                // SAFETY: passed on from the caller.
+                unsafe { super::each::each_by_dots::<V, $dots>(proof, each) }
             }
         }
     };

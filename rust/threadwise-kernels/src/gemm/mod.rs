@@ -54,6 +54,7 @@ pub struct Kernel<T: 'static> {
     slim: FewFn<T>,
     /// Computes small products that are alike.
     each: EachFn<T>,
+    each_by_dots: EachFn<T>,
     /// Copies squares of `lanes` by `lanes`, rows to columns.
     squares: SquaresFn<T>,
     /// Copies rows.
@@ -71,6 +72,7 @@ impl<T: Element> Kernel<T> {
             streams: few::portable::Functions::<V>::STREAMS,
             slim: few::portable::Functions::<V>::SLIM,
             each: few::portable::Functions::<V>::EACH,
+            each_by_dots: few::portable::Functions::<V>::EACH_BY_DOTS,
             squares: few::portable::Functions::<V>::SQUARES,
             copy: few::portable::Functions::<V>::COPY,
         }
@@ -87,6 +89,7 @@ impl<T: Element> Kernel<T> {
             streams: few::avx2::Functions::<V>::STREAMS,
             slim: few::avx2::Functions::<V>::SLIM,
             each: few::avx2::Functions::<V>::EACH,
+            each_by_dots: few::avx2::Functions::<V>::EACH_BY_DOTS,
             squares: few::avx2::Functions::<V>::SQUARES,
             copy: few::avx2::Functions::<V>::COPY,
         }
@@ -103,6 +106,7 @@ impl<T: Element> Kernel<T> {
             streams: few::avx512::Functions::<V>::STREAMS,
             slim: few::avx512::Functions::<V>::SLIM,
             each: few::avx512::Functions::<V>::EACH,
+            each_by_dots: few::avx512::Functions::<V>::EACH_BY_DOTS,
             squares: few::avx512::Functions::<V>::SQUARES,
             copy: few::avx512::Functions::<V>::COPY,
         }

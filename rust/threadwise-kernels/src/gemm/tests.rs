@@ -1,6 +1,6 @@
 //! The kernel of every instruction set this CPU has, against three loops.
 
-use ndarray::{Array2, Array3, ArrayView1, ArrayView2, ArrayViewMut2, Axis, s};
+use ndarray::{Array2, Array3, ArrayView1, ArrayView2, ArrayView3, ArrayViewMut2, Axis, s};
 
 use super::{Epilogue, Finish, Kernel, Right};
 use crate::element::Element;
@@ -330,6 +330,18 @@ fn small_products_in_one_call_have_the_bits_of_each_by_itself() {
                         let (a, b) = (left.index_axis(Axis(0), p), b.index_axis(Axis(0), p));
                         kernel.multiply(a, Right::InPlace(b), alone.view_mut(), finish);
                         assert_eq!(c, alone, "{what}: product {p}");
+                    }
+                    let by_dots = |x: ArrayView3<'_, T>, axis: usize| x.strides()[axis] == 1;
+                    if by_dots(left, 2) && by_dots(right, 1) && n > 0 {
+                        kernel.dots_each(left, right, c.view_mut());
+                        for (p, c) in c.outer_iter().enumerate() {
+                            let mut alone = Array2::from_elem((m, n), T::from_f64(f64::NAN));
+                            let finish = Finish { accumulate: false, epilogue: None };
+                            let (a, b) =
+                                (left.index_axis(Axis(0), p), right.index_axis(Axis(0), p));
+                            kernel.dots(a, b, alone.view_mut(), finish);
+                            assert_eq!(c, alone, "{what}: product {p} by dots");
+                        }
                     }
                     let beside = |&((_, i, j), _): &((usize, usize, usize), &T)| i >= m || j >= n;
                     let mut others = wide.indexed_iter().filter(beside);

@@ -56,13 +56,17 @@ fn run<V: Lanes<Element = f32> + Widen<S>, S: Copy + Default>(
     let (from, last) = (from.chunks_exact(V::COUNT), from.chunks_exact(V::COUNT).remainder());
     let mut places = to.chunks_exact_mut(V::COUNT);
     for (from, to) in from.zip(&mut places) {
-        // SAFETY: both have as many numbers as a vector has lanes.
-        unsafe { V::widen(proof, from.as_ptr()).store(to.as_mut_ptr()) };
+        // SAFETY: as many numbers as a vector has lanes.
+        let singles = unsafe { V::widen(proof, from.as_ptr()) };
+        // SAFETY: as many places.
+        unsafe { singles.store(to.as_mut_ptr()) };
     }
     let (mut padded, mut singles) = ([S::default(); MOST], [0.0; MOST]);
     padded[..last.len()].copy_from_slice(last);
-    // SAFETY: both have at least as many numbers as a vector has lanes.
-    unsafe { V::widen(proof, padded.as_ptr()).store(singles.as_mut_ptr()) };
+    // SAFETY: at least as many numbers as a vector has lanes.
+    let vector = unsafe { V::widen(proof, padded.as_ptr()) };
+    // SAFETY: as many places.
+    unsafe { vector.store(singles.as_mut_ptr()) };
     places.into_remainder().copy_from_slice(&singles[..last.len()]);
 }
 
@@ -170,8 +174,9 @@ mod tests {
                 N::singles(isa, from, &mut to);
                 for (from, to) in from.iter().zip(to) {
                     let expected: f64 = from.widen().into();
-                    let to = f64::from(to);
-                    assert!(to == expected || (to.is_nan() && expected.is_nan()), "{from:?}: {to}");
+                    let (to, expected) = (f64::from(to).to_bits(), expected.to_bits());
+                    let are_nan = [to, expected].map(|x| f64::from_bits(x).is_nan());
+                    assert!(to == expected || are_nan == [true; 2], "{from:?}: {to:x}");
                 }
             }
         }

@@ -6,6 +6,7 @@
 //! what a product is to the model of the machine, `explain` tells people.
 
 mod batch;
+mod each;
 mod explain;
 mod load;
 mod narrow;
@@ -165,7 +166,7 @@ impl<T: Real> Product for T {
         epilogue: Epilogue<'_, T>,
         context: &Context<'_>,
     ) -> Result<(), Error> {
-        product::each(a, b, c, epilogue, context)
+        each::each(a, b, c, epilogue, context)
     }
 
     fn multiply_packed(

@@ -1,19 +1,16 @@
 //! One product of two matrices, by the plan.
 
-use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis};
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, Axis};
 use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
 use threadwise_runtime::with_scratch;
 
 use super::packed::PackedWeight;
 use super::pieces::{Operands, Piece, Source, cut, share};
-use super::plan::{self, Form, Left, Plan};
+use super::plan::{self, Plan};
 use super::way::{Layout, Target, Way, layout};
 use super::{Real, load};
 use crate::error::Shape;
 use crate::{Context, Error};
-
-/// Multiply-adds up to which products that are alike are computed in one call.
-const TINY: usize = 4096;
 
 /// `c = f(a @ b + bias)`. Any strides will do; C is written fastest where its rows are contiguous.
 pub(super) fn multiply<T: Real>(
@@ -144,78 +141,6 @@ pub(super) fn alone<T: Real>(
         let finish = Finish { accumulate: first > 0, epilogue: None };
         kernel.multiply(a, b, c.view_mut(), finish);
     }
-}
-
-/// [`multiply`] for each of some products that are alike in shapes and strides, planned once.
-pub(super) fn each<T: Real>(
-    a: ArrayView3<'_, T>,
-    b: ArrayView3<'_, T>,
-    mut c: ArrayViewMut3<'_, T>,
-    epilogue: Epilogue<'_, T>,
-    context: &Context<'_>,
-) -> Result<(), Error> {
-    let kernel = T::gemm(context.isa);
-    let is_plain = epilogue.bias.is_none() && epilogue.activation.is_none();
-    let (form, are_tiny) =
-        match (a.outer_iter().next(), b.outer_iter().next(), c.outer_iter_mut().next()) {
-            (Some(a), Some(b), Some(c)) => {
-                let are_tiny = is_plain && is_tiny(&kernel, a, b, c.view());
-                (at_once(&kernel, a, b, c), are_tiny)
-            }
-            _ => return Ok(()),
-        };
-    if are_tiny {
-        let multiply = |room: &mut [T]| kernel.multiply_each(a, b, c, room);
-        return Ok(with_scratch(kernel.turned(b), multiply)?);
-    }
-    let finish = Finish { accumulate: false, epilogue: Some(epilogue) };
-    for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
-        match form {
-            Some(Form::Tiles) => kernel.multiply(a, Right::InPlace(b), c, finish),
-            Some(Form::Dots) => kernel.dots(a, b, c, finish),
-            Some(Form::Streams) => kernel.streams(a, b, c, finish),
-            None => multiply(a, b, c, epilogue, context)?,
-        }
-    }
-    Ok(())
-}
-
-/// Whether products like this one, by tiles of all terms at once, are so small that they are done in one call.
-fn is_tiny<T: Real>(
-    kernel: &Kernel<T>,
-    a: ArrayView2<'_, T>,
-    b: ArrayView2<'_, T>,
-    c: ArrayView2<'_, T>,
-) -> bool {
-    let ((m, k), n) = (a.dim(), b.ncols());
-    let lies = c.strides()[1] == 1 && (b.strides()[0] == 1 || b.strides()[1] == 1);
-    if c.is_empty() || n == 1 || !lies || m.saturating_mul(n).saturating_mul(k) > TINY {
-        return false;
-    }
-    let layout = layout(a, b);
-    let plan = Plan::new(kernel, (m, k, n), layout, 1);
-    let is_whole = k <= plan.depth.min(plan.chunk);
-    plan.form == Form::Tiles && is_whole && !Plan::is_narrow::<T>((m, k, n), layout)
-}
-
-/// The form of a product that is a single call of the kernel with the operands as they lie.
-fn at_once<T: Real>(
-    kernel: &Kernel<T>,
-    a: ArrayView2<'_, T>,
-    b: ArrayView2<'_, T>,
-    c: ArrayViewMut2<'_, T>,
-) -> Option<Form> {
-    let ((m, k), n) = (a.dim(), b.ncols());
-    if c.is_empty()
-        || c.strides()[1] != 1
-        || n == 1
-        || Plan::is_narrow::<T>((m, k, n), layout(a, b))
-    {
-        return None;
-    }
-    let plan = Plan::new(kernel, (m, k, n), layout(a.view(), b.view()), 1);
-    let is_whole = m <= plan.rows.min(plan.block) && n <= plan.columns && k <= plan.depth;
-    (is_whole && !plan.pack_right && plan.left == Left::InPlace).then_some(plan.form)
 }
 
 /// How [`multiply`] would do a product on so many threads: its kernel, and its number of pieces.

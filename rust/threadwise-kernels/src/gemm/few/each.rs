@@ -2,6 +2,7 @@
 //! its call has paid.
 
 use super::Few;
+use super::dots::dots;
 use crate::gemm::vectors::{row, write};
 use crate::simd::Lanes;
 
@@ -50,8 +51,32 @@ pub(super) unsafe fn each<V: Lanes, const ROWS: usize>(proof: V::Proof, each: &E
     }
 }
 
-/// Rows or columns below which a B is turned element by element.
+/// All products by dots, of which `ROWS` rows at most are in registers at a time.
+///
+/// # Safety
+///
+/// As [`super::FewFn`] says of all products, with contiguous rows of A and contiguous columns of B.
+#[inline(always)]
+pub(super) unsafe fn each_by_dots<V: Lanes, const ROWS: usize>(
+    proof: V::Proof,
+    each: &Each<V::Element>,
+) {
+    for i in 0..each.count as isize {
+        let [a, b, c] = each.next.map(|next| i * next);
+        let few = Few {
+            a: each.first.a.wrapping_offset(a),
+            b: each.first.b.wrapping_offset(b),
+            c: each.first.c.wrapping_offset(c),
+            ..each.first
+        };
+        // SAFETY: this product.
+        unsafe { dots::<V, ROWS>(proof, &few) };
+    }
+}
+
+/// Rows or columns below which a B is turned element by element, and elements up to which it is.
 const FEW: usize = 4;
+const LEAST: usize = 32;
 
 /// Elements of a square of the widest vectors.
 const SQUARE: usize = 256;
@@ -68,7 +93,7 @@ unsafe fn turn<V: Lanes>(
     (depth, columns): (usize, usize),
     (to, width): (*mut V::Element, usize),
 ) {
-    if depth.min(columns) < FEW {
+    if depth.min(columns) < FEW || depth * columns <= LEAST {
         for j in 0..columns {
             let column = from.wrapping_offset(j as isize * apart);
             for p in 0..depth {

@@ -60,8 +60,8 @@ pub(super) const SHORT: usize = 8;
 const SHORT_SIDE: usize = 512;
 
 /// The same for products of at most `TINY` multiply-adds.
-const FEW_SHORT: usize = 64;
-pub(super) const TINY: usize = 4096;
+pub(super) const FEW_SHORT: usize = 64;
+pub(super) const TINY: usize = 16384;
 
 /// Terms from which on a product of few columns is computed as the transposed one of few rows.
 const WORTH_TURNING: usize = 128;
@@ -79,15 +79,11 @@ pub(super) struct Plan {
 }
 
 /// The kernels for a product of these sizes, which may be swapped.
-pub(super) fn kernel<P: Pair>(isa: Isa, sizes: (usize, usize, usize)) -> Kernel<P> {
+pub(super) fn kernel<P: Pair>(isa: Isa, (m, k, n): (usize, usize, usize)) -> Kernel<P> {
     let kernel = P::kernel(isa);
-    if is_short::<P>(sizes) { kernel.short() } else { kernel }
-}
-
-/// Whether sums of such a product are [short](Kernel::short): taken term by term.
-pub(super) fn is_short<P: Pair>((m, k, n): (usize, usize, usize)) -> bool {
     let is_tiny = k <= FEW_SHORT && m > 1 && n > 1 && m.saturating_mul(n).saturating_mul(k) <= TINY;
-    is_tiny || (k <= SHORT && (m.min(n) <= SHORT_SIDE || size_of::<P::Left>() > 1))
+    let is_short = k <= SHORT && (m.min(n) <= SHORT_SIDE || size_of::<P::Left>() > 1);
+    if is_short || is_tiny { kernel.short() } else { kernel }
 }
 
 /// Whether a product has so few columns, and A lies so, that the transposed one of few rows is faster.

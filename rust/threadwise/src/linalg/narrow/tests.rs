@@ -232,7 +232,7 @@ fn small_products_of_a_batch_have_the_bits_of_each_by_itself() {
             (16, 16, 16),
             (2, 2, 600),
             (17, 16, 16),
-            (1, 9, 4),
+            (20, 20, 20),
         ];
         for isa in Isa::detected() {
             for (m, k, n) in sizes {
@@ -244,7 +244,15 @@ fn small_products_of_a_batch_have_the_bits_of_each_by_itself() {
                 let a = Array3::from_shape_fn((COUNT, m, k), |(p, i, j)| left[p][(i, j)]);
                 let b = Array3::from_shape_fn((COUNT, k, n), |(p, i, j)| right[p][(i, j)]);
                 let across = Array3::from_shape_fn((COUNT, n, k), |(p, j, i)| b[(p, i, j)]);
-                for right in [b.view(), across.view().permuted_axes([0, 2, 1])] {
+                let apart = Array3::from_shape_fn((2 * COUNT, k, n), |(p, i, j)| b[(p / 2, i, j)]);
+                let one = b.slice_axis(Axis(0), Slice::from(3..4));
+                let rights = [
+                    b.view(),
+                    across.view().permuted_axes([0, 2, 1]),
+                    apart.slice_axis(Axis(0), Slice::new(0, None, 2)),
+                    one.broadcast((COUNT, k, n)).unwrap(),
+                ];
+                for right in rights {
                     let mut wide = Array3::from_elem((COUNT, m, n + 3), R::default());
                     let mut c = wide.slice_axis_mut(Axis(2), Slice::from(..n));
                     let one = context(isa, 1);

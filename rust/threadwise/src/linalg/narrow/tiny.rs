@@ -1,7 +1,9 @@
 //! Many small products: numbers are widened to float32 some products at a time, multiplied there, and rounded, so
 //! that none of them pays for a packing of its own.
 
-use ndarray::{ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis};
+use std::ops::Range;
+
+use ndarray::{ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, ShapeBuilder};
 use threadwise_kernels::Element;
 use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::narrow::{EXACT_TERMS, Pair, Rounded, Single, Sum};
@@ -9,22 +11,22 @@ use threadwise_runtime::with_scratch;
 
 use super::Summed;
 use super::finish::finish;
-use super::plan::{TINY, is_short};
+use super::plan::{FEW_SHORT, TINY};
 use crate::error::Shape;
 use crate::{Error, Isa};
 
 /// Numbers that stay in the nearest cache, those of A, B and C together.
 const NEAR: usize = 6144;
 
-/// Whether the sums of products of these sizes are those of float32, term by term, and the products so small that to
-/// pack them takes longer.
+/// Whether products of these sizes are so small that to pack them takes longer, and their sums few enough to be exact
+/// in float32, or taken there term by term if they are not.
 pub(super) fn fits<P: Pair>((m, k, n): (usize, usize, usize)) -> bool {
-    let is_same = if P::Sum::IS_EXACT { k <= EXACT_TERMS } else { is_short::<P>((m, k, n)) };
-    is_same && k > 0 && m.saturating_mul(n).saturating_mul(k) <= TINY
+    let is_few = if P::Sum::IS_EXACT { k <= EXACT_TERMS } else { k <= FEW_SHORT };
+    is_few && k > 0 && m.saturating_mul(n).saturating_mul(k) <= TINY
 }
 
-/// C = A·B for each of some products along the first axes, whose sizes [fit](fits), or whether their numbers do not
-/// follow one another.
+/// C = A·B for each of some products along the first axes, whose sizes [fit](fits), or whether some of them are
+/// not dense.
 pub(super) fn products<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     isa: Isa,
     a: ArrayView3<'_, P::Left>,
@@ -32,7 +34,7 @@ pub(super) fn products<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     mut c: ArrayViewMut3<'_, R>,
 ) -> Result<bool, Error> {
     let ((count, m, n), k) = (c.dim(), a.dim().2);
-    let (Some(left), Some(right)) = (Dense::of(&a), Dense::of(&b)) else { return Ok(false) };
+    let (Some(left), Some(right)) = (Dense::of(a), Dense::of(b)) else { return Ok(false) };
     let group = (NEAR / (m * k + k * n + m * n).max(1)).clamp(1, count.max(1));
     let kernel = f32::gemm(isa);
     with_scratch(group * (m * k + k * n + m * n), |scratch: &mut [f32]| {
@@ -45,8 +47,15 @@ pub(super) fn products<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
                 let (singles, sums) = (&mut rest[..c.len()], &mut sums[..c.len()]);
                 let a = left.widened(isa, some.clone(), a)?;
                 let b = right.widened(isa, some.clone(), b)?;
-                let products = ArrayViewMut3::from_shape(c.dim(), &mut *singles);
-                let products = products.map_err(|_| too_large(c.dim()))?;
+                // A column is a row of the transposed product, which has vectors.
+                let (a, b, size) = if n == 1 {
+                    let [a, b] = [a, b].map(|matrices| matrices.permuted_axes([0, 2, 1]));
+                    (b, a, (c.len_of(Axis(0)), 1, m))
+                } else {
+                    (a, b, c.dim())
+                };
+                let products = ArrayViewMut3::from_shape(size, &mut *singles);
+                let products = products.map_err(|_| too_large(size))?;
                 with_scratch(kernel.turned(b), |room: &mut [f32]| {
                     kernel.multiply_each(a, b, products, room);
                 })?;
@@ -59,37 +68,50 @@ pub(super) fn products<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     })??
 }
 
-/// Matrices of which each follows the one before, row by row or column by column.
+/// Matrices of which each is dense.
 struct Dense<'a, N> {
-    numbers: &'a [N],
-    /// Rows and columns, as they follow one another.
-    size: (usize, usize),
+    matrices: ArrayView3<'a, N>,
+    /// Whether columns follow one another, not rows.
     is_turned: bool,
+    /// Whether all are the same one.
+    is_one: bool,
 }
 
 impl<'a, N: Single> Dense<'a, N> {
-    fn of(matrices: &'a ArrayView3<'_, N>) -> Option<Self> {
-        let (_, rows, columns) = matrices.dim();
-        if let Some(numbers) = matrices.as_slice() {
-            return Some(Self { numbers, size: (rows, columns), is_turned: false });
-        }
-        let is_turned = matrices.view().permuted_axes([0, 2, 1]).is_standard_layout();
-        let numbers = matrices.as_slice_memory_order().filter(|_| is_turned)?;
-        Some(Self { numbers, size: (columns, rows), is_turned })
+    fn of(matrices: ArrayView3<'a, N>) -> Option<Self> {
+        let first = matrices.outer_iter().next()?;
+        let is_turned = !first.is_standard_layout();
+        let is_one = matrices.strides()[0] == 0;
+        let is_dense = !is_turned || first.reversed_axes().is_standard_layout();
+        is_dense.then_some(Self { matrices, is_turned, is_one })
     }
 
     /// Some of the matrices, as float32.
     fn widened<'t>(
         &self,
         isa: Isa,
-        some: std::ops::Range<usize>,
+        some: Range<usize>,
         to: &'t mut [f32],
     ) -> Result<ArrayView3<'t, f32>, Error> {
-        let ((rows, columns), count) = (self.size, some.len());
-        let each = rows * columns;
-        N::singles(isa, &self.numbers[some.start * each..some.end * each], to);
-        let singles = ArrayView3::from_shape((count, rows, columns), &*to);
-        let singles = singles.map_err(|_| too_large((count, rows, columns)))?;
+        let count = some.len();
+        let matrices = self.matrices.slice_axis(Axis(0), some.into());
+        let matrices = if self.is_turned { matrices.permuted_axes([0, 2, 1]) } else { matrices };
+        let (_, rows, columns) = matrices.dim();
+        let too_large = |_| too_large((count, rows, columns));
+        if let Some(numbers) = matrices.as_slice() {
+            N::singles(isa, numbers, to);
+        } else {
+            let distinct = if self.is_one { 1 } else { count };
+            let places = to.chunks_exact_mut((rows * columns).max(1));
+            for (matrix, to) in matrices.outer_iter().zip(places).take(distinct) {
+                if let Some(numbers) = matrix.as_slice() {
+                    N::singles(isa, numbers, to);
+                }
+            }
+        }
+        let apart = if self.is_one { 0 } else { rows * columns };
+        let shape = (count, rows, columns).strides((apart, columns, 1));
+        let singles = ArrayView3::from_shape(shape, &*to).map_err(too_large)?;
         Ok(if self.is_turned { singles.permuted_axes([0, 2, 1]) } else { singles })
     }
 }
