@@ -78,7 +78,7 @@ const DOTTED_SHORT: usize = 12;
 const DOTTED: usize = 20;
 const DOTTED_TERMS: usize = 256;
 
-/// Terms below which they are slower, but for a single column.
+/// Terms below which they are slower, but for a single row or column.
 const DOTTED_LEAST: usize = 8;
 
 /// Bytes of a row of C up to which the transposed product by dots is faster than tiles, whose vectors would be half
@@ -150,7 +150,7 @@ impl Plan {
     ) -> Self {
         let is_few = m < DOTTED_SHORT || (m <= DOTTED && k >= DOTTED_TERMS);
         // Sums of few terms leave most of a vector empty.
-        let is_long = n == 1 || k >= DOTTED_LEAST;
+        let is_long = m == 1 || n == 1 || k >= DOTTED_LEAST;
         if is_few && is_long && layout.right_is_column_major && layout.left_is_row_major {
             return Self::few(Form::Dots, kernel, (m, k, n), threads);
         }
