@@ -18,6 +18,9 @@ use crate::{Error, Isa};
 /// Numbers that stay in the nearest cache, those of A, B and C together.
 const NEAR: usize = 6144;
 
+/// Terms from which on a product of one column is computed as the transposed one.
+const WORTH_TURNING: usize = 8;
+
 /// Whether products of these sizes are so small that to pack them takes longer, and their sums few enough to be exact
 /// in float32, or taken there term by term if they are not.
 pub(super) fn fits<P: Pair>((m, k, n): (usize, usize, usize)) -> bool {
@@ -48,7 +51,7 @@ pub(super) fn products<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
                 let a = left.widened(isa, some.clone(), a)?;
                 let b = right.widened(isa, some.clone(), b)?;
                 // A column is a row of the transposed product, which has vectors.
-                let (a, b, size) = if n == 1 {
+                let (a, b, size) = if n == 1 && k >= WORTH_TURNING {
                     let [a, b] = [a, b].map(|matrices| matrices.permuted_axes([0, 2, 1]));
                     (b, a, (c.len_of(Axis(0)), 1, m))
                 } else {
