@@ -59,9 +59,19 @@ const OVER: u64 = 1;
 /// From one job's number to the next: marks are less.
 const STEP: u64 = 4;
 
+/// The number of the job that a word is about.
+fn number(word: u64) -> u64 {
+    word / STEP
+}
+
+/// The word about that job with this mark.
+fn marked(number: u64, mark: u64) -> u64 {
+    number * STEP + mark
+}
+
 /// Whether both words are about the same job.
 fn is_same(one: u64, other: u64) -> bool {
-    one / STEP == other / STEP
+    number(one) == number(other)
 }
 
 /// What became of an offer.
@@ -162,10 +172,10 @@ impl<J> Mailbox<J> {
             return Offer::Refused;
         }
         let command = &self.command.0;
-        let number = command.word.load(Ordering::Relaxed) / STEP + 1;
+        let number = number(command.word.load(Ordering::Relaxed)) + 1;
         command.job.store(job, Ordering::Relaxed);
         command.member.store(member, Ordering::Relaxed);
-        command.word.store(number * STEP + OFFERED, Ordering::Release);
+        command.word.store(marked(number, OFFERED), Ordering::Release);
         let_it_see();
         let is_parked = self.answer.0.is_parked.load(Ordering::Relaxed);
         if is_parked { Offer::MadeToSleeper } else { Offer::Made }
@@ -179,7 +189,7 @@ impl<J> Mailbox<J> {
         if is_same(self.answer.0.word.load(Ordering::Relaxed), offer) || self.is_begun(offer) {
             return false;
         }
-        command.store(offer - OFFERED + WITHDRAWN, Ordering::Relaxed);
+        command.store(marked(number(offer), WITHDRAWN), Ordering::Relaxed);
         fence(Ordering::SeqCst);
         if self.is_begun(offer) {
             return false;
@@ -219,7 +229,7 @@ impl<J> Mailbox<J> {
                 let me = Some(current());
                 *self.waiter.lock().unwrap_or_else(PoisonError::into_inner) = me;
                 // Release, for the worker to see who waits.
-                command.store(offer / STEP * STEP + AWAITED, Ordering::Release);
+                command.store(marked(number(offer), AWAITED), Ordering::Release);
                 fence(Ordering::SeqCst);
                 is_awaited = true;
             }
@@ -243,8 +253,8 @@ impl<J> Mailbox<J> {
     /// By the worker: takes the job that is offered, if one is.
     pub(crate) fn take(&self) -> Option<Taken<J>> {
         let offer = self.offered()?;
-        let number = offer / STEP;
-        self.taken.0.store(number * STEP + BEGUN, Ordering::Relaxed);
+        let number = number(offer);
+        self.taken.0.store(marked(number, BEGUN), Ordering::Relaxed);
         fence(Ordering::SeqCst);
         let command = &self.command.0;
         let now = command.word.load(Ordering::Relaxed);
@@ -265,12 +275,12 @@ impl<J> Mailbox<J> {
     }
 
     fn reply(&self, number: u64, mark: u64) -> bool {
-        self.answer.0.word.store(number * STEP + mark, Ordering::Release);
+        self.answer.0.word.store(marked(number, mark), Ordering::Release);
         // Now there is time to fetch the line back from a caller that has looked at it.
-        self.taken.0.store(number * STEP + OVER, Ordering::Relaxed);
+        self.taken.0.store(marked(number, OVER), Ordering::Relaxed);
         fence(Ordering::SeqCst);
         // Acquire, to see who waits.
-        if self.command.0.word.load(Ordering::Acquire) != number * STEP + AWAITED {
+        if self.command.0.word.load(Ordering::Acquire) != marked(number, AWAITED) {
             return false;
         }
         // It stays there: this may be the next job's already.

@@ -1,6 +1,6 @@
 //! Products that are alike in shapes and strides, one after the other on the calling thread, planned once.
 
-use ndarray::{ArrayView2, ArrayView3, ArrayViewMut2, ArrayViewMut3};
+use ndarray::{ArrayView2, ArrayView3, ArrayViewMut3, Axis};
 use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
 use threadwise_runtime::with_scratch;
 
@@ -21,15 +21,16 @@ pub(super) fn each<T: Real>(
     epilogue: Epilogue<'_, T>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
+    if c.is_empty() {
+        return Ok(());
+    }
     let kernel = T::gemm(context.isa);
     let is_plain = epilogue.bias.is_none() && epilogue.activation.is_none();
     if is_plain && tiny(&kernel, a, b, c.view_mut())? {
         return Ok(());
     }
-    let form = match (a.outer_iter().next(), b.outer_iter().next(), c.outer_iter_mut().next()) {
-        (Some(a), Some(b), Some(c)) => at_once(&kernel, a, b, c),
-        _ => return Ok(()),
-    };
+    let (first, c_step) = (Axis(0), c.strides()[2]);
+    let form = at_once(&kernel, a.index_axis(first, 0), b.index_axis(first, 0), c_step);
     let finish = Finish { accumulate: false, epilogue: Some(epilogue) };
     for ((a, b), c) in a.outer_iter().zip(b.outer_iter()).zip(c.outer_iter_mut()) {
         match form {
@@ -42,8 +43,8 @@ pub(super) fn each<T: Real>(
     Ok(())
 }
 
-/// All products in one call, if they are so small that each by itself would be over before its call has paid, or
-/// whether they were not.
+/// All products, whose C is not empty, in one call, if they are so small that each by itself would be over before
+/// its call has paid, or whether they were not.
 fn tiny<'a, T: Real>(
     kernel: &Kernel<T>,
     mut a: ArrayView3<'a, T>,
@@ -51,15 +52,17 @@ fn tiny<'a, T: Real>(
     mut c: ArrayViewMut3<'_, T>,
 ) -> Result<bool, Error> {
     let ((_, m, n), k) = (c.dim(), a.dim().2);
-    let (Some(left), Some(right)) = (a.outer_iter().next(), b.outer_iter().next()) else {
-        return Ok(true);
-    };
-    if c.is_empty() || m.saturating_mul(n).saturating_mul(k) > TINY {
+    if m.saturating_mul(n).saturating_mul(k) > TINY {
         return Ok(false);
     }
     let strides = [c.strides()[1], c.strides()[2]];
     let plain: Epilogue<'_, T> = Epilogue { bias: None, activation: None };
-    match Way::of(left, right, Target::new((m, n), strides, plain)) {
+    let way = Way::of(
+        a.index_axis(Axis(0), 0),
+        b.index_axis(Axis(0), 0),
+        Target::new((m, n), strides, plain),
+    );
+    match way {
         Way::Rows => (),
         Way::Columns => {
             (a, b) = (b.permuted_axes([0, 2, 1]), a.permuted_axes([0, 2, 1]));
@@ -68,10 +71,8 @@ fn tiny<'a, T: Real>(
         Way::Narrow | Way::Wide | Way::Copied => return Ok(false),
     }
     let ((_, m, n), strides) = (c.dim(), [b.strides()[1], b.strides()[2]]);
-    let (Some(left), Some(right)) = (a.outer_iter().next(), b.outer_iter().next()) else {
-        return Ok(true);
-    };
-    let plan = Plan::new(kernel, (m, k, n), layout(left, right), 1);
+    let layout = layout(a.index_axis(Axis(0), 0), b.index_axis(Axis(0), 0));
+    let plan = Plan::new(kernel, (m, k, n), layout, 1);
     let is_whole = k <= plan.depth.min(plan.chunk);
     match plan.form {
         Form::Dots if is_whole => kernel.dots_each(a, b, c),
@@ -83,22 +84,19 @@ fn tiny<'a, T: Real>(
     Ok(true)
 }
 
-/// The form of a product that is a single call of the kernel with the operands as they lie.
+/// The form of a product, whose C is not empty, that is a single call of the kernel with the operands as they lie.
 fn at_once<T: Real>(
     kernel: &Kernel<T>,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
-    c: ArrayViewMut2<'_, T>,
+    c_step: isize,
 ) -> Option<Form> {
     let ((m, k), n) = (a.dim(), b.ncols());
-    if c.is_empty()
-        || c.strides()[1] != 1
-        || n == 1
-        || Plan::is_narrow::<T>((m, k, n), layout(a, b))
-    {
+    let layout = layout(a, b);
+    if c_step != 1 || n == 1 || Plan::is_narrow::<T>((m, k, n), layout) {
         return None;
     }
-    let plan = Plan::new(kernel, (m, k, n), layout(a.view(), b.view()), 1);
+    let plan = Plan::new(kernel, (m, k, n), layout, 1);
     let is_whole = m <= plan.rows.min(plan.block) && n <= plan.columns && k <= plan.depth;
     (is_whole && !plan.pack_right && plan.left == Left::InPlace).then_some(plan.form)
 }

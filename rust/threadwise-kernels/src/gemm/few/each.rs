@@ -18,6 +18,22 @@ pub(in crate::gemm) struct Each<T> {
     pub(in crate::gemm) turned: *mut T,
 }
 
+impl<T> Each<T> {
+    /// All products by themselves.
+    #[inline(always)]
+    fn products(&self) -> impl Iterator<Item = Few<T>> {
+        (0..self.count as isize).map(|i| {
+            let [a, b, c] = self.next.map(|next| i * next);
+            Few {
+                a: self.first.a.wrapping_offset(a),
+                b: self.first.b.wrapping_offset(b),
+                c: self.first.c.wrapping_offset(c),
+                ..self.first
+            }
+        })
+    }
+}
+
 /// All products, of which `ROWS` rows at most are in registers at a time.
 ///
 /// # Safety
@@ -33,18 +49,11 @@ pub(super) unsafe fn each<V: Lanes, const ROWS: usize>(proof: V::Proof, each: &E
     }
     let size = (each.first.depth, each.first.columns);
     let width = size.1.next_multiple_of(V::COUNT);
-    for i in 0..each.count as isize {
-        let [a, b, c] = each.next.map(|next| i * next);
-        let columns = (each.first.b.wrapping_offset(b), each.first.b_stride);
+    for product in each.products() {
+        let columns = (product.b, product.b_stride);
         // SAFETY: this product's B, and the room for it.
         unsafe { turn::<V>(proof, columns, size, (each.turned, width)) };
-        let first = Few {
-            a: each.first.a.wrapping_offset(a),
-            b: each.turned,
-            b_stride: width.cast_signed(),
-            c: each.first.c.wrapping_offset(c),
-            ..each.first
-        };
+        let first = Few { b: each.turned, b_stride: width.cast_signed(), ..product };
         let turned = std::ptr::null_mut();
         // SAFETY: this product; the rows of its B are contiguous now.
         unsafe { strips::<V, ROWS>(proof, &Each { first, count: 1, next: [0; 3], turned }) };
@@ -61,16 +70,9 @@ pub(super) unsafe fn each_by_dots<V: Lanes, const ROWS: usize>(
     proof: V::Proof,
     each: &Each<V::Element>,
 ) {
-    for i in 0..each.count as isize {
-        let [a, b, c] = each.next.map(|next| i * next);
-        let few = Few {
-            a: each.first.a.wrapping_offset(a),
-            b: each.first.b.wrapping_offset(b),
-            c: each.first.c.wrapping_offset(c),
-            ..each.first
-        };
+    for product in each.products() {
         // SAFETY: this product.
-        unsafe { dots::<V, ROWS>(proof, &few) };
+        unsafe { dots::<V, ROWS>(proof, &product) };
     }
 }
 
@@ -131,6 +133,10 @@ unsafe fn turn<V: Lanes>(
     }
 }
 
+/// Vectors of a strip.
+const ONE: usize = 1;
+const TWO: usize = 2;
+
 /// All products, in strips of C of at most two vectors.
 ///
 /// # Safety
@@ -144,45 +150,13 @@ unsafe fn strips<V: Lanes, const ROWS: usize>(proof: V::Proof, each: &Each<V::El
     while column < columns {
         let left = columns - column;
         if left <= V::COUNT {
-            instance!(height, ROWS, [1 2 3 4 5 6 7 8], narrow[V](proof, each, column, left));
+            instance!(height, ROWS, [1 2 3 4 5 6 7 8], strip[V ONE](proof, each, column, left));
         } else {
             let last = (left - V::COUNT).min(V::COUNT);
-            instance!(height, ROWS, [1 2 3 4 5 6 7 8], wide[V](proof, each, column, last));
+            instance!(height, ROWS, [1 2 3 4 5 6 7 8], strip[V TWO](proof, each, column, last));
         }
         column += 2 * V::COUNT;
     }
-}
-
-/// [`strip`] of one vector.
-///
-/// # Safety
-///
-/// As [`strip`].
-#[inline(always)]
-unsafe fn narrow<V: Lanes, const HEIGHT: usize>(
-    proof: V::Proof,
-    each: &Each<V::Element>,
-    column: usize,
-    last: usize,
-) {
-    // SAFETY: passed on.
-    unsafe { strip::<V, 1, HEIGHT>(proof, each, column, last) };
-}
-
-/// [`strip`] of two.
-///
-/// # Safety
-///
-/// As [`strip`].
-#[inline(always)]
-unsafe fn wide<V: Lanes, const HEIGHT: usize>(
-    proof: V::Proof,
-    each: &Each<V::Element>,
-    column: usize,
-    last: usize,
-) {
-    // SAFETY: passed on.
-    unsafe { strip::<V, 2, HEIGHT>(proof, each, column, last) };
 }
 
 /// `VECTORS` vectors from `column` on, of which the last has `last` columns, of all products, `HEIGHT` rows at a

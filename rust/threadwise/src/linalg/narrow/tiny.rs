@@ -3,16 +3,16 @@
 
 use std::ops::Range;
 
-use ndarray::{ArrayView3, ArrayViewMut2, ArrayViewMut3, Axis, ShapeBuilder};
+use ndarray::{ArrayView3, ArrayViewMut3, Axis, ShapeBuilder};
 use threadwise_kernels::Element;
 use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::narrow::{EXACT_TERMS, Pair, Rounded, Single, Sum};
 use threadwise_runtime::with_scratch;
 
-use super::Summed;
+use super::super::batch::unfit;
 use super::finish::finish;
 use super::plan::{FEW_SHORT, TINY};
-use crate::error::Shape;
+use super::{Summed, matrix};
 use crate::{Error, Isa};
 
 /// Numbers that stay in the nearest cache, those of A, B and C together.
@@ -58,12 +58,12 @@ pub(super) fn products<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
                     (a, b, c.dim())
                 };
                 let products = ArrayViewMut3::from_shape(size, &mut *singles);
-                let products = products.map_err(|_| too_large(size))?;
+                let products = products.map_err(|_| unfit(&[size.0, m, n]))?;
                 with_scratch(kernel.turned(b), |room: &mut [f32]| {
                     kernel.multiply_each(a, b, products, room);
                 })?;
                 P::Sum::of_singles(isa, singles, sums);
-                round(isa, sums, c);
+                round(isa, sums, c)?;
                 first = some.end;
             }
             Ok(true)
@@ -100,7 +100,6 @@ impl<'a, N: Single> Dense<'a, N> {
         let matrices = self.matrices.slice_axis(Axis(0), some.into());
         let matrices = if self.is_turned { matrices.permuted_axes([0, 2, 1]) } else { matrices };
         let (_, rows, columns) = matrices.dim();
-        let too_large = |_| too_large((count, rows, columns));
         if let Some(numbers) = matrices.as_slice() {
             N::singles(isa, numbers, to);
         } else {
@@ -114,26 +113,26 @@ impl<'a, N: Single> Dense<'a, N> {
         }
         let apart = if self.is_one { 0 } else { rows * columns };
         let shape = (count, rows, columns).strides((apart, columns, 1));
-        let singles = ArrayView3::from_shape(shape, &*to).map_err(too_large)?;
+        let singles = ArrayView3::from_shape(shape, &*to);
+        let singles = singles.map_err(|_| unfit(&[count, rows, columns]))?;
         Ok(if self.is_turned { singles.permuted_axes([0, 2, 1]) } else { singles })
     }
 }
 
 /// All sums as results.
-fn round<S: Summed, R: Rounded<S>>(isa: Isa, sums: &mut [S], mut c: ArrayViewMut3<'_, R>) {
+fn round<S: Summed, R: Rounded<S>>(
+    isa: Isa,
+    sums: &mut [S],
+    mut c: ArrayViewMut3<'_, R>,
+) -> Result<(), Error> {
     let plain = Epilogue { bias: None, activation: None };
     if let Some(c) = c.as_slice_mut() {
-        return R::finish(isa, sums, plain, c);
+        R::finish(isa, sums, plain, c);
+        return Ok(());
     }
     let (_, m, n) = c.dim();
     for (sums, c) in sums.chunks_exact_mut((m * n).max(1)).zip(c.outer_iter_mut()) {
-        if let Ok(sums) = ArrayViewMut2::from_shape((m, n), sums) {
-            finish(isa, sums, plain, c);
-        }
+        finish(isa, matrix(sums, (m, n))?, plain, c);
     }
-}
-
-/// What ndarray refuses: extents beyond what it can address.
-fn too_large((count, rows, columns): (usize, usize, usize)) -> Error {
-    Error::TooLarge(Shape(vec![count, rows, columns]))
+    Ok(())
 }
