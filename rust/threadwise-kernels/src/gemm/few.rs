@@ -24,6 +24,7 @@ mod slim;
 mod streams;
 
 use std::marker::PhantomData;
+use std::mem::MaybeUninit;
 
 use crate::Activation;
 use crate::simd::Lanes;
@@ -105,19 +106,19 @@ pub(super) type EachFn<T> = unsafe fn(&Each<T>);
 /// each of more than three rows that streams do, rows of slim products of one vector and of two, and those of small ones.
 macro_rules! instantiate {
     (
-        $module:ident, $proof:ty, $assume:expr, $dots:literal, $streams:literal, $wide:literal,
+        $module:ident, $proof:ty, $assume:expr, $dots:literal, [$($streams:literal)*], $wide:literal,
         $slim:literal, $half:literal, $each:literal,
         $(#[$attribute:meta])*
     ) => {
         pub(super) mod $module {
             use super::super::pack::{CopyFn, SquaresFn, copy as copy_rows, transpose};
-            use super::{Each, EachFn, Few, FewFn, Lanes, PhantomData};
+            use super::{Each, EachFn, Few, FewFn, Lanes, MaybeUninit, PhantomData, streams};
 
             pub(in super::super) struct Functions<V>(PhantomData<V>);
 
             impl<V: Lanes<Proof = $proof>> Functions<V> {
                 pub(in super::super) const DOTS: FewFn<V::Element> = dots::<V>;
-                pub(in super::super) const STREAMS: FewFn<V::Element> = streams::<V>;
+                pub(in super::super) const STREAMS: FewFn<V::Element> = by_streams::<V>;
                 pub(in super::super) const SLIM: FewFn<V::Element> = slim::<V>;
                 pub(in super::super) const EACH: EachFn<V::Element> = each::<V>;
                 pub(in super::super) const EACH_BY_DOTS: EachFn<V::Element> = each_by_dots::<V>;
@@ -171,11 +172,51 @@ macro_rules! instantiate {
             ///
             /// As `super::streams::streams` says, on a CPU with this instruction set.
             $(#[$attribute])*
-            unsafe fn streams<V: Lanes<Proof = $proof>>(few: &Few<V::Element>) {
+            unsafe fn by_streams<V: Lanes<Proof = $proof>>(few: &Few<V::Element>) {
+                // SAFETY: passed on from the caller, and the function is of this instruction set.
+                unsafe { streams::streams::<V>(few, streams_within::<V>) }
+            }
+
+            /// # Safety
+            ///
+            /// As `super::streams::streams` says, on a CPU with this instruction set.
+            $(#[$attribute])*
+            unsafe fn streams_within<V: Lanes<Proof = $proof>>(
+                few: &Few<V::Element>,
+                room: &mut [MaybeUninit<V>],
+            ) {
                 // SAFETY: the caller promises the instruction set.
                 let proof = unsafe { $assume };
                 // SAFETY: passed on from the caller.
-                unsafe { super::streams::streams::<V, $streams, $wide>(proof, few) }
+                unsafe { streams::streams_within::<V, ROWS>(proof, few, const { &adds::<V>() }, room) }
+            }
+
+            /// Rows that streams hold in registers.
+            const ROWS: usize = [$($streams),*].len();
+
+            const fn adds<V: Lanes<Proof = $proof>>() -> streams::Adds<V, ROWS> {
+                use streams::{MANY, ONE, SOME, TOGETHER};
+                [
+                    (MANY, [$(add::<V, MANY, $streams>),*]),
+                    (TOGETHER, [$(add::<V, TOGETHER, $streams>),*]),
+                    (SOME, [$(add::<V, SOME, $streams>),*]),
+                    (ONE, [$(add::<V, ONE, $streams>),*]),
+                ]
+            }
+
+            /// # Safety
+            ///
+            /// As `super::streams::add` says, on a CPU with this instruction set.
+            $(#[$attribute])*
+            unsafe fn add<V: Lanes<Proof = $proof>, const N: usize, const M: usize>(
+                few: &Few<V::Element>,
+                part: streams::Part,
+                sums: *mut V,
+            ) {
+                // SAFETY: the caller promises the instruction set.
+                let proof = unsafe { $assume };
+                // SAFETY: passed on from the caller.
+                unsafe { streams::add::<V, $wide, N, M>(proof, few, part, sums) }
             }
 
             /// # Safety
@@ -217,14 +258,14 @@ macro_rules! instantiate {
 /// What any CPU has.
 const unsafe fn nothing() {}
 
-instantiate!(portable, (), super::nothing(), 2, 2, 2, 2, 2, 2,);
+instantiate!(portable, (), super::nothing(), 2, [1 2], 2, 2, 2, 2,);
 #[cfg(target_arch = "x86_64")]
 instantiate!(
     avx2,
     crate::Avx2,
     crate::Avx2::assume(),
     3,
-    4,
+    [1 2 3 4],
     2,
     8,
     4,
@@ -237,7 +278,7 @@ instantiate!(
     crate::Avx512,
     crate::Avx512::assume(),
     6,
-    8,
+    [1 2 3 4 5 6 7 8],
     3,
     16,
     8,

@@ -294,6 +294,31 @@ fn few_rows_agree_with_the_definition_in_both_ways() {
 }
 
 #[test]
+fn streams_from_far_away_have_the_bits_of_those_from_near() {
+    fn check<T: Element>(m: usize, n: usize) {
+        let k = 35;
+        let (a, b) = (matrix::<T>(m, k, 0.3), matrix::<T>(k, n, 1.1));
+        let start = Array2::from_elem((m, n), T::from_f64(0.5));
+        for kernel in kernels::<T>() {
+            for accumulate in [false, true] {
+                let finish = Finish { accumulate, epilogue: None };
+                let (mut whole, mut parts) = (start.clone(), start.clone());
+                kernel.streams(a.view(), b.view(), whole.view_mut(), finish);
+                let parts_of_b = b.axis_chunks_iter(Axis(1), 1000);
+                for (b, c) in parts_of_b.zip(parts.axis_chunks_iter_mut(Axis(1), 1000)) {
+                    kernel.streams(a.view(), b, c, finish);
+                }
+                assert_eq!(whole, parts, "{} {m}×{k}×{n}", kernel.name());
+            }
+        }
+    }
+    for m in [1, 3, 4, 8, 9, 17, 36] {
+        check::<f32>(m, 15_003);
+        check::<f64>(m, 7_501);
+    }
+}
+
+#[test]
 fn small_products_in_one_call_have_the_bits_of_each_by_itself() {
     fn check<T: Element>() {
         let stack = |count: usize, rows: usize, columns: usize, seed: f64| {

@@ -1,5 +1,5 @@
 //! Streams: where the rows of B are contiguous, some rows of B at a time are multiplied with their elements
-//! of A and added to the sums of a strip of C, which stay in the nearest cache.
+//! of A and added to the sums of a strip of C, which stay in a near cache.
 
 use std::hint::black_box;
 use std::mem::MaybeUninit;
@@ -8,12 +8,20 @@ use super::Few;
 use crate::gemm::vectors::row;
 use crate::simd::Lanes;
 
-/// Rows of B that are added to C at a time: as many streams as memory serves best. Where fewer are left, ...
-const TOGETHER: usize = 8;
+/// Rows of B that are added to C at a time: as many streams as memory serves best, more where the sums come from
+/// further away or go to registers in several groups. Where fewer are left, ...
+pub(super) const TOGETHER: usize = 8;
+pub(super) const MANY: usize = 16;
 
 /// ... so many, or one by one.
-const SOME: usize = 4;
-const ONE: usize = 1;
+pub(super) const SOME: usize = 4;
+pub(super) const ONE: usize = 1;
+
+/// Adds as many rows of B as the function is for, times their elements of A, to the sums of as many rows.
+pub(super) type AddFn<V> = unsafe fn(&Few<<V as Lanes>::Element>, Part, *mut V);
+
+/// For [`MANY`], [`TOGETHER`], [`SOME`] and [`ONE`] of B, the functions for one row of A, for two, and so on.
+pub(super) type Adds<V, const ROWS: usize> = [(usize, [AddFn<V>; ROWS]); 4];
 
 /// Rows of A up to which there are registers for their elements.
 const HELD: usize = 3;
@@ -22,9 +30,14 @@ const HELD: usize = 3;
 /// a row of another thread is left alone.
 const AHEAD: usize = 1024;
 
-/// Vectors of C, over all rows, that are worked on before the next ones: half the nearest cache. They are
-/// kept apart from C, whose rows may lie so that they drive each other, and those of B, out of the cache.
+/// Vectors of C, over all rows, that are worked on before the next ones: half the nearest cache, ...
 const NEAR: usize = 512;
+
+/// ... or some of the second-level one, for a B that comes from further away, in longer runs of each row, ...
+const FAR: usize = 2048;
+
+/// ... because it has more bytes than this.
+const SECOND: usize = 2 << 20;
 
 /// Rows of C at most.
 const ROWS_AT_MOST: usize = 64;
@@ -35,7 +48,7 @@ const LINES: usize = 64;
 /// Part of a product of few rows: rows of A and of the sums from `row` on, rows of B from `p` on, `columns`
 /// columns from `first` on, whose sums are `apart` vectors from row to row.
 #[derive(Clone, Copy)]
-struct Part {
+pub(super) struct Part {
     row: usize,
     p: usize,
     first: usize,
@@ -57,22 +70,55 @@ impl Part {
     }
 }
 
+/// Streams within some room.
+pub(super) type WithinFn<V> = unsafe fn(&Few<<V as Lanes>::Element>, &mut [MaybeUninit<V>]);
+
+/// Finds room for the sums: apart from C, whose rows may lie so that they drive each other, and those of B, out of
+/// the cache.
+///
 /// # Safety
 ///
 /// As [`super::FewFn`] says, with contiguous rows of B, and at most [`ROWS_AT_MOST`] rows.
 #[inline(always)]
-pub(super) unsafe fn streams<V: Lanes, const ROWS: usize, const WIDE: usize>(
+pub(super) unsafe fn streams<V: Lanes>(few: &Few<V::Element>, within: WithinFn<V>) {
+    let is_far = few.depth * few.columns > SECOND / size_of::<V::Element>();
+    let room =
+        if is_far { room::<V, { FAR + ROWS_AT_MOST }> } else { room::<V, { NEAR + ROWS_AT_MOST }> };
+    // SAFETY: passed on from the caller.
+    unsafe { room(few, within) }
+}
+
+/// # Safety
+///
+/// As [`streams`] says.
+// A function of its own: those that need little room had to touch every page of the most room.
+#[inline(never)]
+unsafe fn room<V: Lanes, const VECTORS: usize>(few: &Few<V::Element>, within: WithinFn<V>) {
+    // Not cleared: that takes as long as the smallest products.
+    let mut room = [const { MaybeUninit::<V>::uninit() }; VECTORS];
+    // SAFETY: passed on from the caller.
+    unsafe { within(few, &mut room) }
+}
+
+/// # Safety
+///
+/// As [`streams`] says.
+#[inline(always)]
+pub(super) unsafe fn streams_within<V: Lanes, const ROWS: usize>(
     proof: V::Proof,
     few: &Few<V::Element>,
+    adds: &Adds<V, ROWS>,
+    room: &mut [MaybeUninit<V>],
 ) {
     let zero = V::splat(proof, V::Element::default());
-    // Not cleared: that takes as long as the smallest products.
-    let mut room = [const { MaybeUninit::<V>::uninit() }; NEAR + ROWS_AT_MOST];
-    let most = NEAR / few.rows * V::COUNT;
+    // Each row of sums may be a vector longer.
+    let most = (room.len() / few.rows - 1) * V::COUNT;
     // Strips are about as long as one another, the first with a vector that may hold but few columns.
     let padded = few.columns + V::COUNT - 1;
     let even = padded.div_ceil(padded.div_ceil(most)).next_multiple_of(LINES);
     let strip = if most < LINES { most } else { even.min(most / LINES * LINES) };
+    let is_far = room.len() > NEAR + ROWS_AT_MOST;
+    let at_once = if few.rows > ROWS || is_far { MANY } else { TOGETHER };
     let mut first = 0;
     while first < few.columns {
         let head = if first == 0 && strip > V::COUNT { head::<V>(few) } else { 0 };
@@ -98,28 +144,16 @@ pub(super) unsafe fn streams<V: Lanes, const ROWS: usize, const WIDE: usize>(
         }
         let sums = room.as_mut_ptr().cast::<V>();
         while part.p < few.depth {
-            let together = match few.depth - part.p {
-                TOGETHER.. => TOGETHER,
-                SOME.. => SOME,
-                _ => ONE,
-            };
+            let left = at_once.min(few.depth - part.p);
+            // At least one row is left, and there are functions for one.
+            let Some((together, adds)) = adds.iter().find(|it| it.0 <= left) else { break };
             let mut group = 0;
             part.row = 0;
             while part.row < few.rows {
                 group += 1;
                 let end = few.group(group, ROWS);
-                let (rows, sums) = (end - part.row, sums.wrapping_add(part.row * apart));
-                match together {
-                    TOGETHER => {
-                        instance!(rows, ROWS, [1 2 3 4 5 6 7 8], add[V WIDE TOGETHER](proof, few, part, sums));
-                    }
-                    SOME => {
-                        instance!(rows, ROWS, [1 2 3 4 5 6 7 8], add[V WIDE SOME](proof, few, part, sums));
-                    }
-                    _ => {
-                        instance!(rows, ROWS, [1 2 3 4 5 6 7 8], add[V WIDE ONE](proof, few, part, sums));
-                    }
-                }
+                // SAFETY: so many rows of B are left, and as many of A and of sums are in the group.
+                unsafe { adds[end - part.row - 1](few, part, sums.wrapping_add(part.row * apart)) };
                 part.row = end;
             }
             part.p += together;
@@ -161,7 +195,7 @@ fn head<V: Lanes>(few: &Few<V::Element>) -> usize {
 ///
 /// These rows and columns exist, and `M` rows of their sums.
 #[inline(always)]
-unsafe fn add<V: Lanes, const WIDE: usize, const N: usize, const M: usize>(
+pub(super) unsafe fn add<V: Lanes, const WIDE: usize, const N: usize, const M: usize>(
     proof: V::Proof,
     few: &Few<V::Element>,
     Part { row, p, first, columns, head, apart }: Part,

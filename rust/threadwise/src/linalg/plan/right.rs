@@ -45,7 +45,7 @@ pub(in crate::linalg) const WORTH_STREAMING: usize = 128;
 /// Rows up to which streaming B through is faster than packing it, and up to which it is faster than tiles
 /// that read B where it lies, in the second-level cache: more of them if every other row begins at the same
 /// place of a page.
-pub(in crate::linalg) const STREAMED: usize = 24;
+pub(in crate::linalg) const STREAMED: usize = 36;
 pub(super) const STREAMED_NEAR: usize = 3;
 pub(super) const STREAMED_HALVES: usize = 12;
 

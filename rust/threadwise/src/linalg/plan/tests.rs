@@ -108,7 +108,7 @@ fn b_is_read_where_it_lies_until_enough_rows_pay_for_packing() {
     assert_eq!(form((STREAMED_NEAR, 200, 300), false), (Form::Streams, false), "few rows");
     assert_eq!(form((STREAMED_NEAR + 1, 200, 300), false), (Form::Tiles, false), "a near B");
     assert_eq!(form((STREAMED, 2000, 3000), false), (Form::Streams, false), "one that is not");
-    assert_eq!(form((STREAMED + 1, 2000, 3000), false), (Form::Tiles, false), "nor packed yet");
+    assert_eq!(form((STREAMED + 1, 2000, 3000), true), (Form::Tiles, false), "nor packed yet");
     assert_eq!(form((WORTH_PACKING_FAR, 2000, 3000), false), (Form::Tiles, true), "then packed");
     assert_eq!(form((STREAMED + 1, 512, 1024), true), (Form::Tiles, true), "whole pages apart");
     assert_eq!(form((STREAMED_HALVES, 100, 512), true), (Form::Streams, false), "half pages");
