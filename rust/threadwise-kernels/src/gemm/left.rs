@@ -37,9 +37,11 @@ impl<T: Element> Kernel<T> {
             // contiguous; the square lies within A, and its copy in the same place within the copy.
             unsafe { (self.squares)((from, strides[1]), (to, row), 1) };
         }
-        for (i, (from, to)) in a.rows().into_iter().zip(copy.chunks_exact_mut(k)).enumerate() {
-            let done = if i < rows { terms } else { 0 };
-            from.iter().zip(to).skip(done).for_each(|(from, to)| *to = *from);
+        // What is left beside the squares, and below them.
+        for (i, to) in copy.chunks_exact_mut(k).enumerate() {
+            for p in if i < rows { terms } else { 0 }..k {
+                to[p] = a[(i, p)];
+            }
         }
     }
 

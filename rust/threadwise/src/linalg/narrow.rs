@@ -10,6 +10,7 @@ mod finish;
 mod pieces;
 mod plan;
 mod tiny;
+mod turned;
 mod weight;
 
 use std::marker::PhantomData;
@@ -208,7 +209,8 @@ fn by_form<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     }
     let kernel = kernel::<P>(context.isa, (m, k, n));
     let threads = load::threads::<Narrow<P, R>>((m, k, n), 1, context);
-    let is_alone = threads <= 1 && context.distribution.is_none();
+    let is_turned = plan::is_turned(&kernel, m, b);
+    let is_alone = threads <= 1 && context.distribution.is_none() && !is_turned;
     let finish = (context.isa, epilogue);
     if is_alone && alone::product(&kernel, a, b, c.view_mut(), finish, AT_ONCE)? {
         return Ok(());

@@ -12,6 +12,7 @@ use super::super::pieces::Piece;
 use super::super::plan::Form;
 use super::finish::finish;
 use super::plan::{BLOCK, Plan};
+use super::turned::turned;
 use super::{Summed, alone, few};
 use crate::{Context, Error, Isa};
 
@@ -74,6 +75,7 @@ fn piece<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     };
     let c = piece.c.view_mut();
     match (plan.form, part.b) {
+        (Form::Tiles, Source::Plain(b)) if plan.is_turned => turned(&part, b, c),
         (Form::Tiles, _) => part.tiles(c),
         (_, Source::Plain(b)) => few::plain(&part, b, c),
         (_, Source::Kept(kept, k, n)) => few::kept(&part, (kept, k, n), c),
@@ -207,7 +209,7 @@ pub(super) fn slivers<'a, P: Pair>(
 }
 
 /// A block of A's rows with packed columns of B.
-fn block<P: Pair<Sum: Summed>>(
+pub(super) fn block<P: Pair<Sum: Summed>>(
     kernel: &Kernel<P>,
     a: ArrayView2<'_, P::Left>,
     b: &[u32],

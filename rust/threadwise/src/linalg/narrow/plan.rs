@@ -66,6 +66,14 @@ pub(super) const TINY: usize = 16384;
 /// Terms from which on a product of few columns is computed as the transposed one of few rows.
 const WORTH_TURNING: usize = 128;
 
+/// Bytes of A up to which it is packed instead of a B of contiguous columns, which has at least so many terms, in all
+/// and for each row of A: the fewer there are, the more of the work is to turn sums. Where B is no B in place but must
+/// be converted, it has at least so many elements.
+const TURNED: usize = 1 << 20;
+const TURNED_TERMS: usize = 768;
+const TURNED_TERMS_EACH: usize = 10;
+const TURNED_FAR: usize = 1 << 20;
+
 /// The size of pieces and of passes, and how many threads share them.
 pub(super) struct Plan {
     pub(super) form: Form,
@@ -76,6 +84,8 @@ pub(super) struct Plan {
     pub(super) depth: usize,
     pub(super) rows: usize,
     pub(super) columns: usize,
+    /// Whether tiles are [turned](super::turned).
+    pub(super) is_turned: bool,
 }
 
 /// The kernels for a product of these sizes, which may be swapped.
@@ -114,6 +124,20 @@ pub(super) fn form<P: Pair>(kernel: &Kernel<P>, m: usize, b: ArrayView2<'_, P::R
     }
 }
 
+/// Whether tiles read the columns of `b`, which are contiguous, where they lie, and pack so many rows of A instead.
+pub(super) fn is_turned<P: Pair>(
+    kernel: &Kernel<P>,
+    m: usize,
+    b: ArrayView2<'_, P::Right>,
+) -> bool {
+    let (k, n) = b.dim();
+    let is_near = m.saturating_mul(k).saturating_mul(size_of::<P::Left>()) <= TURNED;
+    let is_long = k >= TURNED_TERMS.max(TURNED_TERMS_EACH.saturating_mul(m));
+    let is_far = kernel.takes_in_place(k) || k.saturating_mul(n) >= TURNED_FAR;
+    let by_columns = b.strides()[0] == 1;
+    by_columns && is_near && is_long && is_far && n >= m && form(kernel, m, b) == Form::Tiles
+}
+
 /// The form of a product of so many rows with a B that is kept.
 fn form_of_kept<P: Pair>(kernel: &Kernel<P>, m: usize) -> Form {
     let few = kernel.has_strips() && m < kernel.worth_packing();
@@ -142,6 +166,10 @@ impl Plan {
         distribution: Option<WorkDistribution>,
     ) -> Self {
         let (k, n) = b.dim();
+        if is_turned(kernel, m, b) {
+            let turned = Self::turned(kernel, (m, k, n), threads);
+            return turned.cut_by(distribution, kernel, (m, n));
+        }
         let plan = Self::new(kernel, form(kernel, m, b), (m, k, n), threads);
         plan.along_rows(kernel, (m, n), b).cut_by(distribution, kernel, (m, n))
     }
@@ -174,7 +202,7 @@ impl Plan {
                 if threads > 1 { n.div_ceil((PIECES * threads).div_ceil(chunks)) } else { n };
             let most = if goes_past_again { RUN } else { FEW_PIECE / depth };
             let columns = share.min(most).next_multiple_of(CUT).max(CUT);
-            return Self { form, threads, chunk, depth, rows: m, columns };
+            return Self { form, threads, chunk, depth, rows: m, columns, is_turned: false };
         }
         let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE), pass);
         let (depth, chunks) = (pass, k.div_ceil(chunk).max(1));
@@ -195,7 +223,21 @@ impl Plan {
                 break;
             }
         }
-        Self { form, threads, chunk, depth, rows, columns }
+        Self { form, threads, chunk, depth, rows, columns, is_turned: false }
+    }
+
+    /// Tiles that are turned, with the sums of others: pieces have all rows.
+    fn turned<P: Pair>(
+        kernel: &Kernel<P>,
+        (m, k, n): (usize, usize, usize),
+        threads: usize,
+    ) -> Self {
+        let depth = pass(kernel, k);
+        let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE), depth);
+        let pieces = (PIECES * threads).div_ceil(k.div_ceil(chunk).max(1));
+        let columns = if threads > 1 { n.div_ceil(pieces) } else { n };
+        let columns = columns.next_multiple_of(BLOCK);
+        Self { form: Form::Tiles, threads, chunk, depth, rows: m, columns, is_turned: true }
     }
 
     /// The same for a B of long rows that is packed for few rows of A: as it is read once, it is read by wide pieces
@@ -231,7 +273,7 @@ impl Plan {
         (m, n): (usize, usize),
     ) -> Self {
         let Some(distribution) = distribution else { return self };
-        if self.form == Form::Tiles {
+        if self.form == Form::Tiles && !self.is_turned {
             let rows = distribution.extent(m, self.threads, kernel.rows());
             return Self { rows: rows.min(self.rows.max(kernel.rows())), ..self };
         }

@@ -52,7 +52,7 @@ fn matrix<E: Drawn>(rows: usize, columns: usize, seed: f32) -> Array2<E> {
 
 type Sizes = (usize, usize, usize);
 
-const SIZES: [Sizes; 18] = [
+const SIZES: [Sizes; 21] = [
     (1, 3, 1),
     (1, 300, 1),
     (40, 300, 1),
@@ -63,6 +63,9 @@ const SIZES: [Sizes; 18] = [
     (8, 130, 65),
     (9, 385, 130),
     (64, 2049, 96),
+    (20, 1000, 300),
+    (10, 4100, 257),
+    (10, 1100, 960),
     (200, 800, 70),
     (16, 40_000, 16),
     (1, 50_000, 3),
