@@ -67,12 +67,17 @@ pub(super) const TINY: usize = 16384;
 const WORTH_TURNING: usize = 128;
 
 /// Bytes of A up to which it is packed instead of a B of contiguous columns, which has at least so many terms, in all
-/// and for each row of A: the fewer there are, the more of the work is to turn sums. Where B is no B in place but must
-/// be converted, it has at least so many elements.
+/// and for each row of A: the fewer there are, the more of the work is to turn sums.
 const TURNED: usize = 1 << 20;
 const TURNED_TERMS: usize = 768;
 const TURNED_TERMS_EACH: usize = 10;
+
+/// Where vectors hold the sums, rows of A leave some of their lanes empty, so many at most; the part of them that may be
+/// empty; elements that B has at least, if it cannot be read in place; and elements from which on none of this matters.
+const TURNED_LANES: usize = 16;
+const TURNED_EMPTY: usize = 8;
 const TURNED_FAR: usize = 1 << 20;
+const TURNED_FARTHEST: usize = 8 << 20;
 
 /// The size of pieces and of passes, and how many threads share them.
 pub(super) struct Plan {
@@ -133,9 +138,12 @@ pub(super) fn is_turned<P: Pair>(
     let (k, n) = b.dim();
     let is_near = m.saturating_mul(k).saturating_mul(size_of::<P::Left>()) <= TURNED;
     let is_long = k >= TURNED_TERMS.max(TURNED_TERMS_EACH.saturating_mul(m));
-    let is_far = kernel.takes_in_place(k) || k.saturating_mul(n) >= TURNED_FAR;
+    let (elements, lanes) = (k.saturating_mul(n), m.next_multiple_of(TURNED_LANES));
+    let is_full = (lanes - m) * TURNED_EMPTY <= lanes;
+    let is_far = is_full && (kernel.takes_in_place(k) || elements >= TURNED_FAR);
+    let is_faster = kernel.is_seamless() || is_far || elements >= TURNED_FARTHEST;
     let by_columns = b.strides()[0] == 1;
-    by_columns && is_near && is_long && is_far && n >= m && form(kernel, m, b) == Form::Tiles
+    by_columns && is_near && is_long && is_faster && n >= m && form(kernel, m, b) == Form::Tiles
 }
 
 /// The form of a product of so many rows with a B that is kept.
