@@ -327,7 +327,7 @@ fn small_products_in_one_call_have_the_bits_of_each_by_itself() {
             })
         };
         let sizes = (1..=18).flat_map(|m| [(m, 3, 5), (m, 5, 16), (2, 2 * m, 17)]);
-        let sizes = sizes.chain((1..=70).map(|n| (3, 4, n)));
+        let sizes = sizes.chain((1..=70).flat_map(|n| [(3, 4, n), (1, n, 1)]));
         for kernel in kernels::<T>() {
             for (m, k, n) in sizes.clone().chain([(4, 0, 3), (5, 200, 1), (0, 3, 4), (4, 3, 0)]) {
                 let what = format!("{} {m}×{k}×{n}", kernel.name());

@@ -5,6 +5,7 @@ use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
 use threadwise_runtime::with_scratch;
 
 use super::Real;
+use super::batch::unfit;
 use super::plan::{Form, Left, Plan};
 use super::product::multiply;
 use super::way::{Target, Way, layout};
@@ -12,6 +13,9 @@ use crate::{Context, Error};
 
 /// Multiply-adds up to which all products are computed in one call.
 const TINY: usize = 32768;
+
+/// Elements of some Bs that are copied at a time, so that the copies stay in the nearest cache.
+const NEAR: usize = 4096;
 
 /// `c = f(a @ b + bias)` for each, the sums of [`multiply`].
 pub(super) fn each<T: Real>(
@@ -79,9 +83,39 @@ fn tiny<'a, T: Real>(
         Form::Tiles if is_whole && (strides.contains(&1) || n == 1) => {
             with_scratch(kernel.turned(b), |room: &mut [T]| kernel.multiply_each(a, b, c, room))?;
         }
+        Form::Tiles if is_whole => spread(kernel, a, b, c)?,
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// All products with Bs of which neither rows nor columns are contiguous: they are copied, some at a time.
+fn spread<T: Real>(
+    kernel: &Kernel<T>,
+    a: ArrayView3<'_, T>,
+    b: ArrayView3<'_, T>,
+    mut c: ArrayViewMut3<'_, T>,
+) -> Result<(), Error> {
+    let (count, k, n) = b.dim();
+    let some = (NEAR / (k * n).max(1)).clamp(1, count);
+    with_scratch(some * k * n, |room: &mut [T]| {
+        let products = a.axis_chunks_iter(Axis(0), some).zip(b.axis_chunks_iter(Axis(0), some));
+        for ((a, b), c) in products.zip(c.axis_chunks_iter_mut(Axis(0), some)) {
+            let room = &mut room[..b.len()];
+            // Where the same elements of all Bs are beside one another, they are turned in registers.
+            let mut flat = b.view();
+            if b.strides()[0] == 1 && flat.merge_axes(Axis(1), Axis(2)) {
+                kernel.copy_left(flat.index_axis_move(Axis(1), 0), room);
+            } else {
+                ArrayViewMut3::from_shape(b.dim(), &mut *room)
+                    .map_err(|_| unfit(b.shape()))?
+                    .assign(&b);
+            }
+            let copy = ArrayView3::from_shape(b.dim(), &*room).map_err(|_| unfit(b.shape()))?;
+            kernel.multiply_each(a, copy, c, &mut []);
+        }
+        Ok(())
+    })?
 }
 
 /// The form of a product, whose C is not empty, that is a single call of the kernel with the operands as they lie.

@@ -144,6 +144,33 @@ fn threads_do_not_change_a_bit_of_few_rows() {
 }
 
 #[test]
+fn products_of_a_batch_do_not_depend_on_how_matrices_lie() {
+    fn check<T: Real>((m, k, n): (usize, usize, usize)) {
+        const COUNT: usize = 70;
+        let (a, b) = (array::<T>(&[COUNT, m, k], 0.2), array::<T>(&[COUNT, k, n], 0.7));
+        let expected = product(a.view(), b.view(), 1);
+        let count_last =
+            |x: &ArrayD<T>| x.view().permuted_axes(vec![1, 2, 0]).as_standard_layout().into_owned();
+        let (a_last, b_last) = (count_last(&a), count_last(&b));
+        let apart = Array::from_shape_fn((COUNT, 2 * k, 3 * n), |(p, i, j)| b[[p, i / 2, j / 3]]);
+        let apart = apart.view().into_dyn().slice_axis_move(Axis(1), Slice::new(0, None, 2));
+        let apart = apart.slice_axis_move(Axis(2), Slice::new(0, None, 3));
+        for b in [b_last.view().permuted_axes(vec![2, 0, 1]), apart] {
+            for a in [a.view(), a_last.view().permuted_axes(vec![2, 0, 1])] {
+                for threads in [1, 3] {
+                    let c = product(a.view(), b.view(), threads);
+                    assert_eq!(c, expected, "{m}×{k}×{n}, {:?}, {threads} threads", b.strides());
+                }
+            }
+        }
+    }
+    for sizes in [(9, 9, 9), (3, 5, 7), (16, 16, 16), (20, 30, 17), (2, 3, 4)] {
+        check::<f32>(sizes);
+        check::<f64>(sizes);
+    }
+}
+
+#[test]
 fn a_packed_weight_is_the_weight_for_any_number_of_threads() {
     for (m, k, n) in
         [(1, 3, 1), (1, 3000, 700), (16, 70_000, 20), (9, 385, 130), (200, 800, 70), (3, 0, 5)]

@@ -70,9 +70,40 @@ pub(super) unsafe fn each_by_dots<V: Lanes, const ROWS: usize>(
     proof: V::Proof,
     each: &Each<V::Element>,
 ) {
+    let Few { depth, rows, columns, .. } = each.first;
+    if rows == 1 && columns == 1 && depth <= V::COUNT {
+        // SAFETY: passed on; the products are of a vector each.
+        unsafe { vectors::<V>(proof, each) };
+        return;
+    }
     for product in each.products() {
         // SAFETY: this product.
         unsafe { dots::<V, ROWS>(proof, &product) };
+    }
+}
+
+/// All products, of a row of A and a column of B that are no longer than a vector, with the sums of [`dots`].
+///
+/// # Safety
+///
+/// As [`each_by_dots`].
+#[inline(always)]
+unsafe fn vectors<V: Lanes>(proof: V::Proof, each: &Each<V::Element>) {
+    let mask = V::first(proof, each.first.depth);
+    let zero = V::splat(proof, V::Element::default());
+    let (mut a, mut b, mut c) = (each.first.a, each.first.b, each.first.c);
+    for _ in 0..each.count {
+        // SAFETY: all of a row.
+        let left = unsafe { V::load_first(proof, mask, a) };
+        // SAFETY: all of a column.
+        let right = unsafe { V::load_first(proof, mask, b) };
+        // The other sums of dots are zero, which makes a negative zero a positive one.
+        let sum = left.mul_add(right, zero).add(zero);
+        // SAFETY: the element of C.
+        unsafe { c.write(sum.total()) };
+        a = a.wrapping_offset(each.next[0]);
+        b = b.wrapping_offset(each.next[1]);
+        c = c.wrapping_offset(each.next[2]);
     }
 }
 

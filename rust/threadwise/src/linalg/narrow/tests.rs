@@ -248,12 +248,14 @@ fn small_products_of_a_batch_have_the_bits_of_each_by_itself() {
                 let b = Array3::from_shape_fn((COUNT, k, n), |(p, i, j)| right[p][(i, j)]);
                 let across = Array3::from_shape_fn((COUNT, n, k), |(p, j, i)| b[(p, i, j)]);
                 let apart = Array3::from_shape_fn((2 * COUNT, k, n), |(p, i, j)| b[(p / 2, i, j)]);
+                let spread = Array3::from_shape_fn((k, n, COUNT), |(i, j, p)| b[(p, i, j)]);
                 let one = b.slice_axis(Axis(0), Slice::from(3..4));
                 let rights = [
                     b.view(),
                     across.view().permuted_axes([0, 2, 1]),
                     apart.slice_axis(Axis(0), Slice::new(0, None, 2)),
                     one.broadcast((COUNT, k, n)).unwrap(),
+                    spread.view().permuted_axes([2, 0, 1]),
                 ];
                 for right in rights {
                     let mut wide = Array3::from_elem((COUNT, m, n + 3), R::default());

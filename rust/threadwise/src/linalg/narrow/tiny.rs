@@ -6,7 +6,7 @@ use std::ops::Range;
 use ndarray::{ArrayView3, ArrayViewMut3, Axis, ShapeBuilder};
 use threadwise_kernels::Element;
 use threadwise_kernels::gemm::Epilogue;
-use threadwise_kernels::narrow::{EXACT_TERMS, Pair, Rounded, Single, Sum};
+use threadwise_kernels::narrow::{EXACT_TERMS, Narrow, Pair, Rounded, Sum};
 use threadwise_runtime::with_scratch;
 
 use super::super::batch::unfit;
@@ -18,6 +18,9 @@ use crate::{Error, Isa};
 /// Numbers that stay in the nearest cache, those of A, B and C together.
 const NEAR: usize = 6144;
 
+/// Numbers that are widened at a time where they do not follow one another.
+const SOME: usize = 256;
+
 /// Terms from which on a product of one column is computed as the transposed one.
 const WORTH_TURNING: usize = 8;
 
@@ -28,8 +31,7 @@ pub(super) fn fits<P: Pair>((m, k, n): (usize, usize, usize)) -> bool {
     is_few && k > 0 && m.saturating_mul(n).saturating_mul(k) <= TINY
 }
 
-/// C = A·B for each of some products along the first axes, whose sizes [fit](fits), or whether some of them are
-/// not dense.
+/// C = A·B for each of some products along the first axes, whose sizes [fit](fits), or whether there are none.
 pub(super) fn products<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     isa: Isa,
     a: ArrayView3<'_, P::Left>,
@@ -37,7 +39,7 @@ pub(super) fn products<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     mut c: ArrayViewMut3<'_, R>,
 ) -> Result<bool, Error> {
     let ((count, m, n), k) = (c.dim(), a.dim().2);
-    let (Some(left), Some(right)) = (Dense::of(a), Dense::of(b)) else { return Ok(false) };
+    let (Some(left), Some(right)) = (Alike::of(a), Alike::of(b)) else { return Ok(false) };
     let group = (NEAR / (m * k + k * n + m * n).max(1)).clamp(1, count.max(1));
     let kernel = f32::gemm(isa);
     with_scratch(group * (m * k + k * n + m * n), |scratch: &mut [f32]| {
@@ -71,22 +73,24 @@ pub(super) fn products<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     })??
 }
 
-/// Matrices of which each is dense.
-struct Dense<'a, N> {
+/// Matrices that are alike in how they lie.
+struct Alike<'a, N> {
     matrices: ArrayView3<'a, N>,
-    /// Whether columns follow one another, not rows.
+    /// Whether each is dense, ...
+    is_dense: bool,
+    /// ... its columns following one another, not its rows.
     is_turned: bool,
     /// Whether all are the same one.
     is_one: bool,
 }
 
-impl<'a, N: Single> Dense<'a, N> {
+impl<'a, N: Narrow> Alike<'a, N> {
     fn of(matrices: ArrayView3<'a, N>) -> Option<Self> {
         let first = matrices.outer_iter().next()?;
-        let is_turned = !first.is_standard_layout();
+        let by_rows = first.is_standard_layout();
+        let is_turned = !by_rows && first.reversed_axes().is_standard_layout();
         let is_one = matrices.strides()[0] == 0;
-        let is_dense = !is_turned || first.reversed_axes().is_standard_layout();
-        is_dense.then_some(Self { matrices, is_turned, is_one })
+        Some(Self { matrices, is_dense: by_rows || is_turned, is_turned, is_one })
     }
 
     /// Some of the matrices, as float32.
@@ -102,6 +106,12 @@ impl<'a, N: Single> Dense<'a, N> {
         let (_, rows, columns) = matrices.dim();
         if let Some(numbers) = matrices.as_slice() {
             N::singles(isa, numbers, to);
+        } else if !self.is_dense {
+            let (mut some, mut numbers) = ([N::default(); SOME], matrices.iter());
+            for to in to.chunks_mut(SOME) {
+                some.iter_mut().zip(&mut numbers).for_each(|(to, from)| *to = *from);
+                N::singles(isa, &some[..to.len()], to);
+            }
         } else {
             let distinct = if self.is_one { 1 } else { count };
             let places = to.chunks_exact_mut((rows * columns).max(1));
