@@ -14,7 +14,7 @@ use crate::{Context, Error};
 /// Multiply-adds up to which all products are computed in one call.
 const TINY: usize = 32768;
 
-/// Elements of some Bs that are copied at a time, so that the copies stay in the nearest cache.
+/// Elements of some Bs or Cs that are copied at a time, so that the copies stay in the nearest cache.
 const NEAR: usize = 4096;
 
 /// `c = f(a @ b + bias)` for each, the sums of [`multiply`].
@@ -72,7 +72,8 @@ fn tiny<'a, T: Real>(
             (a, b) = (b.permuted_axes([0, 2, 1]), a.permuted_axes([0, 2, 1]));
             c = c.permuted_axes([0, 2, 1]);
         }
-        Way::Narrow | Way::Wide | Way::Copied => return Ok(false),
+        Way::Copied => return copied(kernel, a, b, c),
+        Way::Narrow | Way::Wide => return Ok(false),
     }
     let ((_, m, n), strides) = (c.dim(), [b.strides()[1], b.strides()[2]]);
     let layout = layout(a.index_axis(Axis(0), 0), b.index_axis(Axis(0), 0));
@@ -87,6 +88,30 @@ fn tiny<'a, T: Real>(
         _ => return Ok(false),
     }
     Ok(true)
+}
+
+/// [`tiny`] for Cs of which neither rows nor columns are contiguous: they are computed elsewhere, some at a time.
+fn copied<T: Real>(
+    kernel: &Kernel<T>,
+    a: ArrayView3<'_, T>,
+    b: ArrayView3<'_, T>,
+    mut c: ArrayViewMut3<'_, T>,
+) -> Result<bool, Error> {
+    let (count, m, n) = c.dim();
+    let some = (NEAR / (m * n)).clamp(1, count);
+    with_scratch(some * m * n, |room: &mut [T]| {
+        let products = a.axis_chunks_iter(Axis(0), some).zip(b.axis_chunks_iter(Axis(0), some));
+        for ((a, b), mut c) in products.zip(c.axis_chunks_iter_mut(Axis(0), some)) {
+            let sums = ArrayViewMut3::from_shape(c.dim(), &mut room[..c.len()]);
+            let mut sums = sums.map_err(|_| unfit(c.shape()))?;
+            // They are alike, so that the first ones decide for all.
+            if !tiny(kernel, a, b, sums.view_mut())? {
+                return Ok(false);
+            }
+            c.assign(&sums);
+        }
+        Ok(true)
+    })?
 }
 
 /// All products with Bs of which neither rows nor columns are contiguous: they are copied, some at a time.

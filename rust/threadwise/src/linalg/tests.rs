@@ -158,8 +158,13 @@ fn products_of_a_batch_do_not_depend_on_how_matrices_lie() {
         for b in [b_last.view().permuted_axes(vec![2, 0, 1]), apart] {
             for a in [a.view(), a_last.view().permuted_axes(vec![2, 0, 1])] {
                 for threads in [1, 3] {
-                    let c = product(a.view(), b.view(), threads);
-                    assert_eq!(c, expected, "{m}×{k}×{n}, {:?}, {threads} threads", b.strides());
+                    let what = format!("{m}×{k}×{n}, {:?}, {threads} threads", b.strides());
+                    assert_eq!(product(a.view(), b.view(), threads), expected, "{what}");
+                    let mut last = zeros::<T>(&[m, n, COUNT]);
+                    let c = last.view_mut().permuted_axes(vec![2, 0, 1]);
+                    matmul(a.view(), b.view(), c, &context(threads)).unwrap();
+                    let c = last.view().permuted_axes(vec![2, 0, 1]);
+                    assert_eq!(c, expected, "{what}, into matrices that lie spread");
                 }
             }
         }
