@@ -65,6 +65,9 @@ const TOGETHER: usize = 16 << 20;
 /// ... if each would else pack at least this many elements that others pack too.
 const WORTH_TOGETHER: usize = 1 << 18;
 
+/// Sums of chunks from which on threads add them up together: half of them are in the caches of others.
+const WORTH_ADDING: usize = 1 << 15;
+
 /// Elements of C that make a piece, in products by tiles.
 const TILES_PIECE: usize = 1024;
 
@@ -297,14 +300,29 @@ impl Plan {
         m.div_ceil(self.rows) * n.div_ceil(self.columns) * k.div_ceil(self.chunk).max(1)
     }
 
-    /// Pieces of work that threads take: those of the product in each of its turns, and those of B where
-    /// they pack it together.
+    /// Columns of C of which a thread adds up the sums of all chunks.
+    pub(super) fn added<T: Real>(
+        &self,
+        kernel: &Kernel<T>,
+        (m, k, n): (usize, usize, usize),
+    ) -> usize {
+        let sums = k.div_ceil(self.chunk).max(1) * m * n;
+        let parts = if sums >= WORTH_ADDING { self.threads } else { 1 };
+        n.div_ceil(parts.max(1)).next_multiple_of(kernel.columns())
+    }
+
+    /// Pieces of work that threads take: those of the product in each of its turns, those of B where they pack it
+    /// together, and those of C where they add up chunks.
     pub(super) fn tasks<T: Real>(
         &self,
         kernel: &Kernel<T>,
         (m, k, n): (usize, usize, usize),
     ) -> usize {
         let pieces = self.pieces((m, k, n));
+        if self.chunk < k {
+            let parts = n.div_ceil(self.added(kernel, (m, k, n)).max(1));
+            return pieces + if parts > 1 { parts } else { 0 };
+        }
         if !self.pack_together {
             return pieces;
         }

@@ -12,9 +12,6 @@ use super::{Real, load};
 use crate::error::Shape;
 use crate::{Context, Error};
 
-/// Sums of chunks from which on threads add them up together: half of them are in the caches of others.
-const WORTH_ADDING: usize = 1 << 15;
-
 /// `c = f(a @ b + bias)`. Any strides will do; C is written fastest where its rows are contiguous.
 pub(super) fn multiply<T: Real>(
     a: ArrayView2<'_, T>,
@@ -226,7 +223,7 @@ fn in_chunks<T: Real>(
     kernel: &Kernel<T>,
     plan: &Plan,
     operands: Operands<'_, T>,
-    c: ArrayViewMut2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let ((m, n), k) = (c.dim(), operands.a.ncols());
@@ -245,12 +242,8 @@ fn in_chunks<T: Real>(
         let ones = ArrayView2::from_shape((1, chunks), &ones[..chunks]);
         let sums = ArrayView3::from_shape((chunks, m, n), &*scratch);
         let (Ok(ones), Ok(sums)) = (ones, sums) else { return Err(too_large((m, n))) };
-        let parts = if chunks * m * n >= WORTH_ADDING { plan.threads } else { 1 };
-        let columns = n.div_ceil(parts).next_multiple_of(kernel.columns());
-        let mut parts = Vec::with_capacity(n.div_ceil(columns));
-        cut((m, columns), 0..k, c, &mut parts);
-        context.share(&mut parts, plan.threads, |Piece { column, c, .. }, _| {
-            let columns = *column..*column + c.ncols();
+        let add = |first: usize, c: &mut ArrayViewMut2<'_, T>| {
+            let columns = first..first + c.ncols();
             let bias = operands.epilogue.bias.map(|bias| &bias[columns.clone()]);
             let epilogue = Epilogue { bias, ..operands.epilogue };
             let finish = Finish { accumulate: false, epilogue: Some(epilogue) };
@@ -258,7 +251,15 @@ fn in_chunks<T: Real>(
             for (i, row) in c.rows_mut().into_iter().enumerate() {
                 kernel.streams(ones, sums.index_axis(Axis(1), i), row.insert_axis(Axis(0)), finish);
             }
-        })?;
+        };
+        let columns = plan.added(kernel, (m, k, n));
+        if columns >= n {
+            add(0, &mut c);
+            return Ok(());
+        }
+        let mut parts = Vec::with_capacity(n.div_ceil(columns));
+        cut((m, columns), 0..k, c, &mut parts);
+        context.share(&mut parts, plan.threads, |part, _| add(part.column, &mut part.c))?;
         Ok(())
     })?
 }
