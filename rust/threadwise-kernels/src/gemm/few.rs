@@ -102,8 +102,9 @@ pub(super) type FewFn<T> = unsafe fn(&Few<T>);
 /// The same of all products.
 pub(super) type EachFn<T> = unsafe fn(&Each<T>);
 
-/// The functions of one instruction set. The numbers are the rows that dots and streams hold in registers, vectors of
-/// each of more than three rows that streams do, rows of slim products of one vector and of two, and those of small ones.
+/// The functions of one instruction set. The numbers are the rows that dots hold in registers; all numbers of rows that
+/// streams do, and vectors of each of more than three rows; rows of slim products of one vector and of two, and those of
+/// small ones.
 macro_rules! instantiate {
     (
         $module:ident, $proof:ty, $assume:expr, $dots:literal, [$($streams:literal)*], $wide:literal,
