@@ -23,7 +23,7 @@ use threadwise_runtime::{budget, with_scratch};
 
 use self::finish::finish;
 use self::pieces::{Operands, Source, share};
-use self::plan::{Plan, is_thin, kernel};
+use self::plan::{Plan, is_thin, is_turned, kernel};
 use self::weight::Lie;
 use super::pieces::cut;
 use super::plan::WORTH_DETACHING;
@@ -209,9 +209,9 @@ fn by_form<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     }
     let kernel = kernel::<P>(context.isa, (m, k, n));
     let threads = load::threads::<Narrow<P, R>>((m, k, n), 1, context);
-    let is_turned = plan::is_turned(&kernel, m, b);
-    let is_alone = threads <= 1 && context.distribution.is_none() && !is_turned;
+    let is_alone = threads <= 1 && context.distribution.is_none();
     let finish = (context.isa, epilogue);
+    let is_alone = is_alone && !is_turned(&kernel, m, b);
     if is_alone && alone::product(&kernel, a, b, c.view_mut(), finish, AT_ONCE)? {
         return Ok(());
     }
