@@ -1,7 +1,7 @@
 //! From sums to results: bias and activation in the sums' type, then one rounding.
 
 use half::{bf16, f16};
-use ndarray::ArrayViewMut2;
+use ndarray::{ArrayViewMut1, ArrayViewMut2, Axis};
 
 use crate::Isa;
 use crate::gemm::Epilogue;
@@ -14,13 +14,29 @@ const CHUNK: usize = 64;
 
 /// What sums of `S` are stored as.
 pub trait Rounded<S>: Copy + Default + Send + Sync + 'static {
-    /// The results of a row of sums: each with the bias of its column, then the activation, then rounded
+    /// The results of rows of sums: each with the bias of its column, then the activation, then rounded
     /// to nearest, halves to even; integers as they are. The sums are used up.
     ///
     /// # Panics
     ///
-    /// If the row, its place or the bias differ in length, or integers have an epilogue.
-    fn finish(isa: Isa, sums: &mut [S], epilogue: Epilogue<'_, S>, to: &mut [Self]);
+    /// If sums, their places or the bias differ in extent, adjacent columns of sums or of places are not adjacent in
+    /// memory, or integers have an epilogue.
+    fn finish_rows(
+        isa: Isa,
+        sums: ArrayViewMut2<'_, S>,
+        epilogue: Epilogue<'_, S>,
+        to: ArrayViewMut2<'_, Self>,
+    );
+
+    /// The same for one row.
+    ///
+    /// # Panics
+    ///
+    /// As [`Rounded::finish_rows`] says.
+    fn finish(isa: Isa, sums: &mut [S], epilogue: Epilogue<'_, S>, to: &mut [Self]) {
+        let (sums, to) = (ArrayViewMut1::from(sums), ArrayViewMut1::from(to));
+        Self::finish_rows(isa, sums.insert_axis(Axis(0)), epilogue, to.insert_axis(Axis(0)));
+    }
 
     /// The place of results as a place for sums, if they are the same but for the epilogue.
     #[must_use]
@@ -30,14 +46,35 @@ pub trait Rounded<S>: Copy + Default + Send + Sync + 'static {
 }
 
 impl Rounded<i32> for i32 {
-    fn finish(_: Isa, sums: &mut [i32], epilogue: Epilogue<'_, i32>, to: &mut [i32]) {
+    fn finish_rows(
+        _: Isa,
+        sums: ArrayViewMut2<'_, i32>,
+        epilogue: Epilogue<'_, i32>,
+        to: ArrayViewMut2<'_, i32>,
+    ) {
         let plain = epilogue.bias.is_none() && epilogue.activation.is_none();
         assert!(plain, "integers have no epilogue");
-        to.copy_from_slice(sums);
+        each_row(sums, to, |sums, to| to.copy_from_slice(sums));
     }
 
     fn sums<'a>(results: &'a mut ArrayViewMut2<'_, i32>) -> Option<ArrayViewMut2<'a, i32>> {
         Some(results.view_mut())
+    }
+}
+
+/// Calls `work` with each row of sums and its place.
+#[inline(always)]
+fn each_row<S, R>(
+    mut sums: ArrayViewMut2<'_, S>,
+    mut to: ArrayViewMut2<'_, R>,
+    work: impl Fn(&mut [S], &mut [R]),
+) {
+    assert_eq!(sums.dim(), to.dim(), "a place for each sum");
+    for (sums, to) in sums.rows_mut().into_iter().zip(to.rows_mut()) {
+        match (sums.into_slice(), to.into_slice()) {
+            (Some(sums), Some(to)) => work(sums, to),
+            _ => panic!("columns of sums and of their places are adjacent"),
+        }
     }
 }
 
@@ -96,21 +133,33 @@ impl Round for bf16 {
     }
 
     #[cfg(target_arch = "x86_64")]
+    #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     unsafe fn round_avx512(sums: &[f32], to: &mut [bf16]) {
         use std::arch::x86_64::*;
-        let convert = |sums: __m512| {
-            let bits = _mm512_castps_si512(sums);
-            let upper = _mm512_srli_epi32::<16>(bits);
-            let last = _mm512_and_si512(upper, _mm512_set1_epi32(1));
-            let half = _mm512_add_epi32(last, _mm512_set1_epi32(0x7fff));
-            let rounded = _mm512_srli_epi32::<16>(_mm512_add_epi32(bits, half));
-            let is_nan = _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(sums, sums);
-            let quiet = _mm512_set1_epi32(0x40);
-            _mm512_cvtepi32_epi16(_mm512_mask_or_epi32(rounded, is_nan, upper, quiet))
+        let one = _mm512_set1_epi16(1);
+        let pairs = _mm512_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15);
+        let pairs = _mm512_mullo_epi32(pairs, _mm512_set1_epi32(0x0004_0004));
+        let lowers = _mm512_add_epi32(pairs, _mm512_set1_epi32(0x0002_0000));
+        let uppers = _mm512_add_epi32(pairs, _mm512_set1_epi32(0x0003_0001));
+        let convert = |a, b| {
+            let (first, second) = (_mm512_castps_si512(a), _mm512_castps_si512(b));
+            let lower = _mm512_permutex2var_epi16(first, lowers, second);
+            let upper = _mm512_permutex2var_epi16(first, uppers, second);
+            // More than half a unit, or half of one and the last bit is set: halves go to even.
+            let rest = _mm512_adds_epu16(lower, _mm512_and_si512(upper, one));
+            let is_up = _mm512_cmpgt_epu16_mask(rest, _mm512_set1_epi16(i16::MIN));
+            let rounded = _mm512_mask_add_epi16(upper, is_up, upper, one);
+            if _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(a, b) == 0 {
+                return rounded;
+            }
+            let [first, second] = [a, b].map(|x| _mm512_cmp_ps_mask::<_CMP_UNORD_Q>(x, x));
+            let is_nan = u32::from(first) | u32::from(second) << 16;
+            let quiet = _mm512_or_si512(upper, _mm512_set1_epi16(0x40));
+            _mm512_mask_mov_epi16(rounded, is_nan, quiet)
         };
         // SAFETY: bfloat16 is 16 bits wide.
-        unsafe { sixteen(sums, to, convert) };
+        unsafe { by_two(sums, to, convert) };
     }
 }
 
@@ -123,6 +172,7 @@ impl Round for f16 {
     }
 
     #[cfg(target_arch = "x86_64")]
+    #[inline]
     #[target_feature(enable = "avx2,fma,f16c")]
     unsafe fn round_f16c(sums: &[f32], to: &mut [f16]) {
         use std::arch::x86_64::{
@@ -141,16 +191,23 @@ impl Round for f16 {
     }
 
     #[cfg(target_arch = "x86_64")]
+    #[inline]
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
     unsafe fn round_avx512(sums: &[f32], to: &mut [f16]) {
-        use std::arch::x86_64::{_MM_FROUND_TO_NEAREST_INT, _mm512_cvtps_ph};
-        let convert = |sums| _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(sums);
+        use std::arch::x86_64::{
+            __m512, __m512i, _MM_FROUND_TO_NEAREST_INT, _mm512_castsi256_si512, _mm512_cvtps_ph,
+            _mm512_inserti64x4,
+        };
+        let rounded = |sums: __m512| _mm512_cvtps_ph::<_MM_FROUND_TO_NEAREST_INT>(sums);
+        let convert = |a, b| -> __m512i {
+            _mm512_inserti64x4::<1>(_mm512_castsi256_si512(rounded(a)), rounded(b))
+        };
         // SAFETY: float16 is 16 bits wide.
-        unsafe { sixteen(sums, to, convert) };
+        unsafe { by_two(sums, to, convert) };
     }
 }
 
-/// Converts sixteen numbers at a time, and those that are left.
+/// Converts two registers of numbers at a time, and those that are left.
 ///
 /// # Safety
 ///
@@ -158,36 +215,52 @@ impl Round for f16 {
 #[cfg(target_arch = "x86_64")]
 #[inline]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-unsafe fn sixteen<R>(
+unsafe fn by_two<R>(
     sums: &[f32],
     to: &mut [R],
-    convert: impl Fn(std::arch::x86_64::__m512) -> std::arch::x86_64::__m256i,
+    convert: impl Fn(std::arch::x86_64::__m512, std::arch::x86_64::__m512) -> std::arch::x86_64::__m512i,
 ) {
     use std::arch::x86_64::{
-        _mm256_mask_storeu_epi16, _mm256_storeu_si256, _mm512_loadu_ps, _mm512_maskz_loadu_ps,
+        _mm512_loadu_ps, _mm512_mask_storeu_epi16, _mm512_maskz_loadu_ps, _mm512_storeu_si512,
     };
     assert_eq!(sums.len(), to.len(), "a place for each sum");
-    let (whole, rest) = sums.as_chunks::<16>();
-    let (whole_to, rest_to) = to.as_chunks_mut::<16>();
+    let some = |sums: &[f32], to: &mut [R]| {
+        let mask = u32::MAX >> (32 - sums.len());
+        let (lower, upper) = ((mask & 0xffff) as u16, (mask >> 16) as u16);
+        let later = sums.as_ptr().wrapping_add(16);
+        // SAFETY: the mask has as many lanes as there are numbers, at most sixteen.
+        let a = unsafe { _mm512_maskz_loadu_ps(lower, sums.as_ptr()) };
+        // SAFETY: as many as are left after sixteen.
+        let b = unsafe { _mm512_maskz_loadu_ps(upper, later) };
+        // SAFETY: as many places as there are numbers.
+        unsafe { _mm512_mask_storeu_epi16(to.as_mut_ptr().cast(), mask, convert(a, b)) };
+    };
+    let (whole, rest) = sums.as_chunks::<32>();
+    let (whole_to, rest_to) = to.as_chunks_mut::<32>();
     for (sums, to) in whole.iter().zip(whole_to) {
-        // SAFETY: sixteen numbers.
-        let rounded = convert(unsafe { _mm512_loadu_ps(sums.as_ptr()) });
-        // SAFETY: sixteen places of 16 bits, as the caller promises.
-        unsafe { _mm256_storeu_si256(to.as_mut_ptr().cast(), rounded) };
+        // SAFETY: the first sixteen of 32 numbers.
+        let a = unsafe { _mm512_loadu_ps(sums.as_ptr()) };
+        // SAFETY: the others.
+        let b = unsafe { _mm512_loadu_ps(sums[16..].as_ptr()) };
+        // SAFETY: 32 places of 16 bits, as the caller promises.
+        unsafe { _mm512_storeu_si512(to.as_mut_ptr().cast(), convert(a, b)) };
     }
     if !rest.is_empty() {
-        let mask = (1 << rest.len()) - 1;
-        // SAFETY: the mask has as many lanes as numbers are left.
-        let rounded = convert(unsafe { _mm512_maskz_loadu_ps(mask, rest.as_ptr()) });
-        // SAFETY: and as many places.
-        unsafe { _mm256_mask_storeu_epi16(rest_to.as_mut_ptr().cast(), mask, rounded) };
+        some(rest, rest_to);
     }
 }
 
 impl<R: Round> Rounded<f32> for R {
-    fn finish(isa: Isa, sums: &mut [f32], epilogue: Epilogue<'_, f32>, to: &mut [R]) {
-        assert_eq!(sums.len(), to.len(), "a place for each sum");
-        assert!(epilogue.bias.is_none_or(|bias| bias.len() == sums.len()), "one summand a column");
+    fn finish_rows(
+        isa: Isa,
+        sums: ArrayViewMut2<'_, f32>,
+        epilogue: Epilogue<'_, f32>,
+        to: ArrayViewMut2<'_, R>,
+    ) {
+        assert!(
+            epilogue.bias.is_none_or(|bias| bias.len() == sums.ncols()),
+            "one summand a column"
+        );
         match isa {
             Isa::Scalar => finish::<Portable<f32, 4>, R>((), sums, epilogue, to, R::round),
             // SAFETY: the token proves the instruction set.
@@ -211,29 +284,35 @@ impl<R: Round> Rounded<f32> for R {
 #[inline(always)]
 fn finish<V: Lanes<Element = f32>, R: Round>(
     proof: V::Proof,
-    sums: &mut [f32],
+    sums: ArrayViewMut2<'_, f32>,
     epilogue: Epilogue<'_, f32>,
-    to: &mut [R],
+    to: ArrayViewMut2<'_, R>,
     round: impl Fn(&[f32], &mut [R]),
 ) {
-    for (i, sums) in sums.chunks_mut(CHUNK).enumerate() {
-        let first = i * CHUNK;
-        if let Some(bias) = epilogue.bias {
-            for (sum, bias) in sums.iter_mut().zip(&bias[first..]) {
-                *sum += bias;
-            }
-        }
-        if let Some(activation) = epilogue.activation {
-            for sums in sums.chunks_mut(V::COUNT) {
-                let mask = V::first(proof, sums.len());
-                // SAFETY: the mask has as many lanes as there are sums.
-                let x = unsafe { V::load_first(proof, mask, sums.as_ptr()) };
-                // SAFETY: as above.
-                unsafe { x.activate(proof, activation).store_first(mask, sums.as_mut_ptr()) };
-            }
-        }
-        round(sums, &mut to[first..first + sums.len()]);
+    let Epilogue { bias, activation } = epilogue;
+    if bias.is_none() && activation.is_none() {
+        return each_row(sums, to, |sums, to| round(sums, to));
     }
+    each_row(sums, to, |sums, to| {
+        for (i, sums) in sums.chunks_mut(CHUNK).enumerate() {
+            let first = i * CHUNK;
+            if let Some(bias) = bias {
+                for (sum, bias) in sums.iter_mut().zip(&bias[first..]) {
+                    *sum += bias;
+                }
+            }
+            if let Some(activation) = activation {
+                for sums in sums.chunks_mut(V::COUNT) {
+                    let mask = V::first(proof, sums.len());
+                    // SAFETY: the mask has as many lanes as there are sums.
+                    let x = unsafe { V::load_first(proof, mask, sums.as_ptr()) };
+                    // SAFETY: as above.
+                    unsafe { x.activate(proof, activation).store_first(mask, sums.as_mut_ptr()) };
+                }
+            }
+            round(sums, &mut to[first..first + sums.len()]);
+        }
+    });
 }
 
 /// # Safety
@@ -243,9 +322,9 @@ fn finish<V: Lanes<Element = f32>, R: Round>(
 #[target_feature(enable = "avx2,fma,f16c")]
 unsafe fn finish_avx2<R: Round>(
     proof: crate::Avx2,
-    sums: &mut [f32],
+    sums: ArrayViewMut2<'_, f32>,
     epilogue: Epilogue<'_, f32>,
-    to: &mut [R],
+    to: ArrayViewMut2<'_, R>,
 ) {
     // SAFETY: the caller's promise.
     finish::<F32x8, R>(proof, sums, epilogue, to, |sums, to| unsafe { R::round_f16c(sums, to) });
@@ -258,9 +337,9 @@ unsafe fn finish_avx2<R: Round>(
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
 unsafe fn finish_avx512<R: Round>(
     proof: crate::Avx512,
-    sums: &mut [f32],
+    sums: ArrayViewMut2<'_, f32>,
     epilogue: Epilogue<'_, f32>,
-    to: &mut [R],
+    to: ArrayViewMut2<'_, R>,
 ) {
     // SAFETY: the caller's promise.
     finish::<F32x16, R>(proof, sums, epilogue, to, |sums, to| unsafe { R::round_avx512(sums, to) });

@@ -17,17 +17,17 @@ pub(super) fn finish<S: Copy, R: Rounded<S>>(
     mut c: ArrayViewMut2<'_, R>,
 ) {
     let n = c.ncols();
-    let is_dense = epilogue.bias.is_none() && sums.ncols() == n;
-    if let (true, Some(sums), Some(c)) = (is_dense, sums.as_slice_mut(), c.as_slice_mut()) {
+    sums.slice_axis_inplace(Axis(1), (..n).into());
+    if epilogue.bias.is_none()
+        && let (Some(sums), Some(c)) = (sums.as_slice_mut(), c.as_slice_mut())
+    {
         return R::finish(isa, sums, epilogue, c);
+    }
+    if c.strides()[1] == 1 || n <= 1 {
+        return R::finish_rows(isa, sums, epilogue, c);
     }
     for (mut sums, mut c) in sums.rows_mut().into_iter().zip(c.rows_mut()) {
         let Some(sums) = sums.as_slice_mut() else { continue };
-        let sums = &mut sums[..n];
-        if let Some(c) = c.as_slice_mut() {
-            R::finish(isa, sums, epilogue, c);
-            continue;
-        }
         let mut room = [R::default(); SPREAD];
         for (i, mut c) in c.axis_chunks_iter_mut(Axis(0), SPREAD).enumerate() {
             let place = i * SPREAD..i * SPREAD + c.len();
