@@ -15,7 +15,7 @@ use std::arch::asm;
 use std::mem::MaybeUninit;
 use std::ptr::null;
 
-use super::tile::{Block, BlockFn};
+use super::tile::{Block, BlockFn, Part};
 use crate::simd::tiles::{self, Configuration};
 
 /// Rows of a tile, and units in a row.
@@ -154,7 +154,7 @@ macro_rules! instruction {
         /// # Safety
         ///
         /// As [`BlockFn`] says, on a CPU with AMX that this process may use.
-        unsafe fn $name(block: &Block<$sum>) {
+        unsafe fn $name(block: &Block<'_, $sum>) {
             // SAFETY: passed on from the caller.
             unsafe { panels(&$module::PANELS, block) };
         }
@@ -178,7 +178,7 @@ pub(super) const SIGNED_UNSIGNED: BlockFn<i32> = signed_by_unsigned;
 /// As [`BlockFn`] says; `functions[tiles below another - 1][tiles beside one another - 1]` are those of a CPU
 /// with AMX that this process may use.
 #[expect(clippy::large_stack_arrays, reason = "48 KiB: threads have at least forty times as much")]
-unsafe fn panels<S>(functions: &[[PanelFn; 2]; 2], block: &Block<S>) {
+unsafe fn panels<S>(functions: &[[PanelFn; 2]; 2], block: &Block<'_, S>) {
     let (whole, steps) = (block.rows / PANEL * PANEL, block.groups / STEP);
     let mut near = Near(MaybeUninit::uninit());
     let mut kept = [const { Kept(MaybeUninit::uninit()) }; TOGETHER];
@@ -217,7 +217,7 @@ unsafe fn panels<S>(functions: &[[PanelFn; 2]; 2], block: &Block<S>) {
 /// These rows of A are readable, at most [`NEAR`] steps.
 #[inline(always)]
 unsafe fn copy<S>(
-    block: &Block<S>,
+    block: &Block<'_, S>,
     (start, height): (usize, usize),
     (step, count): (usize, usize),
     near: &mut Near,
@@ -245,7 +245,7 @@ unsafe fn copy<S>(
 }
 
 /// Sums of a panel, over some steps of k whose rows of A are at `a`. After the last of them they go to C, right from
-/// the tiles where these are whole.
+/// the tiles where these are whole, or to what takes them.
 ///
 /// # Safety
 ///
@@ -254,7 +254,7 @@ unsafe fn copy<S>(
 #[inline(always)]
 unsafe fn sums<S>(
     functions: &[[PanelFn; 2]; 2],
-    block: &Block<S>,
+    block: &Block<'_, S>,
     a: *const u8,
     (start, height): (usize, usize),
     (step, steps): (usize, usize),
@@ -271,7 +271,9 @@ unsafe fn sums<S>(
     let own = |sums: *mut u8| (sums, (PANEL * size_of::<u32>()).cast_signed());
     let is_ragged = !columns.is_multiple_of(SIDE);
     let is_last = (step + steps) * STEP >= block.groups;
-    let outside = if is_ragged { own(room.0.as_mut_ptr().cast()) } else { c };
+    // One room for all panels: it stays in the first-level cache.
+    let is_apart = is_ragged || block.results.is_some();
+    let outside = if is_apart { own(room.0.as_mut_ptr().cast()) } else { c };
     let kept = own(kept);
     let begin = step == 0;
     if is_ragged && begin && block.accumulate {
@@ -291,7 +293,12 @@ unsafe fn sums<S>(
     };
     // SAFETY: the steps exist; whole tiles of columns, ragged ones in memory of our own.
     unsafe { compute(&panel) };
-    if is_ragged && is_last {
+    if is_last && let Some(results) = block.results {
+        let (sums, row) = (room.0.as_mut_ptr().cast(), PANEL.cast_signed());
+        let part = Part { sums, row, size: (height, columns), from: (start, first) };
+        // SAFETY: sums that were computed, of these rows and columns.
+        unsafe { results.take(&part) };
+    } else if is_ragged && is_last {
         // SAFETY: as many elements as these rows of C have here.
         unsafe { rows(outside, c, (height, columns * size_of::<S>())) };
     }

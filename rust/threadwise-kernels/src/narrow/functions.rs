@@ -89,7 +89,7 @@ macro_rules! instantiate {
             ///
             /// As [`BlockFn`] says, on a CPU with this instruction set.
             $(#[$attribute])*
-            unsafe fn block<V: Units<Proof = $proof>>(block: &Block<V::Sum>) {
+            unsafe fn block<V: Units<Proof = $proof>>(block: &Block<'_, V::Sum>) {
                 // SAFETY: passed on from the caller.
                 unsafe { tile::block::<V>(Functions::<V>::TILES, block) }
             }

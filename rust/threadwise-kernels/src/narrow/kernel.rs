@@ -1,13 +1,18 @@
 //! The kernels of one pair of number types on one instruction set, as safe functions.
 
+use std::ptr::null_mut;
+
 use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::Pair;
 use super::few::{self, Few, FewFn};
 use super::kept::WidenFn;
 use super::pack::{PackFn, Place, Source};
+use super::results::{Places, Rounded};
 use super::strips::{StripFn, TotalFn};
 use super::tile::{Block, BlockFn};
+use crate::Isa;
+use crate::gemm::Epilogue;
 
 /// A block of A: m rows of k.
 #[derive(Clone, Copy, Debug)]
@@ -189,7 +194,43 @@ impl<P: Pair> Kernel<P> {
         mut c: ArrayViewMut2<'_, P::Sum>,
         accumulate: bool,
     ) {
-        let (m, n) = c.dim();
+        let (size, c_row) = (c.dim(), c.strides()[0]);
+        assert!(c.strides()[1] == 1 || size.1 <= 1 || c.is_empty(), "columns of C are adjacent");
+        let block = Block { c_row, c: c.as_mut_ptr(), accumulate, ..self.block(a, b, size) };
+        // SAFETY: a kernel is only made with the proof of its instruction set. The sizes agree as was
+        // asserted; C is borrowed mutably, so nothing else refers to it.
+        unsafe { (self.tiles.block)(&block) };
+    }
+
+    /// The same with the epilogue, [rounded](Rounded::finish_rows).
+    ///
+    /// # Panics
+    ///
+    /// As [`Kernel::multiply`] and [`Rounded::finish_rows`] say.
+    pub fn multiply_rounded<R: Rounded<P::Sum>>(
+        &self,
+        isa: Isa,
+        a: Left<'_, P::Left>,
+        b: &[u32],
+        mut c: ArrayViewMut2<'_, R>,
+        epilogue: Epilogue<'_, P::Sum>,
+    ) {
+        let (size, to_row) = (c.dim(), c.strides()[0]);
+        assert!(c.strides()[1] == 1 || size.1 <= 1 || c.is_empty(), "columns of C are adjacent");
+        assert!(epilogue.bias.is_none_or(|bias| bias.len() == size.1), "one summand a column");
+        let results = Places { round: R::rounding(isa), to: c.as_mut_ptr(), to_row, epilogue };
+        let block = Block { results: Some(&results), ..self.block(a, b, size) };
+        // SAFETY: as for `multiply`; the results' places are C's, and a token proves the instruction set.
+        unsafe { (self.tiles.block)(&block) };
+    }
+
+    /// A block of C of these rows and columns, which has no place yet.
+    fn block(
+        &self,
+        a: Left<'_, P::Left>,
+        b: &[u32],
+        (m, n): (usize, usize),
+    ) -> Block<'static, P::Sum> {
         let (a_rows, k, at, a_row, a_bytes) = match a {
             Left::InPlace(view) => {
                 let (rows, k) = view.dim();
@@ -207,8 +248,7 @@ impl<P: Pair> Kernel<P> {
         };
         assert_eq!(a_rows, m, "A has as many rows as C");
         assert_eq!(b.len(), self.packed_right(k, n), "packed slivers of {k}×{n}");
-        assert!(c.strides()[1] == 1 || n <= 1 || c.is_empty(), "columns of C are adjacent");
-        let block = Block {
+        Block {
             groups: self.groups(k),
             rows: m,
             columns: n,
@@ -216,13 +256,11 @@ impl<P: Pair> Kernel<P> {
             a_row,
             a_bytes,
             b: b.as_ptr(),
-            c_row: c.strides()[0],
-            c: c.as_mut_ptr(),
-            accumulate,
-        };
-        // SAFETY: a kernel is only made with the proof of its instruction set. The sizes agree as asserted
-        // above; C is borrowed mutably, so nothing else refers to it.
-        unsafe { (self.tiles.block)(&block) };
+            c_row: 0,
+            c: null_mut(),
+            accumulate: false,
+            results: None,
+        }
     }
 
     /// Whether sums are the same bit for bit however k is cut, where it is cut between groups that an instruction sums.

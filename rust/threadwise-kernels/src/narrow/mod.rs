@@ -17,7 +17,7 @@
 //!
 //! `scalar` has the definition, `units` what a register does, `avx2` and `avx512` their instances, `pack` the copies,
 //! `tile` the inner kernel, `amx` its twin in tiles, `few` the kernels for products of few rows, `kept` a B
-//! that is packed once for many products, `strips` few rows with such a B, `round` what becomes of sums, `singles` the way by
+//! that is packed once for many products, `strips` few rows with such a B, `results` and `round` what becomes of sums, `singles` the way by
 //! float32 that many small products take.
 
 #[cfg(target_arch = "x86_64")]
@@ -32,6 +32,7 @@ mod instances;
 mod kept;
 mod kernel;
 mod pack;
+mod results;
 mod round;
 mod scalar;
 mod singles;
@@ -49,8 +50,8 @@ use crate::Isa;
 #[cfg(target_arch = "x86_64")]
 use crate::{Avx512, Bf16, Vnni};
 pub use kernel::{Kernel, Left};
+pub use results::{RoundFn, Rounded, Rows};
 pub(crate) use round::Round;
-pub use round::Rounded;
 pub use singles::{EXACT_TERMS, Single};
 
 /// A number that sums are narrower than: `bf16`, `f16`, `i8` or `u8`.

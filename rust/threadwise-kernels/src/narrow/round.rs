@@ -1,8 +1,9 @@
-//! From sums to results: bias and activation in the sums' type, then one rounding.
+//! How sums of float32 become results: bias and activation in float32, then one rounding.
 
 use half::{bf16, f16};
-use ndarray::{ArrayViewMut1, ArrayViewMut2, Axis};
+use ndarray::ArrayViewMut2;
 
+use super::results::{RoundFn, Rounded, Rows};
 use crate::Isa;
 use crate::gemm::Epilogue;
 use crate::simd::{Lanes, portable::Portable};
@@ -11,72 +12,6 @@ use crate::simd::{avx2::F32x8, avx512::F32x16};
 
 /// Elements that are rounded at a time.
 const CHUNK: usize = 64;
-
-/// What sums of `S` are stored as.
-pub trait Rounded<S>: Copy + Default + Send + Sync + 'static {
-    /// The results of rows of sums: each with the bias of its column, then the activation, then rounded
-    /// to nearest, halves to even; integers as they are. The sums are used up.
-    ///
-    /// # Panics
-    ///
-    /// If sums, their places or the bias differ in extent, adjacent columns of sums or of places are not adjacent in
-    /// memory, or integers have an epilogue.
-    fn finish_rows(
-        isa: Isa,
-        sums: ArrayViewMut2<'_, S>,
-        epilogue: Epilogue<'_, S>,
-        to: ArrayViewMut2<'_, Self>,
-    );
-
-    /// The same for one row.
-    ///
-    /// # Panics
-    ///
-    /// As [`Rounded::finish_rows`] says.
-    fn finish(isa: Isa, sums: &mut [S], epilogue: Epilogue<'_, S>, to: &mut [Self]) {
-        let (sums, to) = (ArrayViewMut1::from(sums), ArrayViewMut1::from(to));
-        Self::finish_rows(isa, sums.insert_axis(Axis(0)), epilogue, to.insert_axis(Axis(0)));
-    }
-
-    /// The place of results as a place for sums, if they are the same but for the epilogue.
-    #[must_use]
-    fn sums<'a>(_: &'a mut ArrayViewMut2<'_, Self>) -> Option<ArrayViewMut2<'a, S>> {
-        None
-    }
-}
-
-impl Rounded<i32> for i32 {
-    fn finish_rows(
-        _: Isa,
-        sums: ArrayViewMut2<'_, i32>,
-        epilogue: Epilogue<'_, i32>,
-        to: ArrayViewMut2<'_, i32>,
-    ) {
-        let plain = epilogue.bias.is_none() && epilogue.activation.is_none();
-        assert!(plain, "integers have no epilogue");
-        each_row(sums, to, |sums, to| to.copy_from_slice(sums));
-    }
-
-    fn sums<'a>(results: &'a mut ArrayViewMut2<'_, i32>) -> Option<ArrayViewMut2<'a, i32>> {
-        Some(results.view_mut())
-    }
-}
-
-/// Calls `work` with each row of sums and its place.
-#[inline(always)]
-fn each_row<S, R>(
-    mut sums: ArrayViewMut2<'_, S>,
-    mut to: ArrayViewMut2<'_, R>,
-    work: impl Fn(&mut [S], &mut [R]),
-) {
-    assert_eq!(sums.dim(), to.dim(), "a place for each sum");
-    for (sums, to) in sums.rows_mut().into_iter().zip(to.rows_mut()) {
-        match (sums.into_slice(), to.into_slice()) {
-            (Some(sums), Some(to)) => work(sums, to),
-            _ => panic!("columns of sums and of their places are adjacent"),
-        }
-    }
-}
 
 /// How a chunk of sums is rounded.
 pub(crate) trait Round: Copy + Default + Send + Sync + 'static {
@@ -251,27 +186,13 @@ unsafe fn by_two<R>(
 }
 
 impl<R: Round> Rounded<f32> for R {
-    fn finish_rows(
-        isa: Isa,
-        sums: ArrayViewMut2<'_, f32>,
-        epilogue: Epilogue<'_, f32>,
-        to: ArrayViewMut2<'_, R>,
-    ) {
-        assert!(
-            epilogue.bias.is_none_or(|bias| bias.len() == sums.ncols()),
-            "one summand a column"
-        );
+    fn rounding(isa: Isa) -> RoundFn<f32, R> {
         match isa {
-            Isa::Scalar => finish::<Portable<f32, 4>, R>((), sums, epilogue, to, R::round),
-            // SAFETY: the token proves the instruction set.
+            Isa::Scalar => finish_portable,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx2(proof) => unsafe { finish_avx2(proof, sums, epilogue, to) },
-            // SAFETY: the token proves the instruction set.
+            Isa::Avx2(_) => finish_avx2,
             #[cfg(target_arch = "x86_64")]
-            Isa::Avx512(proof) => unsafe { finish_avx512(proof, sums, epilogue, to) },
-            // SAFETY: the token proves the instruction set.
-            #[cfg(target_arch = "x86_64")]
-            Isa::Amx(proof) => unsafe { finish_avx512(proof.avx512(), sums, epilogue, to) },
+            Isa::Avx512(_) | Isa::Amx(_) => finish_avx512,
         }
     }
 
@@ -281,19 +202,22 @@ impl<R: Round> Rounded<f32> for R {
 }
 
 /// The epilogue, then `round`.
+///
+/// # Safety
+///
+/// As [`RoundFn`] says.
 #[inline(always)]
-fn finish<V: Lanes<Element = f32>, R: Round>(
+unsafe fn finish<V: Lanes<Element = f32>, R: Round>(
     proof: V::Proof,
-    sums: ArrayViewMut2<'_, f32>,
-    epilogue: Epilogue<'_, f32>,
-    to: ArrayViewMut2<'_, R>,
+    rows: &Rows<'_, f32, R>,
     round: impl Fn(&[f32], &mut [R]),
 ) {
-    let Epilogue { bias, activation } = epilogue;
+    let Epilogue { bias, activation } = rows.epilogue;
     if bias.is_none() && activation.is_none() {
-        return each_row(sums, to, |sums, to| round(sums, to));
+        // SAFETY: passed on from the caller.
+        return unsafe { rows.each(|sums, to| round(sums, to)) };
     }
-    each_row(sums, to, |sums, to| {
+    let row = |sums: &mut [f32], to: &mut [R]| {
         for (i, sums) in sums.chunks_mut(CHUNK).enumerate() {
             let first = i * CHUNK;
             if let Some(bias) = bias {
@@ -312,35 +236,43 @@ fn finish<V: Lanes<Element = f32>, R: Round>(
             }
             round(sums, &mut to[first..first + sums.len()]);
         }
-    });
+    };
+    // SAFETY: passed on from the caller.
+    unsafe { rows.each(row) };
 }
 
 /// # Safety
 ///
-/// The CPU executes AVX2, FMA and F16C.
+/// As [`RoundFn`] says.
+unsafe fn finish_portable<R: Round>(rows: &Rows<'_, f32, R>) {
+    // SAFETY: passed on from the caller.
+    unsafe { finish::<Portable<f32, 4>, R>((), rows, R::round) };
+}
+
+/// # Safety
+///
+/// As [`RoundFn`] says. The CPU executes AVX2, FMA and F16C.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx2,fma,f16c")]
-unsafe fn finish_avx2<R: Round>(
-    proof: crate::Avx2,
-    sums: ArrayViewMut2<'_, f32>,
-    epilogue: Epilogue<'_, f32>,
-    to: ArrayViewMut2<'_, R>,
-) {
-    // SAFETY: the caller's promise.
-    finish::<F32x8, R>(proof, sums, epilogue, to, |sums, to| unsafe { R::round_f16c(sums, to) });
+unsafe fn finish_avx2<R: Round>(rows: &Rows<'_, f32, R>) {
+    // SAFETY: the caller promises the instruction set.
+    let proof = unsafe { crate::Avx2::assume() };
+    // SAFETY: the caller promises the instruction set.
+    let round = |sums: &[f32], to: &mut [R]| unsafe { R::round_f16c(sums, to) };
+    // SAFETY: passed on from the caller.
+    unsafe { finish::<F32x8, R>(proof, rows, round) };
 }
 
 /// # Safety
 ///
-/// The CPU executes AVX-512 F, BW, DQ and VL, and so AVX2, FMA and F16C.
+/// As [`RoundFn`] says. The CPU executes AVX-512 F, BW, DQ and VL, and so AVX2, FMA and F16C.
 #[cfg(target_arch = "x86_64")]
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl,avx2,fma,f16c")]
-unsafe fn finish_avx512<R: Round>(
-    proof: crate::Avx512,
-    sums: ArrayViewMut2<'_, f32>,
-    epilogue: Epilogue<'_, f32>,
-    to: ArrayViewMut2<'_, R>,
-) {
-    // SAFETY: the caller's promise.
-    finish::<F32x16, R>(proof, sums, epilogue, to, |sums, to| unsafe { R::round_avx512(sums, to) });
+unsafe fn finish_avx512<R: Round>(rows: &Rows<'_, f32, R>) {
+    // SAFETY: the caller promises the instruction set.
+    let proof = unsafe { crate::Avx512::assume() };
+    // SAFETY: the caller promises the instruction set.
+    let round = |sums: &[f32], to: &mut [R]| unsafe { R::round_avx512(sums, to) };
+    // SAFETY: passed on from the caller.
+    unsafe { finish::<F32x16, R>(proof, rows, round) };
 }

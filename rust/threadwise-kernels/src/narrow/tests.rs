@@ -7,10 +7,10 @@ use super::{
     Bfloats, Halves, Kernel, Left, Narrow, Pair, Rounded, Signed, SignedUnsigned, Sum,
     UnsignedSigned,
 };
-use crate::gemm::Epilogue;
-use crate::{Activation, Element, Isa};
+use crate::{Element, Isa};
 
 mod kept;
+mod rounded;
 mod short;
 
 /// A number type that tests make numbers of.
@@ -304,57 +304,6 @@ fn sums_of_the_largest_integers_are_exact() {
         let mut c = Array2::zeros((3, 40));
         kernel.multiply(Left::Packed(3, 1000, &left), &right, c.view_mut(), false);
         assert!(c.iter().all(|&sum| sum == -255 * 128 * 1000), "{}: {c}", kernel.name());
-    }
-}
-
-/// Numbers that are hard to round: halves between neighbours, the ends of the range, none.
-fn hard() -> Vec<f32> {
-    let halfway = [0x3f80_8000, 0x3f81_8000, 0x3f80_8001, 0x7f7f_8000, 0x7f7f_7fff, 0x0000_8000];
-    let half = [0x3f80_1000, 0x3f80_3000, 0x477f_efff, 0x477f_f000, 0x3300_0000, 0x3300_0001];
-    let odd = [f32::NAN, f32::INFINITY, -f32::INFINITY, -0.0, 0.0, f32::MIN_POSITIVE];
-    let plain = (0..61_u8).map(|i| (f32::from(i) - 30.0) / 7.0);
-    halfway.into_iter().chain(half).map(f32::from_bits).chain(odd).chain(plain).collect()
-}
-
-#[test]
-fn results_are_rounded_to_nearest_and_halves_to_even() {
-    let none = Epilogue { bias: None, activation: None };
-    for isa in Isa::detected() {
-        for length in 0..=67 {
-            let sums = &hard()[..length];
-            let (mut wide, mut narrow, mut half) =
-                (vec![0.0; length], vec![bf16::ZERO; length], vec![f16::ZERO; length]);
-            f32::finish(isa, &mut sums.to_vec(), none, &mut wide);
-            bf16::finish(isa, &mut sums.to_vec(), none, &mut narrow);
-            f16::finish(isa, &mut sums.to_vec(), none, &mut half);
-            for (i, &sum) in sums.iter().enumerate() {
-                let name = isa.name();
-                assert_eq!(wide[i].to_bits(), sum.to_bits(), "{name}: {sum}");
-                assert_eq!(narrow[i].to_bits(), bf16::from_f32(sum).to_bits(), "{name}: {sum}");
-                let same = half[i].to_bits() == f16::from_f32(sum).to_bits();
-                assert!(same || sum.is_nan() && half[i].is_nan(), "{name}: {sum} is {}", half[i]);
-            }
-        }
-    }
-}
-
-#[test]
-fn the_epilogue_is_bias_then_activation_then_one_rounding() {
-    let sums: Vec<f32> = (0..67_u8).map(|i| f32::from(i) / 8.0 - 4.0).collect();
-    let bias: Vec<f32> = (0..67_u8).map(|i| f32::from(i % 5) / 4.0).collect();
-    for isa in Isa::detected() {
-        for (name, activation) in Activation::NAMED {
-            let epilogue = Epilogue { bias: Some(&bias), activation: Some(activation) };
-            let mut rounded = vec![bf16::ZERO; sums.len()];
-            bf16::finish(isa, &mut sums.clone(), epilogue, &mut rounded);
-            for ((y, x), bias) in rounded.iter().zip(&sums).zip(&bias) {
-                let x = x + bias;
-                // The bound of the activations' own test, and half a unit of bfloat16.
-                let exact = x.activate(activation);
-                let bound = 10.0 * f32::EPSILON * x.abs() + exact.abs() / 256.0 * 1.001;
-                assert!((y.to_f32() - exact).abs() <= bound, "{} {name}({x}) = {y}", isa.name());
-            }
-        }
     }
 }
 

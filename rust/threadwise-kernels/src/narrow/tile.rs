@@ -1,10 +1,12 @@
 //! The loop over the tiles of a block of C, and the inner kernel: one tile of sums in registers.
 
+use std::mem::MaybeUninit;
+
 use super::units::{Units, prefetch};
 use crate::gemm::pack::pieces;
 
 /// A block of C and the units it is computed from.
-pub(super) struct Block<S> {
+pub(super) struct Block<'a, S> {
     /// Groups of k.
     pub(super) groups: usize,
     /// Rows and columns of C.
@@ -24,6 +26,28 @@ pub(super) struct Block<S> {
     pub(super) c_row: isize,
     /// Whether the product is added to C or replaces it; if it replaces it, C is not read.
     pub(super) accumulate: bool,
+    /// What takes the sums instead of C, tile by tile, so that they are not read again from far, and what is
+    /// written of one meets what is computed of the next. Then nothing is added up.
+    pub(super) results: Option<&'a dyn Results<S>>,
+}
+
+/// What takes sums.
+pub(super) trait Results<S> {
+    /// Takes some of a block's.
+    ///
+    /// # Safety
+    ///
+    /// The sums are readable and writable, and lie within the block.
+    unsafe fn take(&self, sums: &Part<S>);
+}
+
+/// Some sums of a block: so many rows and columns from this row and column on. Adjacent columns are adjacent.
+pub(super) struct Part<S> {
+    pub(super) sums: *mut S,
+    /// From a row to the next.
+    pub(super) row: isize,
+    pub(super) size: (usize, usize),
+    pub(super) from: (usize, usize),
 }
 
 /// Computes a block.
@@ -34,7 +58,7 @@ pub(super) struct Block<S> {
 /// readable, those of `groups` units unless the kernel fills up;
 /// B is what the kernel's [`PackFn`](super::pack::PackFn) made of as many groups and columns;
 /// all elements of C are writable, and readable if they are added to, and no other reference to them is in use.
-pub(super) type BlockFn<S> = unsafe fn(&Block<S>);
+pub(super) type BlockFn<S> = unsafe fn(&Block<'_, S>);
 
 /// One tile of C.
 pub(super) struct Tile {
@@ -60,12 +84,20 @@ pub(super) type TileFn = unsafe fn(&Tile);
 /// `tiles[rows - 1][vectors - 1]`: the more rows, the fewer registers in each.
 pub(super) type Tiles = [&'static [TileFn]];
 
+/// Sums of the largest tile.
+const ROOM: usize = 6 * 64;
+
+/// Room for a tile.
+#[repr(C, align(64))]
+struct Room([MaybeUninit<u32>; ROOM]);
+
 /// # Safety
 ///
 /// As [`BlockFn`] says; `width` is that of the slivers.
 #[inline(always)]
-pub(super) unsafe fn block<V: Units>(tiles: &Tiles, block: &Block<V::Sum>) {
+pub(super) unsafe fn block<V: Units>(tiles: &Tiles, block: &Block<'_, V::Sum>) {
     let width = tiles[0].len() * V::COUNT;
+    let mut room = Room([MaybeUninit::uninit(); ROOM]);
     for first in (0..block.columns).step_by(width) {
         let columns = width.min(block.columns - first);
         let vectors = columns.div_ceil(V::COUNT);
@@ -73,7 +105,7 @@ pub(super) unsafe fn block<V: Units>(tiles: &Tiles, block: &Block<V::Sum>) {
         let b = block.b.wrapping_add(first * (block.groups + 1));
         for (start, rows) in pieces(block.rows, height) {
             let c = block.c.wrapping_offset(start as isize * block.c_row).wrapping_add(first);
-            let tile = Tile {
+            let mut tile = Tile {
                 groups: block.groups,
                 a: block.a.wrapping_offset(start as isize * block.a_row),
                 a_row: block.a_row,
@@ -83,8 +115,22 @@ pub(super) unsafe fn block<V: Units>(tiles: &Tiles, block: &Block<V::Sum>) {
                 last: columns - (vectors - 1) * V::COUNT,
                 accumulate: block.accumulate,
             };
-            // SAFETY: these rows and columns of the block.
-            unsafe { tiles[rows - 1][vectors - 1](&tile) };
+            let compute = tiles[rows - 1][vectors - 1];
+            let Some(results) = block.results else {
+                // SAFETY: these rows and columns of the block.
+                unsafe { compute(&tile) };
+                continue;
+            };
+            let row = vectors * V::COUNT;
+            assert!(rows * row <= ROOM, "room for a tile");
+            let at = room.0.as_mut_ptr().cast::<u32>();
+            (tile.c, tile.c_row, tile.last) = (at, row.cast_signed(), V::COUNT);
+            // SAFETY: these rows and columns of A and B, and room for as many sums.
+            unsafe { compute(&tile) };
+            let (size, from) = ((rows, columns), (start, first));
+            let sums = Part { sums: at.cast::<V::Sum>(), row: row.cast_signed(), size, from };
+            // SAFETY: sums that were computed, of these rows and columns.
+            unsafe { results.take(&sums) };
         }
     }
 }

@@ -8,14 +8,11 @@ use threadwise_runtime::with_scratch;
 use super::super::plan::Form;
 use super::Summed;
 use super::finish::finish;
-use super::plan::{BLOCK, Plan, even, form};
+use super::plan::{BLOCK, Plan, form};
 use crate::{Error, Isa};
 
-/// Terms up to which writing sums, and reading them to round them, is most of the work: then as many at a time as stay
-/// in the nearest cache, in long parts of rows.
-const SHALLOW: usize = 64;
-const NEAR_SUMS: usize = 8192;
-const NEAR_COLUMNS: usize = 256;
+/// Columns of C up to which sums of contiguous rows are rounded as one, because each by itself would not fill vectors.
+const SLIM: usize = 64;
 
 /// Where a block of A is packed, and its sums are kept.
 pub(super) struct Room<'a, S> {
@@ -49,13 +46,8 @@ pub(super) fn blocks<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     let is_plain = epilogue.bias.is_none() && epilogue.activation.is_none();
     let is_direct = is_plain && c.strides()[1] == 1 && R::sums(&mut c).is_some();
     let is_in_place = kernel.takes_in_place(k) && a.strides()[1] == 1;
-    let (mut rows, mut columns) = (BLOCK, n);
-    if k <= SHALLOW && a.nrows().min(BLOCK) * n > NEAR_SUMS && !is_direct {
-        columns = even(n, NEAR_COLUMNS, kernel.columns());
-        rows = even(BLOCK, NEAR_SUMS / columns, kernel.rows()).min(BLOCK);
-    }
-    let blocks = a.axis_chunks_iter(Axis(0), rows);
-    for (a, mut c) in blocks.zip(c.axis_chunks_iter_mut(Axis(0), rows)) {
+    let blocks = a.axis_chunks_iter(Axis(0), BLOCK);
+    for (a, mut c) in blocks.zip(c.axis_chunks_iter_mut(Axis(0), BLOCK)) {
         if stop() {
             return;
         }
@@ -71,23 +63,14 @@ pub(super) fn blocks<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
             kernel.multiply(left, packed, sums, false);
             continue;
         }
-        let mut part = |packed: &[u32], c: ArrayViewMut2<'_, R>, epilogue| {
-            let size = (m, c.ncols());
-            if let Ok(mut sums) = ArrayViewMut2::from_shape(size, &mut room.sums[..size.0 * size.1])
-            {
-                kernel.multiply(left, packed, sums.view_mut(), false);
-                finish(isa, sums, epilogue, c);
-            }
-        };
-        if columns >= n {
-            part(packed, c, epilogue);
+        if c.strides()[1] == 1 && !(n <= SLIM && c.is_standard_layout()) {
+            kernel.multiply_rounded(isa, left, packed, c, epilogue);
             continue;
         }
-        for (i, c) in c.axis_chunks_iter_mut(Axis(1), columns).enumerate() {
-            let (first, n) = (i * columns, c.ncols());
-            let packed = &packed[kernel.packed_right(k, first)..][..kernel.packed_right(k, n)];
-            let bias = epilogue.bias.map(|bias| &bias[first..first + n]);
-            part(packed, c, Epilogue { bias, ..epilogue });
+        let sums = &mut room.sums[..m * n];
+        if let Ok(mut sums) = ArrayViewMut2::from_shape((m, n), sums) {
+            kernel.multiply(left, packed, sums.view_mut(), false);
+            finish(isa, sums, epilogue, c);
         }
     }
 }
