@@ -110,9 +110,14 @@ unsafe fn row<V: Fetch<E>, E: Copy + Default>(
         unsafe { units.store(to.wrapping_add(group)) };
     }
     for group in (whole..groups).step_by(V::COUNT) {
-        let from = from.wrapping_add(group * V::GROUP);
-        // SAFETY: what is left of this row.
-        let units = unsafe { V::along_first(proof, from, depth.saturating_sub(group * V::GROUP)) };
+        let (left, from) =
+            (depth.saturating_sub(group * V::GROUP), from.wrapping_add(group * V::GROUP));
+        let units = if left == 0 {
+            V::splat(proof, 0)
+        } else {
+            // SAFETY: what is left of this row.
+            unsafe { V::along_first(proof, from, left) }
+        };
         // SAFETY: what is left of its place.
         unsafe { units.store_first(to.wrapping_add(group), V::COUNT.min(groups - group)) };
     }
@@ -186,6 +191,9 @@ unsafe fn across<V: Fetch<E>, E: Copy + Default>(
         return unsafe { V::across(proof, from, source.step) };
     }
     let rows = V::GROUP.min(source.depth.saturating_sub(begin));
+    if rows == 0 || count == 0 {
+        return V::splat(proof, 0);
+    }
     // SAFETY: what there is of it.
     unsafe { V::across_first(proof, from, source.step, (rows, count)) }
 }
@@ -333,7 +341,7 @@ unsafe fn rows_of_square<V: Fetch<E>, E: Copy + Default>(
     let vectors = V::COUNT.min(source.vectors.saturating_sub(first));
     for (i, units) in square.chunks_exact_mut(V::COUNT).enumerate().take(V::COUNT) {
         let from = source.element(first + i, begin);
-        let row = if i >= vectors {
+        let row = if i >= vectors || depth == 0 {
             V::splat(proof, 0)
         } else if source.step != 1 {
             let mut elements = [E::default(); MOST];
