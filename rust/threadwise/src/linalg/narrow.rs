@@ -5,6 +5,7 @@
 //! kernel alone; only the size of pieces depends on the threads.
 
 mod alone;
+mod cuts;
 mod few;
 mod finish;
 mod pieces;

@@ -4,6 +4,7 @@ use ndarray::ArrayView2;
 use threadwise_kernels::narrow::{Kernel, Pair};
 
 use super::super::plan::Form;
+use super::cuts;
 use crate::Isa;
 use crate::work::WorkDistribution;
 
@@ -217,20 +218,8 @@ impl Plan {
         let (height, width) = (kernel.rows(), kernel.columns());
         let most = if depth < chunk { KEPT } else { m.next_multiple_of(height) };
         let widest = COLUMNS.min(PIECE / (depth * size_of::<P::Right>())).max(width);
-        let (mut rows, mut columns) = (even(m, most, height), even(n, widest, width));
-        // Every row of pieces packs B anew, and every column of pieces turns A anew; what lies beside one another in
-        // a row of C had better be written by one thread, which asks ahead for what comes next. So rows go first.
-        while threads > 1 && chunks * m.div_ceil(rows) * n.div_ceil(columns) < PIECES * threads {
-            if rows >= columns && rows > 2 * height {
-                rows = even(rows, rows / 2, height);
-            } else if columns > 2 * width || (columns > width && rows <= BLOCK) {
-                columns = even(columns, columns / 2, width);
-            } else if rows > height {
-                rows = even(rows, rows / 2, height);
-            } else {
-                break;
-            }
-        }
+        let (rows, columns) =
+            cuts::tiles(kernel, (m, chunk.min(k), n), (most, widest), (threads, chunks));
         Self { form, threads, chunk, depth, rows, columns, is_turned: false }
     }
 
