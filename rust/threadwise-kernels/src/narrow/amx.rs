@@ -214,32 +214,34 @@ unsafe fn panels<S>(functions: &[[PanelFn; 2]; 2], block: &Block<'_, S>) {
 ///
 /// # Safety
 ///
-/// These rows of A are readable, at most [`NEAR`] steps.
-#[inline(always)]
+/// These rows of A are readable, at most [`NEAR`] steps. The CPU executes AVX-512 F and BW, as every one with AMX does.
+#[target_feature(enable = "avx512f,avx512bw")]
 unsafe fn copy<S>(
     block: &Block<'_, S>,
     (start, height): (usize, usize),
     (step, count): (usize, usize),
     near: &mut Near,
 ) {
+    use std::arch::x86_64::{_mm512_loadu_si512, _mm512_maskz_loadu_epi8, _mm512_store_si512};
     let to = near.0.as_mut_ptr().cast::<u8>();
     let left = block.a_bytes.saturating_sub(step * ROW).min(count * ROW);
     let (whole, rest) = (left / ROW, left % ROW);
     for i in 0..height {
         let row = block.a.wrapping_offset((start + i) as isize * block.a_row);
         let (row, to) = (row.wrapping_add(step * ROW), to.wrapping_add(i * ROW));
-        for p in 0..whole {
-            let (from, to) = (row.wrapping_add(p * ROW), to.wrapping_add(p * STEP_BYTES));
-            // SAFETY: 64 bytes of this row in this step; as many of our own.
-            unsafe { to.copy_from_nonoverlapping(from, ROW) };
-        }
-        for p in whole..count {
-            let to = to.wrapping_add(p * STEP_BYTES);
+        for p in 0..count {
+            let from = row.wrapping_add(p * ROW);
+            let elements = if p < whole {
+                // SAFETY: 64 bytes of this row in this step.
+                unsafe { _mm512_loadu_si512(from.cast()) }
+            } else {
+                // Of a row that has ended its first byte is looked at, not what is beyond it.
+                let (from, rest) = if p == whole { (from, rest) } else { (block.a, 0) };
+                // SAFETY: what is left of this row.
+                unsafe { _mm512_maskz_loadu_epi8((1 << rest) - 1, from.cast()) }
+            };
             // SAFETY: a row of a tile of our own.
-            unsafe { to.write_bytes(0, ROW) };
-            let here = if p == whole { rest } else { 0 };
-            // SAFETY: what is left of this row; no more than fits.
-            unsafe { to.copy_from_nonoverlapping(row.wrapping_add(p * ROW), here) };
+            unsafe { _mm512_store_si512(to.wrapping_add(p * STEP_BYTES).cast(), elements) };
         }
     }
 }
