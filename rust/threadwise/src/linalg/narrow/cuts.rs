@@ -7,7 +7,7 @@
 
 use threadwise_kernels::narrow::{Kernel, Pair};
 
-use super::plan::even;
+use super::plan::{even, split};
 
 /// Pieces for each thread at most, if C is not so large that it has more anyway.
 const PIECES: usize = 4;
@@ -62,11 +62,6 @@ pub(super) fn tiles<P: Pair>(
         }
     }
     best.1
-}
-
-/// The extent of parts if there are so many, in whole units.
-fn split(count: usize, parts: usize, unit: usize) -> usize {
-    count.div_ceil(unit).div_ceil(parts).max(1) * unit
 }
 
 /// What a piece takes, in multiply-adds of the kernel.

@@ -253,8 +253,8 @@ impl Plan {
         if self.depth <= LONG_DEPTH || row < LONG {
             return self;
         }
-        let columns = n.div_ceil(PIECES * self.threads).min(RUN);
-        Self { depth: LONG_DEPTH, columns: even(n, columns, kernel.columns()), ..self }
+        let parts = n.div_ceil(RUN).next_multiple_of(PIECES * self.threads);
+        Self { depth: LONG_DEPTH, columns: split(n, parts, kernel.columns()), ..self }
     }
 
     /// Into how many pieces it cuts a product.
@@ -277,6 +277,11 @@ impl Plan {
         let columns = distribution.extent(n, self.threads, CUT);
         Self { columns: columns.min((FEW_PIECE / self.depth).next_multiple_of(CUT)), ..self }
     }
+}
+
+/// The extent of each of so many parts of `count`, in whole `unit`s.
+pub(super) fn split(count: usize, parts: usize, unit: usize) -> usize {
+    count.div_ceil(unit).div_ceil(parts).max(1) * unit
 }
 
 /// The extent of parts of `count`, at most `limit` and as even as possible, in whole `unit`s.
