@@ -14,6 +14,18 @@ use crate::{Error, Isa};
 /// Columns of C up to which sums of contiguous rows are rounded as one, because each by itself would not fill vectors.
 const SLIM: usize = 64;
 
+/// Multiply-adds of a block of an A that is read where it lies, about, and sums of one that are kept: to begin a block
+/// takes as long as some thousands.
+const BLOCK_WORK: usize = 1 << 19;
+const BLOCK_SUMS: usize = 4096;
+
+/// Rows of A at a time.
+fn block_rows(is_in_place: bool, is_direct: bool, (k, n): (usize, usize)) -> usize {
+    let rows = if is_in_place { BLOCK_WORK / (k * n).max(1) } else { 0 };
+    let most = if is_direct { usize::MAX } else { BLOCK_SUMS / n.max(1) };
+    (rows.min(most) / BLOCK).max(1) * BLOCK
+}
+
 /// Where a block of A is packed, and its sums are kept.
 pub(super) struct Room<'a, S> {
     pub(super) left: &'a mut [u32],
@@ -26,9 +38,9 @@ pub(super) fn with_room<P: Pair<Sum: Summed>, T>(
     (m, k, n): (usize, usize, usize),
     work: impl FnOnce(Room<'_, P::Sum>) -> T,
 ) -> Result<T, Error> {
-    let rows = BLOCK.min(m);
-    Ok(with_scratch(kernel.packed_left(rows, k), |left: &mut [u32]| {
-        with_scratch(rows * n, |sums: &mut [P::Sum]| work(Room { left, sums }))
+    let sums = block_rows(true, false, (1, n)).min(m) * n;
+    Ok(with_scratch(kernel.packed_left(BLOCK.min(m), k), |left: &mut [u32]| {
+        with_scratch(sums, |sums: &mut [P::Sum]| work(Room { left, sums }))
     })??)
 }
 
@@ -46,8 +58,9 @@ pub(super) fn blocks<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     let is_plain = epilogue.bias.is_none() && epilogue.activation.is_none();
     let is_direct = is_plain && c.strides()[1] == 1 && R::sums(&mut c).is_some();
     let is_in_place = kernel.takes_in_place(k) && a.strides()[1] == 1;
-    let blocks = a.axis_chunks_iter(Axis(0), BLOCK);
-    for (a, mut c) in blocks.zip(c.axis_chunks_iter_mut(Axis(0), BLOCK)) {
+    let rows = block_rows(is_in_place, is_direct, (k, n));
+    let blocks = a.axis_chunks_iter(Axis(0), rows);
+    for (a, mut c) in blocks.zip(c.axis_chunks_iter_mut(Axis(0), rows)) {
         if stop() {
             return;
         }
