@@ -14,7 +14,9 @@ use crate::packed::{self, PackedWeight};
 use crate::plain::{matrices, smallest};
 use crate::plan::Question;
 use crate::quantized;
-use crate::seam::{Borrowed, DTypeError, DomainError, Lent, Operand, compute, place, raise};
+use crate::seam::{
+    Borrowed, DTypeError, DomainError, Lent, Operand, bytes, compute, place, product_work, raise,
+};
 use crate::work::{distribution_argument, warn_if_unpinned};
 
 type Object<'py> = Bound<'py, PyAny>;
@@ -135,6 +137,8 @@ where
 {
     let shape = linalg::matmul_shape(a.shape(), b.shape()).map_err(raise)?;
     let work = a.shape().last().map_or(1, |&k| k).saturating_mul(shape.iter().product());
+    let read = [bytes::<P::Left>(a.shape()), bytes::<P::Right>(b.shape())];
+    let work = product_work(work, read, bytes::<P::Out>(&shape));
     let (a, b) = (a.borrow::<P::Left>()?, b.borrow::<P::Right>()?);
     let (place, mut c) = place::<P::Out>(py, &shape, out, &[&a, &b])?;
     let (a, b) = (a.view(), b.view());
@@ -268,6 +272,8 @@ where
     let bias_shape = bias.as_ref().map(Operand::shape);
     let shape = linalg::linear_shape(x.shape(), weight.shape(), bias_shape).map_err(raise)?;
     let work = weight.shape()[1].saturating_mul(shape.iter().product());
+    let read = [bytes::<P::Left>(x.shape()), bytes::<P::Right>(weight.shape())];
+    let work = product_work(work, read, bytes::<P::Out>(&shape));
     let (x, weight) = (x.borrow::<P::Left>()?, weight.borrow::<P::Right>()?);
     let bias = bias.as_ref().map(Operand::borrow::<P::Bias>).transpose()?;
     let mut operands: Vec<&dyn Lent> = vec![&x, &weight];

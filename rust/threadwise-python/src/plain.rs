@@ -11,7 +11,7 @@ use threadwise::narrow::{Bfloats, Halves, Pair, Rounded, Signed, UnsignedSigned}
 
 use crate::dtype::{Factor, Float, Number, plain_factor};
 use crate::linalg::Shares;
-use crate::seam::{compute, raise, result, threads_argument};
+use crate::seam::{bytes, compute, product_work, raise, result, threads_argument};
 
 type Object<'py> = Bound<'py, PyAny>;
 
@@ -35,7 +35,8 @@ pub(crate) fn matrices<'py, T: Float>(
     }
     let by_rows = a.is_c_contiguous() && b.is_c_contiguous();
     let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
-    let work = elements.saturating_mul(k);
+    let read = [bytes::<T>(&[m, k]), bytes::<T>(&[k, n])];
+    let work = product_work(elements.saturating_mul(k), read, bytes::<T>(&[m, n]));
     if by_rows && linalg::is_tiny(m, k, n) && out.is_none() {
         threads_argument(threads)?;
         let made = |c: ArrayView2<'_, T>| PyArray2::from_array(py, &c).into_any();
@@ -77,7 +78,8 @@ fn vectors<'py, T: Float>(
         return Ok(None);
     }
     let is_number = matches!((&a, &b), (Borrowed::Vector(_), Borrowed::Vector(_)));
-    let work = elements.saturating_mul(k);
+    let read = [bytes::<T>(&[m, k]), bytes::<T>(&[k, n])];
+    let work = product_work(elements.saturating_mul(k), read, bytes::<T>(&[m, n]));
     if linalg::is_tiny(m, k, n) {
         threads_argument(threads)?;
         return linalg::tiny(row, column, |c| {

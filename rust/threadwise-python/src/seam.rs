@@ -261,6 +261,18 @@ pub(crate) fn threads_argument(
     }
 }
 
+/// How long a product is, in multiply-adds: as long as its own take, or as its bytes take to be moved. One that is
+/// written takes about as long as one multiply-add, one that is read less.
+pub(crate) fn product_work(multiply_adds: usize, read: [usize; 2], written: usize) -> usize {
+    let read = read[0].saturating_add(read[1]) / 3 * 2;
+    multiply_adds.max(read.saturating_add(written))
+}
+
+/// The bytes of an array of this shape.
+pub(crate) fn bytes<T>(shape: &[usize]) -> usize {
+    shape.iter().fold(size_of::<T>(), |bytes, &extent| bytes.saturating_mul(extent))
+}
+
 /// Runs `work` with the context of this call. If it is long, it runs without the interpreter's lock, so
 /// that other Python threads go on, and stops when a signal handler raises, as Ctrl-C's does.
 ///

@@ -4,10 +4,11 @@
 use super::Few;
 use crate::simd::Lanes;
 
-/// Columns that a tile of dots has.
+/// Columns that a tile of dots has, and one of a single row: as many multiply-adds as are under way at a time.
 const COLUMNS: usize = 4;
+const ROW_COLUMNS: usize = 8;
 
-/// Sums of a dot product that is alone in its tile: as many multiply-adds as are under way at a time.
+/// Sums of a dot product that is alone in its tile.
 const SUMS: usize = 4;
 
 /// Some columns of B, which stay in the nearest cache, with all rows of A, at most `ROWS` at a time.
@@ -19,7 +20,8 @@ const SUMS: usize = 4;
 pub(super) unsafe fn dots<V: Lanes, const ROWS: usize>(proof: V::Proof, few: &Few<V::Element>) {
     let mut column = 0;
     while column < few.columns {
-        let columns = COLUMNS.min(few.columns - column);
+        let most = if few.rows == 1 { ROW_COLUMNS } else { COLUMNS };
+        let columns = most.min(few.columns - column);
         let (mut group, mut row) = (0, 0);
         while row < few.rows {
             group += 1;
@@ -34,7 +36,7 @@ pub(super) unsafe fn dots<V: Lanes, const ROWS: usize>(proof: V::Proof, few: &Fe
     unsafe { finish::<V>(proof, few) };
 }
 
-/// `M` rows and `columns` columns, at most [`COLUMNS`].
+/// `M` rows and `columns` columns, at most [`COLUMNS`], or [`ROW_COLUMNS`] of one row.
 ///
 /// # Safety
 ///
@@ -49,6 +51,8 @@ unsafe fn rows<V: Lanes, const M: usize>(
     if M == 1 && columns == 1 {
         // SAFETY: passed on.
         unsafe { lone::<V>(proof, few, at) };
+    } else if M == 1 {
+        instance!(columns, ROW_COLUMNS, [2 3 4 5 6 7 8], tile[V M](proof, few, at));
     } else {
         instance!(columns, COLUMNS, [1 2 3 4], tile[V M](proof, few, at));
     }
