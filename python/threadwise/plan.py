@@ -181,8 +181,9 @@ def explain(operation: Callable[..., Any], /, *arguments: Any, **options: Any) -
     The time on one thread is predicted as the larger of two: multiply-adds by their rate, and bytes
     by the bandwidth of the cache or memory that they fit. With more threads it is that, divided by
     what further threads add, and what it costs to share the work: less if workers are awake, as
-    they are for 40 us after a call. Calls of less than half a million multiply-adds are never
-    shared. Threads are used where that gains a tenth of the time, and as much as sharing costs.
+    they are for 40 us after a call. Calls of less than half a million multiply-adds,
+    and half a million bytes written or 750 000 read, are never shared. Threads are used where
+    that gains a tenth of the time, and as much as sharing costs.
     Where calls follow each other quickly, workers are woken once the calls have lost as much as
     that costs; so the plan of a single call may differ from that of a loop.
 
