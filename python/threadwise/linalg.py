@@ -112,9 +112,9 @@ def matmul(
     int32 from k = 131 072 on for int8, and from k = 65 794 on for uint8 beside int8.
 
     Products above half a million multiply-adds, or of as many bytes written or 750 000 read, run
-    without Python's lock; no other thread may write to the arrays meanwhile. Memory for packed operands, at most some 3 MiB a thread and 16 MiB for
-    all together, is kept for the next call. An `out` with neither contiguous rows nor contiguous
-    columns is filled from a copy of its size.
+    without Python's lock; no other thread may write to the arrays meanwhile. Memory for packed
+    operands, at most some 3 MiB a thread and 16 MiB for all together, is kept for the next call.
+    An `out` with neither contiguous rows nor contiguous columns is filled from a copy of its size.
 
     References
     ----------
