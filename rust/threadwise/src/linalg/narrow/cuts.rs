@@ -5,6 +5,8 @@
 //! no multiple of the threads let some of them wait. A model of what a piece takes weighs these; its constants were
 //! measured on Sapphire Rapids, and none of them changes a bit of the result.
 
+use std::ops::RangeInclusive;
+
 use threadwise_kernels::narrow::{Kernel, Pair};
 
 use super::plan::{even, split};
@@ -42,15 +44,13 @@ pub(super) fn tiles<P: Pair>(
     let (rows, columns) = (even(m, most.0, height), even(n, most.1, width));
     let least = (m.div_ceil(rows), n.div_ceil(columns));
     let limit = PIECES * threads;
-    if threads <= 1 || least.0 * least.1 * chunks >= limit {
+    if threads <= 1 || m == 0 || n == 0 || least.0 * least.1 * chunks >= limit {
         return (rows, columns);
     }
     let mut best = (f64::INFINITY, (rows, columns));
-    for down in least.0..=limit / chunks / least.1 {
-        for across in least.1..=limit / chunks / down {
-            let (rows, columns) = (split(m, down, height), split(n, across, width));
-            let across = n.div_ceil(columns);
-            let each = (m.div_ceil(rows) * across * chunks).div_ceil(threads);
+    for (down, rows) in extents(m, least.0..=limit / chunks / least.1, height) {
+        for (across, columns) in extents(n, least.1..=limit / chunks / down, width) {
+            let each = (down * across * chunks).div_ceil(threads);
             let is_whole = each.is_multiple_of(across);
             let meetings = if is_whole { 0 } else { rows * each.div_ceil(across) };
             let piece = time(kernel, (rows, k, columns));
@@ -62,6 +62,18 @@ pub(super) fn tiles<P: Pair>(
         }
     }
     best.1
+}
+
+/// The numbers of parts that `count` can be cut into as evenly as whole units allow, and the extent of each.
+fn extents(
+    count: usize,
+    parts: RangeInclusive<usize>,
+    unit: usize,
+) -> impl Iterator<Item = (usize, usize)> {
+    let mut last = 0;
+    let extents = parts.map(move |parts| split(count, parts, unit));
+    let new = extents.filter(move |&extent| std::mem::replace(&mut last, extent) != extent);
+    new.map(move |extent| (count.div_ceil(extent), extent))
 }
 
 /// What a piece takes, in multiply-adds of the kernel.
