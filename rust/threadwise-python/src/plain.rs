@@ -35,8 +35,6 @@ pub(crate) fn matrices<'py, T: Float>(
     }
     let by_rows = a.is_c_contiguous() && b.is_c_contiguous();
     let (Ok(a), Ok(b)) = (a.try_readonly(), b.try_readonly()) else { return Ok(None) };
-    let read = [bytes::<T>(&[m, k]), bytes::<T>(&[k, n])];
-    let work = product_work(elements.saturating_mul(k), read, bytes::<T>(&[m, n]));
     if by_rows && linalg::is_tiny(m, k, n) && out.is_none() {
         threads_argument(threads)?;
         let made = |c: ArrayView2<'_, T>| PyArray2::from_array(py, &c).into_any();
@@ -54,6 +52,8 @@ pub(crate) fn matrices<'py, T: Float>(
     };
     let Ok(mut lent) = place.try_readwrite() else { return Ok(None) };
     let (a, b, c) = (a.as_array(), b.as_array(), lent.as_array_mut());
+    let read = [bytes::<T>(&[m, k]), bytes::<T>(&[k, n])];
+    let work = product_work(elements.saturating_mul(k), read, bytes::<T>(&[m, n]));
     compute(py, threads, work, move |context| {
         linalg::multiply(a, b, c, &context.distributed(distribution))
     })?;
@@ -78,8 +78,6 @@ fn vectors<'py, T: Float>(
         return Ok(None);
     }
     let is_number = matches!((&a, &b), (Borrowed::Vector(_), Borrowed::Vector(_)));
-    let read = [bytes::<T>(&[m, k]), bytes::<T>(&[k, n])];
-    let work = product_work(elements.saturating_mul(k), read, bytes::<T>(&[m, n]));
     if linalg::is_tiny(m, k, n) {
         threads_argument(threads)?;
         return linalg::tiny(row, column, |c| {
@@ -93,6 +91,8 @@ fn vectors<'py, T: Float>(
     let place = result::<T>(py, &[elements])?.cast_into::<PyArray1<T>>()?;
     let Ok(mut lent) = place.try_readwrite() else { return Ok(None) };
     let Ok(c) = lent.as_array_mut().into_shape_with_order((m, n)) else { return Ok(None) };
+    let read = [bytes::<T>(&[m, k]), bytes::<T>(&[k, n])];
+    let work = product_work(elements.saturating_mul(k), read, bytes::<T>(&[m, n]));
     compute(py, threads, work, move |context| {
         linalg::multiply(row, column, c, &context.distributed(distribution))
     })?;

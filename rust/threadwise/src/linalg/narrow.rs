@@ -210,9 +210,8 @@ fn by_form<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     }
     let kernel = kernel::<P>(context.isa, (m, k, n));
     let threads = load::threads::<Narrow<P, R>>((m, k, n), 1, context);
-    let is_alone = threads <= 1 && context.distribution.is_none();
+    let is_alone = threads <= 1 && context.distribution.is_none() && !is_turned(&kernel, m, b);
     let finish = (context.isa, epilogue);
-    let is_alone = is_alone && !is_turned(&kernel, m, b);
     if is_alone && alone::product(&kernel, a, b, c.view_mut(), finish, AT_ONCE)? {
         return Ok(());
     }
