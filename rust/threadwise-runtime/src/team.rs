@@ -85,7 +85,7 @@ impl<'a, F: Fn(usize, &Counters, Checkpoint<'_>) -> Duration + Sync> Call<'a, F>
     ) -> Duration {
         let _mark = AtWork::begin();
         let mut stop = StopOnPanic { stop: Some(&self.stop) };
-        let checkpoint = Checkpoint { stop: &self.stop, interrupt };
+        let checkpoint = Checkpoint { stop: &self.stop, interrupt, counters: Some(counters) };
         let waited = (self.take_part)(member, counters, checkpoint);
         stop.stop = None;
         waited
@@ -225,12 +225,14 @@ pub struct Checkpoint<'a> {
     stop: &'a AtomicBool,
     /// On the calling thread, what to ask.
     interrupt: Option<&'a Interrupt<'a>>,
+    /// The thread's, if others take part.
+    counters: Option<&'a Counters>,
 }
 
 impl<'a> Checkpoint<'a> {
     /// The calling thread's, which asks `interrupt`.
     pub(crate) fn new(stop: &'a AtomicBool, interrupt: &'a Interrupt<'a>) -> Self {
-        Self { stop, interrupt: Some(interrupt) }
+        Self { stop, interrupt: Some(interrupt), counters: None }
     }
 
     /// Whether somebody has found that it is reached.
@@ -245,6 +247,14 @@ impl<'a> Checkpoint<'a> {
             self.stop.store(true, Ordering::Relaxed);
         }
         self.is_set()
+    }
+
+    /// Counts what the calling thread took of an item that another is at: as an item more, which is stolen.
+    pub fn count_taken(&self) {
+        if let Some(counters) = self.counters {
+            counters.created(1);
+            counters.stolen(1);
+        }
     }
 }
 

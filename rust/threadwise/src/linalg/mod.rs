@@ -8,6 +8,7 @@
 mod batch;
 mod each;
 mod explain;
+mod help;
 mod load;
 mod narrow;
 mod packed;

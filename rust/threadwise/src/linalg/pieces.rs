@@ -8,6 +8,7 @@ use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
 use threadwise_runtime::{Checkpoint, with_scratch};
 
 use super::Real;
+use super::help::Board;
 use super::plan::{Form, Left, Plan};
 use crate::{Context, Error};
 
@@ -58,6 +59,64 @@ pub(super) fn cut<'a, T>(
     }
 }
 
+/// Rows of a piece that are multiplied at a time, pass after pass.
+pub(super) trait Bands<T> {
+    /// Whether no rows are left.
+    fn is_over(&self) -> bool;
+
+    /// Calls `multiply` for the bands of a pass one after the other, until somebody wishes to stop: with the row of C
+    /// in which each begins.
+    fn each(
+        &mut self,
+        multiply: impl FnMut(usize, ArrayViewMut2<'_, T>) -> Result<(), Error>,
+    ) -> Result<(), Error>;
+}
+
+/// All rows at once.
+pub(super) struct Whole<'a, T>(pub(super) ArrayViewMut2<'a, T>);
+
+impl<T> Bands<T> for Whole<'_, T> {
+    fn is_over(&self) -> bool {
+        false
+    }
+
+    fn each(
+        &mut self,
+        mut multiply: impl FnMut(usize, ArrayViewMut2<'_, T>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        multiply(0, self.0.view_mut())
+    }
+}
+
+/// Those of a piece that one thread does alone: few enough rows of A that they stay in the second-level cache while
+/// all columns of B go past. Between them it hears of a wish to stop.
+struct Own<'p, 'a, T> {
+    piece: &'p mut Piece<'a, T>,
+    rows: usize,
+    checkpoint: Checkpoint<'p>,
+}
+
+impl<T> Bands<T> for Own<'_, '_, T> {
+    fn is_over(&self) -> bool {
+        self.checkpoint.reached()
+    }
+
+    fn each(
+        &mut self,
+        mut multiply: impl FnMut(usize, ArrayViewMut2<'_, T>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let (mut row, rows) = (self.piece.row, self.rows);
+        for c in self.piece.c.axis_chunks_iter_mut(Axis(0), rows) {
+            if self.checkpoint.reached() {
+                break;
+            }
+            multiply(row, c)?;
+            row += rows;
+        }
+        Ok(())
+    }
+}
+
 /// Computes the terms `now` of all pieces, shared among the threads. A piece needs nothing of the others,
 /// so the threads meet once, at the end.
 pub(super) fn share<T: Real>(
@@ -69,122 +128,159 @@ pub(super) fn share<T: Real>(
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let failure = Mutex::new(None);
-    context.share(pieces, plan.threads, |it, checkpoint| {
-        if let Err(error) = piece(kernel, plan, operands, it, now, checkpoint) {
+    let note = |result: Result<(), Error>| {
+        if let Err(error) = result {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
-    })?;
+    };
+    if let (Some(rows), 2..) = (plan.band, pieces.len()) {
+        let board = Board::new(pieces, now, plan.depth, rows);
+        board.share(plan.threads, context, |mine, _| {
+            let (columns, terms) = (mine.columns(), mine.terms());
+            note(tiles(kernel, plan, operands, (&columns, terms, 0), mine));
+        })?;
+    } else {
+        context.share(pieces, plan.threads, |it, checkpoint| {
+            note(piece(kernel, plan, operands, it, now, checkpoint));
+        })?;
+    }
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
-/// Computes the terms `now` of one piece of C: pass by pass over k, and in each pass block by block of A's
-/// rows against the piece's columns of B, which are packed once a pass.
+/// Computes the terms `now` of one piece of C.
 fn piece<T: Real>(
     kernel: &Kernel<T>,
     plan: &Plan,
-    Operands { a, b, n: all_columns, epilogue }: Operands<'_, T>,
+    operands: Operands<'_, T>,
     piece: &mut Piece<'_, T>,
     now: &Range<usize>,
     checkpoint: Checkpoint<'_>,
 ) -> Result<(), Error> {
-    let (m, n) = piece.c.dim();
-    let k = a.ncols();
-    let a = a.slice_axis(Axis(0), (piece.row..piece.row + m).into());
-    let columns = piece.column..piece.column + n;
-    let epilogue = Epilogue { bias: epilogue.bias.map(|bias| &bias[columns.clone()]), ..epilogue };
-    let (start, end) = (piece.terms.start.max(now.start), piece.terms.end.min(now.end));
-    // A product without terms is one pass that stores zeros and the epilogue.
-    for first in (start..end.max(start + 1)).step_by(plan.depth.max(1)) {
+    let columns = piece.column..piece.column + piece.c.ncols();
+    let terms = piece.terms.start.max(now.start)..piece.terms.end.min(now.end);
+    let begin = piece.terms.start;
+    if plan.form == Form::Tiles {
+        let mut bands = Own { piece, rows: plan.block, checkpoint };
+        return tiles(kernel, plan, operands, (&columns, terms, begin), &mut bands);
+    }
+    let rows = piece.row..piece.row + piece.c.nrows();
+    for pass in passes(plan, terms) {
         if checkpoint.reached() {
             break;
         }
-        let terms = first..end.min(first + plan.depth);
-        // The sums of a chunk get their epilogue when they are added up.
-        let is_last = terms.end == k && piece.terms.start == 0;
-        let accumulate = first > piece.terms.start;
-        let finish = Finish { accumulate, epilogue: is_last.then_some(epilogue) };
-        let a = a.slice_axis(Axis(1), terms.clone().into());
-        let b = match b {
-            Source::Plain(b) => b
-                .slice_axis_move(Axis(0), terms.into())
-                .slice_axis_move(Axis(1), columns.clone().into()),
-            Source::Slivers { first: origin, packed } => {
-                let depth = terms.len();
-                let at = kernel.packed_right(first - origin, all_columns) + depth * piece.column;
-                let b = Right::Packed(depth, n, &packed[at..][..kernel.packed_right(depth, n)]);
-                blocks(kernel, plan, a, piece, checkpoint, |a, c| {
-                    kernel.multiply(a, b, c, finish);
-                })?;
-                continue;
-            }
-        };
+        let finish = operands.finish(&pass, begin, &columns);
+        let a = operands.a.slice_axis(Axis(0), rows.clone().into());
+        let a = a.slice_axis_move(Axis(1), pass.clone().into());
+        let Source::Plain(b) = operands.b else { continue };
+        let b = b.slice_axis_move(Axis(0), pass.into());
+        let b = b.slice_axis_move(Axis(1), columns.clone().into());
         match plan.form {
             Form::Dots => kernel.dots(a, b, piece.c.view_mut(), finish),
-            Form::Streams => kernel.streams(a, b, piece.c.view_mut(), finish),
-            Form::Tiles if plan.pack_right => {
-                let depth = b.nrows();
-                let mut is_packed = b.strides()[1] != 1;
-                // What is packed with the first rows needs room for one sliver more.
-                let (room, width) = (kernel.packed_right(depth, n), kernel.columns());
-                with_scratch(kernel.packed_right(depth, n + width), |packed: &mut [T]| {
-                    if is_packed {
-                        kernel.pack_right(b, &mut packed[..room]);
-                    }
-                    blocks(kernel, plan, a, piece, checkpoint, |a, c| {
-                        if is_packed {
-                            let b = Right::Packed(depth, n, &packed[..room]);
-                            kernel.multiply(a, b, c, finish);
-                        } else {
-                            is_packed = kernel.multiply_packing(a, b, packed, c, finish);
-                        }
-                    })
-                })??;
-            }
-            Form::Tiles => {
-                let b = Right::InPlace(b);
-                blocks(kernel, plan, a, piece, checkpoint, |a, c| {
-                    kernel.multiply(a, b, c, finish);
-                })?;
-            }
+            _ => kernel.streams(a, b, piece.c.view_mut(), finish),
         }
     }
     Ok(())
 }
 
-/// One pass over a piece: few enough rows of A at a time that they stay in the second-level cache while
-/// all columns of B go past. Between blocks it hears of a wish to stop.
-fn blocks<T: Real>(
+/// Where passes over these terms begin and end: a product without terms is one that stores zeros and the epilogue.
+fn passes(plan: &Plan, terms: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let (depth, Range { start, end }) = (plan.depth, terms);
+    let firsts = (start..end.max(start + 1)).step_by(depth.max(1));
+    firsts.map(move |first| first..end.min(first + depth))
+}
+
+impl<'a, T: Real> Operands<'a, T> {
+    /// What becomes of the sums of a pass over columns of C, if those before it began with term `begin`.
+    fn finish(&self, pass: &Range<usize>, begin: usize, columns: &Range<usize>) -> Finish<'a, T> {
+        let bias = self.epilogue.bias.map(|bias| &bias[columns.clone()]);
+        // The sums of a chunk get their epilogue when they are added up.
+        let is_last = pass.end == self.a.ncols() && begin == 0;
+        let epilogue = is_last.then_some(Epilogue { bias, ..self.epilogue });
+        Finish { accumulate: pass.start > begin, epilogue }
+    }
+}
+
+/// Sums terms of some columns of C by tiles: pass by pass over k, and in each pass band by band of A's rows
+/// against these columns of B, which are packed once a pass. Their chunk of k begins with term `begin`.
+fn tiles<T: Real>(
     kernel: &Kernel<T>,
     plan: &Plan,
-    a: ArrayView2<'_, T>,
-    piece: &mut Piece<'_, T>,
-    checkpoint: Checkpoint<'_>,
-    mut multiply: impl FnMut(ArrayView2<'_, T>, ArrayViewMut2<'_, T>),
+    operands: Operands<'_, T>,
+    (columns, terms, begin): (&Range<usize>, Range<usize>, usize),
+    bands: &mut impl Bands<T>,
 ) -> Result<(), Error> {
-    let rows = a.axis_chunks_iter(Axis(0), plan.block);
-    for (a, c) in rows.zip(piece.c.axis_chunks_iter_mut(Axis(0), plan.block)) {
-        if checkpoint.reached() {
+    let n = columns.len();
+    for pass in passes(plan, terms) {
+        if bands.is_over() {
             break;
         }
-        // The scratch has as many elements as the copy, so that it has no other shape.
-        match plan.left {
-            Left::InPlace => multiply(a, c),
-            Left::Rows => with_scratch(a.len(), |scratch: &mut [T]| {
-                kernel.copy_left(a, scratch);
-                if let Ok(a) = ArrayView2::from_shape(a.dim(), scratch) {
-                    multiply(a, c);
-                }
-            })?,
-            Left::Columns => {
-                let (m, apart) = (a.nrows(), kernel.columns_apart(a.nrows()));
-                with_scratch(apart * a.ncols(), |scratch: &mut [T]| {
-                    kernel.copy_columns(a, scratch);
-                    if let Ok(columns) = ArrayView2::from_shape((a.ncols(), apart), scratch) {
-                        let a = columns.slice_axis_move(Axis(1), (..m).into()).reversed_axes();
-                        multiply(a, c);
-                    }
-                })?;
+        let (first, depth) = (pass.start, pass.len());
+        let finish = operands.finish(&pass, begin, columns);
+        let a = operands.a.slice_axis(Axis(1), pass.clone().into());
+        let mut each = |multiply: &mut dyn FnMut(ArrayView2<'_, T>, ArrayViewMut2<'_, T>)| {
+            bands.each(|row, c| {
+                let a = a.slice_axis(Axis(0), (row..row + c.nrows()).into());
+                left(kernel, plan.left, a, |a| multiply(a, c))
+            })
+        };
+        let b = match operands.b {
+            Source::Plain(b) => b
+                .slice_axis_move(Axis(0), pass.into())
+                .slice_axis_move(Axis(1), columns.clone().into()),
+            Source::Slivers { first: origin, packed } => {
+                let at = kernel.packed_right(first - origin, operands.n) + depth * columns.start;
+                let b = Right::Packed(depth, n, &packed[at..][..kernel.packed_right(depth, n)]);
+                each(&mut |a, c| kernel.multiply(a, b, c, finish))?;
+                continue;
             }
+        };
+        if !plan.pack_right {
+            each(&mut |a, c| kernel.multiply(a, Right::InPlace(b), c, finish))?;
+            continue;
+        }
+        let mut is_packed = b.strides()[1] != 1;
+        // What is packed with the first rows needs room for one sliver more.
+        let (room, width) = (kernel.packed_right(depth, n), kernel.columns());
+        with_scratch(kernel.packed_right(depth, n + width), |packed: &mut [T]| {
+            if is_packed {
+                kernel.pack_right(b, &mut packed[..room]);
+            }
+            each(&mut |a, c| {
+                if is_packed {
+                    kernel.multiply(a, Right::Packed(depth, n, &packed[..room]), c, finish);
+                } else {
+                    is_packed = kernel.multiply_packing(a, b, packed, c, finish);
+                }
+            })
+        })??;
+    }
+    Ok(())
+}
+
+/// Calls `multiply` with rows of A where tiles shall find them. The scratch has as many elements as the copy, so that
+/// it has no other shape.
+fn left<T: Real>(
+    kernel: &Kernel<T>,
+    place: Left,
+    a: ArrayView2<'_, T>,
+    multiply: impl FnOnce(ArrayView2<'_, T>),
+) -> Result<(), Error> {
+    match place {
+        Left::InPlace => multiply(a),
+        Left::Rows => with_scratch(a.len(), |scratch: &mut [T]| {
+            kernel.copy_left(a, scratch);
+            if let Ok(a) = ArrayView2::from_shape(a.dim(), scratch) {
+                multiply(a);
+            }
+        })?,
+        Left::Columns => {
+            let (m, apart) = (a.nrows(), kernel.columns_apart(a.nrows()));
+            with_scratch(apart * a.ncols(), |scratch: &mut [T]| {
+                kernel.copy_columns(a, scratch);
+                if let Ok(columns) = ArrayView2::from_shape((a.ncols(), apart), scratch) {
+                    multiply(columns.slice_axis_move(Axis(1), (..m).into()).reversed_axes());
+                }
+            })?;
         }
     }
     Ok(())

@@ -3,6 +3,7 @@
 //! Only the number of threads and the size of the pieces depend on the threads: neither changes a bit
 //! of the result. Where k is cut follows from sizes and layouts alone.
 
+mod bands;
 mod chunk;
 mod few;
 mod left;
@@ -15,6 +16,7 @@ use threadwise_kernels::gemm::Kernel;
 
 use super::way::Layout;
 use super::{Real, load};
+use bands::WORTH_HELPING;
 pub use chunk::WORTH_DETACHING;
 use chunk::chunk;
 pub(super) use chunk::{CHUNKS, is_small};
@@ -41,6 +43,10 @@ const COLUMNS: usize = 512;
 /// Pieces for each thread: enough that the last ones to finish do not keep the others waiting for
 /// long, and few enough that A is not read again and again.
 const PIECES: usize = 2;
+
+/// Pieces for each thread where rows are so few that A stays near, and no thread can take some of another's: see
+/// `help`.
+const LOW_PIECES: usize = 4;
 
 /// The last pieces may take at most a part in so many of the time of all.
 const EVEN: usize = 16;
@@ -140,6 +146,8 @@ pub(super) struct Plan {
     pub(super) columns: usize,
     /// Rows of A at a time within a piece, a multiple of the kernel's height.
     pub(super) block: usize,
+    /// Rows of a piece that another thread may take of it, a multiple of the kernel's height; none, where it may not.
+    pub(super) band: Option<usize>,
     /// Whether rows are few: each piece has all of them.
     pub(super) is_few: bool,
 }
@@ -187,7 +195,7 @@ impl Plan {
         };
         plan.cut::<T>((m, k, n), (height, width), by_rows, least);
         plan.pack_together = plan.is_worth_together::<T>((m, k, n), width);
-        plan
+        plan.with_bands((m, k, n), height)
     }
 
     /// Pieces of so many rows, in one block, and columns, of operands that are not copied.
@@ -208,6 +216,7 @@ impl Plan {
             rows,
             columns,
             block: rows,
+            band: None,
             is_few: false,
         }
     }
@@ -253,7 +262,7 @@ impl Plan {
         let size = (m.next_multiple_of(height).max(height), columns);
         let mut plan = Self::in_place(Form::Tiles, threads, (chunk, depth), size);
         plan.cut::<T>((m, k, n), (height, width), false, 0);
-        plan
+        plan.with_bands((m, k, n), height)
     }
 
     /// Cuts pieces until there are enough for all threads, and about as many for each. Where each thread has
@@ -266,7 +275,10 @@ impl Plan {
         least: usize,
     ) {
         let (mut rows, mut columns, threads) = (self.rows, self.columns, self.threads);
-        let enough = pieces::<T>((m, k, n)) * threads;
+        let is_low =
+            m <= BLOCK && self.pack_right && load::multiply_adds((m, k, n)) >= WORTH_HELPING;
+        let each = if is_low { LOW_PIECES } else { pieces::<T>((m, k, n)) };
+        let enough = each * threads;
         // Of few slivers one of which is narrow, threads would not have equal shares.
         let is_ragged = n < 2 * threads * width && (1..=width - width / 4).contains(&(n % width));
         let are_shared = is_ragged && least < usize::MAX;
@@ -277,8 +289,8 @@ impl Plan {
                 break;
             }
             // Every row of pieces packs B anew, so columns are cut first as a rule.
-            let is_low = rows <= BLOCK || least > rows / 2;
-            let wide = columns > 2 * width || (columns > width && is_low);
+            let is_flat = rows <= BLOCK || least > rows / 2;
+            let wide = columns > 2 * width || (columns > width && is_flat);
             let by_rows = by_rows || (are_shared && count < threads);
             if wide && !(by_rows && rows > 2 * height) {
                 columns = half(columns, width);

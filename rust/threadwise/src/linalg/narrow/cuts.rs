@@ -9,7 +9,7 @@ use std::ops::RangeInclusive;
 
 use threadwise_kernels::narrow::{Kernel, Pair};
 
-use super::plan::{even, split};
+use super::plan::{BLOCK, even, split};
 
 /// Pieces for each thread at most, if C is not so large that it has more anyway.
 const PIECES: usize = 4;
@@ -32,6 +32,23 @@ const ROW: usize = 1500;
 
 /// The part of a piece for which threads wait at the end because others came late.
 const LATE: usize = 16;
+
+/// Multiply-adds of float32 in whose time threads help one another, and in whose time a band is done: see
+/// [`help`](super::super::help).
+const WORTH_HELPING: usize = 1 << 24;
+const BAND: usize = 1 << 22;
+
+/// Rows of bands of pieces of so many columns, whole blocks that take at least as long as to pack their part of B; none
+/// for products that are done sooner than threads help one another.
+pub(super) fn band<P: Pair>(
+    kernel: &Kernel<P>,
+    (m, k, n): (usize, usize, usize),
+    columns: usize,
+) -> Option<usize> {
+    let work = m.saturating_mul(k).saturating_mul(n) / kernel.speed();
+    let least = BAND * kernel.speed() / k.saturating_mul(columns).max(1);
+    (work >= WORTH_HELPING).then(|| least.max(packed(kernel)).next_multiple_of(BLOCK))
+}
 
 /// The rows and columns of pieces, at most `most`, in whole tiles.
 pub(super) fn tiles<P: Pair>(
@@ -76,9 +93,14 @@ fn extents(
     new.map(move |extent| (count.div_ceil(extent), extent))
 }
 
+/// Rows in whose time B is packed for them.
+fn packed<P: Pair>(kernel: &Kernel<P>) -> usize {
+    PACKED + PACKED_FAST * kernel.speed().min(FAST)
+}
+
 /// What a piece takes, in multiply-adds of the kernel.
 fn time<P: Pair>(kernel: &Kernel<P>, (rows, k, columns): (usize, usize, usize)) -> f64 {
-    let packed = PACKED + PACKED_FAST * kernel.speed().min(FAST);
+    let packed = packed(kernel);
     let left = if kernel.takes_in_place(k) {
         FETCHED * kernel.speed() * columns.div_ceil(FETCHED_COLUMNS)
     } else {

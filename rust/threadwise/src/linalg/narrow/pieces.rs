@@ -8,7 +8,8 @@ use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::narrow::{Kernel, Left, Pair, Rounded};
 use threadwise_runtime::{Checkpoint, with_scratch};
 
-use super::super::pieces::Piece;
+use super::super::help::Board;
+use super::super::pieces::{Bands, Piece, Whole};
 use super::super::plan::Form;
 use super::finish::finish;
 use super::plan::{BLOCK, Plan};
@@ -42,11 +43,23 @@ pub(super) fn share<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let (isa, failure) = (context.isa, Mutex::new(None));
-    context.share(pieces, plan.threads, |it, checkpoint| {
-        if let Err(error) = piece(kernel, plan, operands, it, isa, checkpoint) {
+    let note = |result: Result<(), Error>| {
+        if let Err(error) = result {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
-    })?;
+    };
+    if let (Some(rows), 2..) = (plan.band, pieces.len()) {
+        let k = operands.a.ncols();
+        let board = Board::new(pieces, &(0..k), k, rows);
+        board.share(plan.threads, context, |mine, checkpoint| {
+            let part = Part::new(kernel, plan, operands, (mine.columns(), 0..k), isa, checkpoint);
+            note(part.at_once(rows, mine));
+        })?;
+    } else {
+        context.share(pieces, plan.threads, |it, checkpoint| {
+            note(piece(kernel, plan, operands, it, isa, checkpoint));
+        })?;
+    }
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 
@@ -54,25 +67,15 @@ pub(super) fn share<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
 fn piece<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     kernel: &Kernel<P>,
     plan: &Plan,
-    Operands { a, b, epilogue }: Operands<'_, P>,
+    operands: Operands<'_, P>,
     piece: &mut Piece<'_, R>,
     isa: Isa,
     checkpoint: Checkpoint<'_>,
 ) -> Result<(), Error> {
     let (m, n) = piece.c.dim();
-    let columns = piece.column..piece.column + n;
-    let epilogue = Epilogue { bias: epilogue.bias.map(|bias| &bias[columns.clone()]), ..epilogue };
-    let part = Part {
-        kernel,
-        plan,
-        a: a.slice_axis_move(Axis(0), (piece.row..piece.row + m).into()),
-        b,
-        columns,
-        terms: piece.terms.clone(),
-        epilogue,
-        isa,
-        checkpoint,
-    };
+    let extent = (piece.column..piece.column + n, piece.terms.clone());
+    let mut part = Part::new(kernel, plan, operands, extent, isa, checkpoint);
+    part.a = part.a.slice_axis_move(Axis(0), (piece.row..piece.row + m).into());
     let c = piece.c.view_mut();
     match (plan.form, part.b) {
         (Form::Tiles, Source::Plain(b)) if plan.is_turned => turned(&part, b, c),
@@ -86,7 +89,7 @@ fn piece<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
 pub(super) struct Part<'a, 'b, P: Pair> {
     pub(super) kernel: &'b Kernel<P>,
     pub(super) plan: &'b Plan,
-    /// The piece's rows.
+    /// The piece's rows, or all.
     pub(super) a: ArrayView2<'a, P::Left>,
     /// All of B.
     b: Source<'a, P::Right>,
@@ -98,7 +101,21 @@ pub(super) struct Part<'a, 'b, P: Pair> {
     pub(super) checkpoint: Checkpoint<'b>,
 }
 
-impl<P: Pair<Sum: Summed>> Part<'_, '_, P> {
+impl<'a, 'b, P: Pair<Sum: Summed>> Part<'a, 'b, P> {
+    /// Of all rows of A, and of columns and terms.
+    fn new(
+        kernel: &'b Kernel<P>,
+        plan: &'b Plan,
+        Operands { a, b, epilogue }: Operands<'a, P>,
+        (columns, terms): (Range<usize>, Range<usize>),
+        isa: Isa,
+        checkpoint: Checkpoint<'b>,
+    ) -> Self {
+        let bias = epilogue.bias.map(|bias| &bias[columns.clone()]);
+        let epilogue = Epilogue { bias, ..epilogue };
+        Self { kernel, plan, a, b, columns, terms, epilogue, isa, checkpoint }
+    }
+
     /// The passes over its terms: one without terms if there are none, which stores zeros and the epilogue.
     pub(super) fn passes(&self) -> impl Iterator<Item = Range<usize>> + use<P> {
         let (Range { start, end }, depth) = (self.terms.clone(), self.plan.depth);
@@ -108,16 +125,9 @@ impl<P: Pair<Sum: Summed>> Part<'_, '_, P> {
     /// Pass by pass over k, and in each pass block by block of A's rows against the piece's columns of B,
     /// which are packed once a pass.
     fn tiles<R: Rounded<P::Sum>>(&self, mut c: ArrayViewMut2<'_, R>) -> Result<(), Error> {
-        let ((m, n), kernel) = (c.dim(), self.kernel);
+        let (m, n) = c.dim();
         if self.plan.depth >= self.terms.len() {
-            let (a, finish) =
-                (self.a.slice_axis(Axis(1), self.terms.clone().into()), (self.isa, self.epilogue));
-            return self.with_right(&self.terms, |packed| {
-                alone::with_room(kernel, (m, self.terms.len(), n), |mut room| {
-                    let stop = || self.checkpoint.reached();
-                    alone::blocks(kernel, a, packed, c, finish, &mut room, stop);
-                })
-            });
+            return self.at_once(m, &mut Whole(c));
         }
         let plain = self.epilogue.bias.is_none() && self.epilogue.activation.is_none();
         let is_direct = plain && c.strides()[1] == 1 && R::sums(&mut c).is_some();
@@ -132,6 +142,26 @@ impl<P: Pair<Sum: Summed>> Part<'_, '_, P> {
             }
             Ok(())
         })?
+    }
+
+    /// All terms in one pass, band by band of at most so many rows.
+    fn at_once<R: Rounded<P::Sum>>(
+        &self,
+        rows: usize,
+        bands: &mut impl Bands<R>,
+    ) -> Result<(), Error> {
+        let a = self.a.slice_axis(Axis(1), self.terms.clone().into());
+        let (kernel, finish) = (self.kernel, (self.isa, self.epilogue));
+        self.with_right(&self.terms, |packed| {
+            alone::with_room(kernel, (rows, self.terms.len(), self.columns.len()), |mut room| {
+                bands.each(|row, c| {
+                    let a = a.slice_axis(Axis(0), (row..row + c.nrows()).into());
+                    let stop = || self.checkpoint.reached();
+                    alone::blocks(kernel, a, packed, c, finish, &mut room, stop);
+                    Ok(())
+                })
+            })?
+        })
     }
 
     /// Calls `work` with the piece's columns of B as slivers, in one pass.

@@ -92,6 +92,8 @@ pub(super) struct Plan {
     pub(super) columns: usize,
     /// Whether tiles are [turned](super::turned).
     pub(super) is_turned: bool,
+    /// Rows of a piece that another thread may take of it, whole blocks; none, where it may not.
+    pub(super) band: Option<usize>,
 }
 
 /// The kernels for a product of these sizes, which may be swapped.
@@ -180,7 +182,8 @@ impl Plan {
             return turned.cut_by(distribution, kernel, (m, n));
         }
         let plan = Self::new(kernel, form(kernel, m, b), (m, k, n), threads);
-        plan.along_rows(kernel, (m, n), b).cut_by(distribution, kernel, (m, n))
+        let plan = plan.along_rows(kernel, (m, n), b).with_bands(kernel, (m, k, n));
+        plan.cut_by(distribution, kernel, (m, n))
     }
 
     /// The same with a B that is kept.
@@ -191,6 +194,7 @@ impl Plan {
         distribution: Option<WorkDistribution>,
     ) -> Self {
         let plan = Self::new(kernel, form_of_kept(kernel, m), (m, k, n), threads);
+        let plan = plan.with_bands(kernel, (m, k, n));
         plan.cut_by(distribution, kernel, (m, n))
     }
 
@@ -211,7 +215,16 @@ impl Plan {
                 if threads > 1 { n.div_ceil((PIECES * threads).div_ceil(chunks)) } else { n };
             let most = if goes_past_again { RUN } else { FEW_PIECE / depth };
             let columns = share.min(most).next_multiple_of(CUT).max(CUT);
-            return Self { form, threads, chunk, depth, rows: m, columns, is_turned: false };
+            return Self {
+                form,
+                threads,
+                chunk,
+                depth,
+                rows: m,
+                columns,
+                is_turned: false,
+                band: None,
+            };
         }
         let chunk = chunk((m, k, n), m.saturating_mul(n).div_ceil(TILES_PIECE), pass);
         let (depth, chunks) = (pass, k.div_ceil(chunk).max(1));
@@ -220,7 +233,7 @@ impl Plan {
         let widest = COLUMNS.min(PIECE / (depth * size_of::<P::Right>())).max(width);
         let (rows, columns) =
             cuts::tiles(kernel, (m, chunk.min(k), n), (most, widest), (threads, chunks));
-        Self { form, threads, chunk, depth, rows, columns, is_turned: false }
+        Self { form, threads, chunk, depth, rows, columns, is_turned: false, band: None }
     }
 
     /// Tiles that are turned, with the sums of others: pieces have all rows.
@@ -234,7 +247,16 @@ impl Plan {
         let pieces = (PIECES * threads).div_ceil(k.div_ceil(chunk).max(1));
         let columns = if threads > 1 { n.div_ceil(pieces) } else { n };
         let columns = columns.next_multiple_of(BLOCK);
-        Self { form: Form::Tiles, threads, chunk, depth, rows: m, columns, is_turned: true }
+        Self {
+            form: Form::Tiles,
+            threads,
+            chunk,
+            depth,
+            rows: m,
+            columns,
+            is_turned: true,
+            band: None,
+        }
     }
 
     /// The same for a B of long rows that is packed for few rows of A: as it is read once, it is read by wide pieces
@@ -257,6 +279,17 @@ impl Plan {
         Self { depth: LONG_DEPTH, columns: split(n, parts, kernel.columns()), ..self }
     }
 
+    /// The same with bands that threads may take, where sums need no room from pass to pass: pieces are small where
+    /// they do.
+    fn with_bands<P: Pair>(self, kernel: &Kernel<P>, sizes: (usize, usize, usize)) -> Self {
+        let is_whole = self.chunk >= sizes.1 && self.depth >= sizes.1;
+        if self.threads <= 1 || self.form != Form::Tiles || self.is_turned || !is_whole {
+            return self;
+        }
+        let band = cuts::band(kernel, sizes, self.columns).filter(|band| self.rows >= 2 * band);
+        Self { band, ..self }
+    }
+
     /// Into how many pieces it cuts a product.
     pub(super) fn pieces(&self, (m, k, n): (usize, usize, usize)) -> usize {
         m.div_ceil(self.rows) * n.div_ceil(self.columns) * k.div_ceil(self.chunk).max(1)
@@ -272,7 +305,8 @@ impl Plan {
         let Some(distribution) = distribution else { return self };
         if self.form == Form::Tiles && !self.is_turned {
             let rows = distribution.extent(m, self.threads, kernel.rows());
-            return Self { rows: rows.min(self.rows.max(kernel.rows())), ..self };
+            // Nobody takes less than a piece.
+            return Self { rows: rows.min(self.rows.max(kernel.rows())), band: None, ..self };
         }
         let columns = distribution.extent(n, self.threads, CUT);
         Self { columns: columns.min((FEW_PIECE / self.depth).next_multiple_of(CUT)), ..self }

@@ -231,3 +231,23 @@ fn rows_of_pieces_that_the_caller_cuts_share_what_is_packed() {
         assert!(plan.block <= plan.rows.min(BLOCK), "{plan:?}");
     }
 }
+
+#[test]
+fn threads_help_one_another_with_large_products_that_nobody_else_cut() {
+    let kernel = f32::gemm(Isa::Scalar);
+    for (m, k, n) in [(1000, 1000, 1000), (300, 2000, 300), (4000, 64, 4000), (333, 777, 555)] {
+        let plan = plan(m, k, n, 2);
+        let band = plan.band.unwrap_or_else(|| panic!("no bands: {plan:?}"));
+        assert_eq!(band % kernel.rows(), 0, "whole tiles: {plan:?}");
+        assert!(2 * band <= plan.rows, "there is something to take: {plan:?}");
+        let wanted = WorkDistribution::new(64, 4096, 4, None, 64).unwrap();
+        let wanted = plan.cut_by(Some(wanted), &kernel, (m, k, n));
+        assert_eq!(wanted.band, None, "pieces are as the caller wants them");
+    }
+    assert_eq!(plan(1000, 1000, 1000, 1).band, None, "nobody else is there");
+    assert_eq!(plan(200, 200, 200, 2).band, None, "too little");
+    assert_eq!(plan(64, 100_000, 64, 2).band, None, "chunks of k");
+    assert_eq!(plan(1, 4096, 40_960, 2).band, None, "a row");
+    let low = plan(BLOCK, 1024, 4096, 2);
+    assert!(low.pieces((BLOCK, 1024, 4096)) >= LOW_PIECES * 2, "more pieces instead: {low:?}");
+}

@@ -24,7 +24,8 @@ impl Plan {
         let (height, width) = (kernel.rows(), kernel.columns());
         if !self.is_few {
             let rows = distribution.extent(m, self.threads, height);
-            let cut = Self { rows, block: even(rows, BLOCK, height), ..self };
+            // Nobody takes less than a piece.
+            let cut = Self { rows, block: even(rows, BLOCK, height), band: None, ..self };
             return Self { pack_together: cut.is_worth_together::<T>((m, k, n), width), ..cut };
         }
         // A stream reads long runs, if there are as many for each thread.

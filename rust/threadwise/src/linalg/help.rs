@@ -1,0 +1,179 @@
+//! Pieces of which threads take rows from one another.
+//!
+//! Pieces are few, since each packs its columns of B. Where CPUs are not equally fast, as on a host that is shared,
+//! the last piece then keeps everybody waiting. So a piece is done band by band, rows of C at a time, and a thread
+//! that finds no piece left takes half of the bands that another has not begun, as a part of its own; others
+//! may take of that. It packs the columns of B once more: that costs something only where somebody would wait.
+//!
+//! Each element of C is summed pass by pass as before, so who took what changes no bit.
+
+use std::collections::VecDeque;
+use std::ops::Range;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use ndarray::{ArrayViewMut2, Axis};
+use threadwise_runtime::Checkpoint;
+
+use super::pieces::{Bands, Piece};
+use crate::{Context, Error};
+
+/// Rows of C, of a piece, and where in C they begin.
+struct Band<'a, T> {
+    row: usize,
+    c: ArrayViewMut2<'a, T>,
+}
+
+/// A piece, or what is left of it, or what was taken from it.
+struct Part<'a, T> {
+    column: usize,
+    columns: usize,
+    /// The first term of the pass that is under way.
+    first: usize,
+    /// Bands that this pass has not begun, and those that it is through with.
+    ahead: VecDeque<Band<'a, T>>,
+    done: VecDeque<Band<'a, T>>,
+}
+
+/// All parts of a product.
+struct Parts<'a, T> {
+    all: Vec<Part<'a, T>>,
+    /// Pieces that nobody has begun.
+    waiting: usize,
+}
+
+/// The pieces of a product, as all its threads see them.
+pub(super) struct Board<'a, T> {
+    /// The terms that are summed, and those of a pass.
+    terms: Range<usize>,
+    depth: usize,
+    parts: Mutex<Parts<'a, T>>,
+}
+
+impl<'a, T> Board<'a, T> {
+    /// Of `pieces`, whose terms `now` are to be summed, in passes of `depth` terms, and bands of so many rows.
+    pub(super) fn new(
+        pieces: &'a mut [Piece<'_, T>],
+        now: &Range<usize>,
+        depth: usize,
+        rows: usize,
+    ) -> Self {
+        let waiting = pieces.len();
+        let part = |piece: &'a mut Piece<'_, T>| {
+            let (row, columns) = (piece.row, piece.c.ncols());
+            let bands = piece.c.axis_chunks_iter_mut(Axis(0), rows).enumerate();
+            let ahead = bands.map(|(i, c)| Band { row: row + i * rows, c }).collect();
+            Part { column: piece.column, columns, first: now.start, ahead, done: VecDeque::new() }
+        };
+        let all = pieces.iter_mut().map(part).collect();
+        Self { terms: now.clone(), depth, parts: Mutex::new(Parts { all, waiting }) }
+    }
+
+    fn parts(&self) -> MutexGuard<'_, Parts<'a, T>> {
+        self.parts.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Calls `work` for all parts, shared among the threads, who take of one another's.
+    pub(super) fn share(
+        &self,
+        threads: usize,
+        context: &Context<'_>,
+        work: impl Fn(&mut Mine<'a, '_, T>, Checkpoint<'_>) + Sync,
+    ) -> Result<(), Error>
+    where
+        T: Send,
+    {
+        let mut pieces: Vec<usize> = (0..self.parts().waiting).collect();
+        context.share(&mut pieces, threads, |&mut id, checkpoint| {
+            let mut mine = Some(self.begin(id, checkpoint));
+            while let Some(mut part) = mine {
+                work(&mut part, checkpoint);
+                mine = if checkpoint.reached() { None } else { self.take(checkpoint) };
+            }
+        })
+    }
+
+    /// The piece of that number, which the calling thread begins.
+    fn begin<'b>(&'b self, id: usize, checkpoint: Checkpoint<'b>) -> Mine<'a, 'b, T> {
+        self.parts().waiting -= 1;
+        Mine { board: self, id, checkpoint }
+    }
+
+    /// Half of what is left of the part of which most is, for a thread that would else be idle; none, while
+    /// there are whole pieces that nobody has begun.
+    fn take<'b>(&'b self, checkpoint: Checkpoint<'b>) -> Option<Mine<'a, 'b, T>> {
+        let mut parts = self.parts();
+        if parts.waiting > 0 {
+            return None;
+        }
+        let most = parts.all.iter_mut().max_by_key(|part| self.left(part))?;
+        let next = most.first + self.depth;
+        let (first, from) = match (most.ahead.len(), most.done.len()) {
+            (1.., _) => (most.first, &mut most.ahead),
+            (0, 1..) if next < self.terms.end => (next, &mut most.done),
+            _ => return None,
+        };
+        let ahead = from.split_off(from.len() / 2);
+        let (column, columns) = (most.column, most.columns);
+        parts.all.push(Part { column, columns, first, ahead, done: VecDeque::new() });
+        checkpoint.count_taken();
+        Some(Mine { board: self, id: parts.all.len() - 1, checkpoint })
+    }
+
+    /// What nobody is at of a part, as work.
+    fn left(&self, part: &Part<'a, T>) -> usize {
+        let passes = self.terms.end.saturating_sub(part.first).div_ceil(self.depth);
+        part.columns * (passes * part.ahead.len() + passes.saturating_sub(1) * part.done.len())
+    }
+}
+
+/// A part that a thread is at.
+pub(super) struct Mine<'a, 'b, T> {
+    board: &'b Board<'a, T>,
+    id: usize,
+    checkpoint: Checkpoint<'b>,
+}
+
+impl<T> Mine<'_, '_, T> {
+    /// Its columns of C.
+    pub(super) fn columns(&self) -> Range<usize> {
+        let part = &self.board.parts().all[self.id];
+        part.column..part.column + part.columns
+    }
+
+    /// Its terms: those that are left of all.
+    pub(super) fn terms(&self) -> Range<usize> {
+        self.board.parts().all[self.id].first..self.board.terms.end
+    }
+}
+
+impl<T> Bands<T> for Mine<'_, '_, T> {
+    fn is_over(&self) -> bool {
+        self.board.parts().all[self.id].ahead.is_empty()
+    }
+
+    fn each(
+        &mut self,
+        mut multiply: impl FnMut(usize, ArrayViewMut2<'_, T>) -> Result<(), Error>,
+    ) -> Result<(), Error> {
+        let mut done = None;
+        while !self.checkpoint.reached() {
+            let next = {
+                let part = &mut self.board.parts().all[self.id];
+                part.done.extend(done.take());
+                part.ahead.pop_front()
+            };
+            let Some(mut band) = next else { break };
+            multiply(band.row, band.c.view_mut())?;
+            done = Some(band);
+        }
+        let part = &mut self.board.parts().all[self.id];
+        part.first += self.board.depth;
+        let done = std::mem::take(&mut part.done);
+        // Nobody need look at what has all its terms.
+        part.ahead = if part.first < self.board.terms.end { done } else { VecDeque::new() };
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;
