@@ -38,3 +38,32 @@ def test_an_imbalance_makes_workers_steal_and_every_task_is_counted_once() -> No
         assert tw.work_stats().tasks_created == 0
     """
     assert "stolen" in run(program)
+
+
+def test_rows_of_a_piece_that_another_is_at_are_taken_and_counted() -> None:
+    program = """
+        import os
+        import time
+        import numpy as np
+        import threadwise as tw
+
+        rng = np.random.default_rng(0)
+        a = rng.integers(-128, 127, (3000, 900), dtype=np.int8)
+        b = rng.integers(-128, 127, (900, 400), dtype=np.int8)
+        expected = tw.matmul(a, b, threads=1)
+        # More threads than CPUs: one waits for its turn, in the middle of a piece.
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+        for _ in range(200):
+            plan = tw.explain(tw.matmul, a, b, threads=3)
+            tw.reset_work_stats()
+            assert (tw.matmul(a, b, threads=3) == expected).all()
+            stats = tw.work_stats()
+            assert stats.run_at_home + stats.stolen == stats.tasks_created, stats
+            if plan.threads > 1 and stats.tasks_created > plan.chunks:
+                break
+            time.sleep(0.01)
+        assert plan.threads > 1 and stats.tasks_created > plan.chunks, (plan, stats)
+        assert stats.stolen > 0, stats
+        print(stats)
+    """
+    assert "stolen" in run(program)

@@ -17,7 +17,7 @@ class WorkerStats:
     tasks_home: int
     """Pieces of work that it did of those that were given to it."""
     tasks_stolen: int
-    """Pieces that it did of those that were given to another."""
+    """Pieces, or parts of them, that it did of those that were given to another."""
     busy_seconds: float
     """How long it was at work."""
     idle_seconds: float
@@ -32,11 +32,12 @@ class WorkStats:
     """What `work_stats` found. Printed, it is a small table."""
 
     tasks_created: int
-    """Pieces that work was cut into, in calls that threads shared."""
+    """Pieces that work was cut into, in calls that threads shared, also by those that took parts
+    of a piece that another was at."""
     run_at_home: int
     """Pieces done by the thread that they were given to."""
     stolen: int
-    """Pieces done by another, which had nothing left to do itself."""
+    """Pieces, or parts of them, done by another, which had nothing left to do itself."""
     workers: tuple[WorkerStats, ...]
     """Who did them: first all calling threads together, then each worker."""
 

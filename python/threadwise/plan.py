@@ -53,7 +53,7 @@ class Plan:
     """How many take part."""
     chunks: int
     """Pieces of work that the threads take, 0 if the result has no elements: parts of the result,
-    and of B where they pack it together."""
+    and of B where they pack it together. An idle thread may take rows of another's piece."""
     serial_seconds: float
     """What one thread takes, as predicted."""
     parallel_seconds: float

@@ -16,7 +16,7 @@ use once_cell::race::{OnceBox, OnceRef};
 pub struct WorkerStats {
     /// The worker's name, or "caller".
     pub name: String,
-    /// Pieces of work that it made: 0 but for the caller.
+    /// Pieces of work that it made: of its calls, or for itself of one that another was at.
     pub created: u64,
     /// Pieces that it did of those given to it.
     pub home: u64,

@@ -11,8 +11,8 @@ use crate::linalg::pieces::cut;
 /// Does a part as products do. Elements of C hold how many terms they have; after some bands, as `choices`
 /// say, another thread takes of what is left, and does it before this one goes on.
 fn run(
-    board: &Board<'_, f64>,
-    mut mine: Mine<'_, '_, f64>,
+    board: &Board<'_, usize>,
+    mut mine: Mine<'_, '_, usize>,
     checkpoint: Checkpoint<'_>,
     choices: &mut impl Iterator<Item = bool>,
     taken: &mut usize,
@@ -23,8 +23,8 @@ fn run(
         }
         let end = board.terms.end.min(first + board.depth);
         mine.each(|_, mut c| {
-            assert!(c.iter().all(|&terms| terms as usize == first), "the passes before this");
-            c.fill(end as f64);
+            assert!(c.iter().all(|&terms| terms == first), "the passes before this");
+            c.fill(end);
             if choices.next() == Some(true)
                 && let Some(other) = board.take(checkpoint)
             {
@@ -42,8 +42,8 @@ fn with_board(
     pieces: (usize, usize),
     (terms, depth): (usize, usize),
     band: usize,
-    work: impl Fn(&Board<'_, f64>, Checkpoint<'_>) + Sync,
-) -> Array2<f64> {
+    work: impl Fn(&Board<'_, usize>, Checkpoint<'_>) + Sync,
+) -> Array2<usize> {
     let mut c = Array2::zeros((m, n));
     let mut parts = Vec::new();
     cut(pieces, 0..terms, c.view_mut(), &mut parts);
@@ -71,7 +71,7 @@ proptest! {
             }
             assert!(board.take(checkpoint).is_none(), "nothing is left");
         });
-        prop_assert!(c.iter().all(|&terms| terms as usize == passes.0), "{c}");
+        prop_assert!(c.iter().all(|&terms| terms == passes.0), "{c}");
     }
 }
 
@@ -84,7 +84,7 @@ fn half_of_what_is_left_is_taken_once_all_pieces_are_begun() {
         first
             .each(|_, mut c| {
                 bands += 1;
-                c.fill(5.0);
+                c.fill(5);
                 Ok(())
             })
             .unwrap();
@@ -102,5 +102,5 @@ fn half_of_what_is_left_is_taken_once_all_pieces_are_begun() {
         }
         assert!(count > 2, "taken {count} times: of what was taken, too");
     });
-    assert!(c.iter().all(|&terms| terms == 10.0), "{c}");
+    assert!(c.iter().all(|&terms| terms == 10), "{c}");
 }
