@@ -275,9 +275,9 @@ impl Plan {
         least: usize,
     ) {
         let (mut rows, mut columns, threads) = (self.rows, self.columns, self.threads);
-        let is_low =
+        let stays_near =
             m <= BLOCK && self.pack_right && load::multiply_adds((m, k, n)) >= WORTH_HELPING;
-        let each = if is_low { LOW_PIECES } else { pieces::<T>((m, k, n)) };
+        let each = if stays_near { LOW_PIECES } else { pieces::<T>((m, k, n)) };
         let enough = each * threads;
         // Of few slivers one of which is narrow, threads would not have equal shares.
         let is_ragged = n < 2 * threads * width && (1..=width - width / 4).contains(&(n % width));
@@ -289,8 +289,8 @@ impl Plan {
                 break;
             }
             // Every row of pieces packs B anew, so columns are cut first as a rule.
-            let is_flat = rows <= BLOCK || least > rows / 2;
-            let wide = columns > 2 * width || (columns > width && is_flat);
+            let is_low = rows <= BLOCK || least > rows / 2;
+            let wide = columns > 2 * width || (columns > width && is_low);
             let by_rows = by_rows || (are_shared && count < threads);
             if wide && !(by_rows && rows > 2 * height) {
                 columns = half(columns, width);
