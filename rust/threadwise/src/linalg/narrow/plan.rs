@@ -29,6 +29,9 @@ const RUN: usize = 1024;
 const LONG: usize = 2048;
 const LONG_DEPTH: usize = 256;
 
+/// Rows of A up to which it is: of bytes, which are packed in half the time, and of wider numbers.
+const LONG_ROWS: [usize; 2] = [BLOCK, 4 * BLOCK];
+
 /// Pieces for each thread, so that the last ones do not keep the others waiting for long.
 const PIECES: usize = 2;
 
@@ -268,7 +271,8 @@ impl Plan {
         b: ArrayView2<'_, P::Right>,
     ) -> Self {
         let by_rows = b.strides()[1] == 1;
-        if self.form != Form::Tiles || !kernel.is_seamless() || m > BLOCK || !by_rows {
+        let most = LONG_ROWS[usize::from(size_of::<P::Right>() > 1)];
+        if self.form != Form::Tiles || !kernel.is_seamless() || m > most || !by_rows {
             return self;
         }
         let row = b.strides()[0].unsigned_abs() * size_of::<P::Right>();
