@@ -53,17 +53,16 @@ def test_rows_of_a_piece_that_another_is_at_are_taken_and_counted() -> None:
         expected = tw.matmul(a, b, threads=1)
         # More threads than CPUs: one waits for its turn, in the middle of a piece.
         os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:2])
+        stats = tw.work_stats()
         for _ in range(200):
-            plan = tw.explain(tw.matmul, a, b, threads=3)
             tw.reset_work_stats()
             assert (tw.matmul(a, b, threads=3) == expected).all()
             stats = tw.work_stats()
             assert stats.run_at_home + stats.stolen == stats.tasks_created, stats
-            if plan.threads > 1 and stats.tasks_created > plan.chunks:
+            if stats.parts_taken:
                 break
             time.sleep(0.01)
-        assert plan.threads > 1 and stats.tasks_created > plan.chunks, (plan, stats)
-        assert stats.stolen > 0, stats
+        assert stats.parts_taken > 0, stats
         print(stats)
     """
     assert "stolen" in run(program)

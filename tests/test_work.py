@@ -342,6 +342,7 @@ def test_stats_are_of_the_caller_and_then_of_each_worker() -> None:
     assert stats.workers[0].idle_seconds == 0
     assert stats.run_at_home == sum(worker.tasks_home for worker in stats.workers)
     assert stats.stolen == sum(worker.tasks_stolen for worker in stats.workers)
+    assert stats.parts_taken == sum(worker.parts_taken for worker in stats.workers)
 
 
 def test_a_reset_begins_anew_and_the_plain_loop_is_not_counted() -> None:
@@ -356,16 +357,23 @@ def test_a_reset_begins_anew_and_the_plain_loop_is_not_counted() -> None:
 
 def test_stats_are_printed_as_a_table() -> None:
     worker = WorkerStats(
-        name="threadwise-0", tasks_home=3, tasks_stolen=1, busy_seconds=0.5, idle_seconds=2
+        name="threadwise-0",
+        tasks_home=3,
+        tasks_stolen=1,
+        parts_taken=2,
+        busy_seconds=0.5,
+        idle_seconds=2,
     )
     caller = dataclasses.replace(worker, name="caller", tasks_stolen=0, idle_seconds=0)
-    stats = WorkStats(tasks_created=8, run_at_home=6, stolen=1, workers=(caller, worker))
+    stats = WorkStats(
+        tasks_created=8, run_at_home=6, stolen=1, parts_taken=4, workers=(caller, worker)
+    )
     assert stats.steal_ratio == 1 / 8
     assert str(stats).splitlines() == [
-        "8 tasks: 6 run at home, 1 stolen (12.5%)",
-        "                   home     stolen         busy         idle",
-        "caller                3          0      0.500 s      0.000 s",
-        "threadwise-0          3          1      0.500 s      2.000 s",
+        "8 tasks: 6 run at home, 1 stolen (12.5%), 4 parts taken",
+        "                   home     stolen      parts         busy         idle",
+        "caller                3          0          2      0.500 s      0.000 s",
+        "threadwise-0          3          1          2      0.500 s      2.000 s",
     ]
 
 

@@ -17,7 +17,9 @@ class WorkerStats:
     tasks_home: int
     """Pieces of work that it did of those that were given to it."""
     tasks_stolen: int
-    """Pieces, or parts of them, that it did of those that were given to another."""
+    """Pieces that it did of those that were given to another."""
+    parts_taken: int
+    """Parts that it took of pieces that another was at."""
     busy_seconds: float
     """How long it was at work."""
     idle_seconds: float
@@ -32,12 +34,16 @@ class WorkStats:
     """What `work_stats` found. Printed, it is a small table."""
 
     tasks_created: int
-    """Pieces that work was cut into, in calls that threads shared, also by those that took parts
-    of a piece that another was at."""
+    """Pieces that work was cut into, in calls that threads shared."""
     run_at_home: int
     """Pieces done by the thread that they were given to."""
     stolen: int
-    """Pieces, or parts of them, done by another, which had nothing left to do itself."""
+    """Pieces done by another, which had nothing left to do itself."""
+    parts_taken: int
+    """Parts that a thread took of a piece which another was at, when no whole piece was left.
+
+    Rows of large products: a piece counts for the thread that began it.
+    """
     workers: tuple[WorkerStats, ...]
     """Who did them: first all calling threads together, then each worker."""
 
@@ -52,13 +58,14 @@ class WorkStats:
     def _lines(self) -> Iterator[str]:
         yield (
             f"{self.tasks_created} tasks: {self.run_at_home} run at home, {self.stolen} stolen "
-            f"({self.steal_ratio:.1%})"
+            f"({self.steal_ratio:.1%}), {self.parts_taken} parts taken"
         )
         width = max(len(worker.name) for worker in self.workers)
-        yield f"{'':<{width}} {'home':>10} {'stolen':>10} {'busy':>12} {'idle':>12}"
+        yield f"{'':<{width}} {'home':>10} {'stolen':>10} {'parts':>10} {'busy':>12} {'idle':>12}"
         for worker in self.workers:
             yield (
                 f"{worker.name:<{width}} {worker.tasks_home:>10} {worker.tasks_stolen:>10} "
+                f"{worker.parts_taken:>10} "
                 f"{worker.busy_seconds:>10.3f} s {worker.idle_seconds:>10.3f} s"
             )
 
@@ -94,15 +101,17 @@ def work_stats() -> WorkStats:
         tasks_created=sum(created for _, created, *_ in rows),
         run_at_home=sum(home for _, _, home, *_ in rows),
         stolen=sum(stolen for _, _, _, stolen, *_ in rows),
+        parts_taken=sum(taken for *_, taken, _, _ in rows),
         workers=tuple(
             WorkerStats(
                 name=name,
                 tasks_home=home,
                 tasks_stolen=stolen,
+                parts_taken=taken,
                 busy_seconds=busy,
                 idle_seconds=idle,
             )
-            for name, _, home, stolen, busy, idle in rows
+            for name, _, home, stolen, taken, busy, idle in rows
         ),
     )
 

@@ -42,7 +42,7 @@ def take(call: Callable[[], object], calls: int) -> Sample:
     )
 
 
-Rows = list[tuple[str, int, int, int, float, float]]
+Rows = list[tuple[str, int, int, int, int, float, float]]
 
 
 def _busy(before: Rows, after: Rows, calls: int) -> tuple[float, ...]:
@@ -50,8 +50,8 @@ def _busy(before: Rows, after: Rows, calls: int) -> tuple[float, ...]:
     created = sum(row[1] for row in after) - sum(row[1] for row in before)
     if created <= 0:
         return ()
-    then = {row[0]: row[4] for row in before}
-    caller, *workers = [max(0.0, row[4] - then.get(row[0], 0.0)) / calls for row in after]
+    then = {name: busy for name, *_, busy, _ in before}
+    caller, *workers = [max(0.0, busy - then.get(name, 0.0)) / calls for name, *_, busy, _ in after]
     return (caller, *(seconds for seconds in workers if seconds > 0))
 
 

@@ -103,12 +103,12 @@ pub(crate) fn distribution_ranges<'py>(
     PyList::new(py, pieces.map(|piece| (piece.start, piece.end)))
 }
 
-/// For the caller, then for each worker: name, pieces made, done at home and stolen, seconds busy and idle.
+/// For the caller, then for each worker: name, pieces made, done at home and stolen, parts taken, seconds busy and idle.
 #[pyfunction]
-pub(crate) fn work_stats() -> Vec<(String, u64, u64, u64, f64, f64)> {
+pub(crate) fn work_stats() -> Vec<(String, u64, u64, u64, u64, f64, f64)> {
     let row = |of: stats::WorkerStats| {
         let (busy, idle) = (of.busy.as_secs_f64(), of.idle.as_secs_f64());
-        (of.name, of.created, of.home, of.stolen, busy, idle)
+        (of.name, of.created, of.home, of.stolen, of.taken, busy, idle)
     };
     stats::snapshot().into_iter().map(row).collect()
 }

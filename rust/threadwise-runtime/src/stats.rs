@@ -16,12 +16,14 @@ use once_cell::race::{OnceBox, OnceRef};
 pub struct WorkerStats {
     /// The worker's name, or "caller".
     pub name: String,
-    /// Pieces of work that it made: of its calls, or for itself of one that another was at.
+    /// Pieces of work that it made: 0 but for the caller.
     pub created: u64,
     /// Pieces that it did of those given to it.
     pub home: u64,
     /// Pieces that it did of those given to another.
     pub stolen: u64,
+    /// Parts that it took of pieces that another was at.
+    pub taken: u64,
     /// How long it was at work on jobs.
     pub busy: Duration,
     /// How long it was not, since it began or the last reset. Zero for the caller, whose time outside of
@@ -33,9 +35,9 @@ pub struct WorkerStats {
 #[derive(Debug)]
 #[repr(align(128))] // the line, and the one that is fetched with it
 pub struct Counters {
-    counts: [AtomicU64; 4],
+    counts: [AtomicU64; 5],
     /// Where they stood at the last reset.
-    bases: [AtomicU64; 4],
+    bases: [AtomicU64; 5],
     /// When that was, or when they were made, in nanoseconds.
     since: AtomicU64,
     /// `None` for the caller's.
@@ -47,7 +49,8 @@ pub struct Counters {
 const CREATED: usize = 0;
 const HOME: usize = 1;
 const STOLEN: usize = 2;
-const BUSY: usize = 3;
+const TAKEN: usize = 3;
+const BUSY: usize = 4;
 
 impl Counters {
     /// `pieces` were made of a job.
@@ -65,6 +68,11 @@ impl Counters {
         self.count(STOLEN, pieces);
     }
 
+    /// `parts` were taken of pieces that another was at.
+    pub fn taken(&self, parts: u64) {
+        self.count(TAKEN, parts);
+    }
+
     /// A job took this long.
     pub fn busy(&self, time: Duration) {
         self.count(BUSY, nanoseconds(time));
@@ -77,16 +85,17 @@ impl Counters {
     }
 
     fn stats(&self, now: u64) -> WorkerStats {
-        let [created, home, stolen, busy] = [CREATED, HOME, STOLEN, BUSY].map(|what| {
-            let base = self.bases[what].load(Ordering::Relaxed);
-            self.counts[what].load(Ordering::Relaxed).saturating_sub(base)
-        });
+        let [created, home, stolen, taken, busy] =
+            [CREATED, HOME, STOLEN, TAKEN, BUSY].map(|what| {
+                let base = self.bases[what].load(Ordering::Relaxed);
+                self.counts[what].load(Ordering::Relaxed).saturating_sub(base)
+            });
         // A job that was under way at the reset is busy for longer than has passed since.
         let since = now.saturating_sub(self.since.load(Ordering::Relaxed));
         let idle = if self.name.is_some() { since.saturating_sub(busy) } else { 0 };
         let name = self.name.as_deref().unwrap_or("caller").to_owned();
         let [busy, idle] = [busy, idle].map(Duration::from_nanos);
-        WorkerStats { name, created, home, stolen, busy, idle }
+        WorkerStats { name, created, home, stolen, taken, busy, idle }
     }
 }
 
@@ -153,6 +162,7 @@ pub fn snapshot() -> Vec<WorkerStats> {
         created: 0,
         home: 0,
         stolen: 0,
+        taken: 0,
         busy: Duration::ZERO,
         idle: Duration::ZERO,
     }];
@@ -161,6 +171,7 @@ pub fn snapshot() -> Vec<WorkerStats> {
         found[0].created += more.created;
         found[0].home += more.home;
         found[0].stolen += more.stolen;
+        found[0].taken += more.taken;
         found[0].busy += more.busy;
     }
     found.extend(workers.into_iter().map(|counters| counters.stats(now)));
@@ -209,14 +220,17 @@ mod tests {
         counters.home(3);
         counters.home(2);
         counters.stolen(4);
+        counters.taken(6);
         counters.created(9);
         counters.busy(Duration::from_millis(5));
         let stats = of("one that counts");
         assert_eq!((stats.created, stats.home, stats.stolen), (9, 5, 4), "the sums");
+        assert_eq!(stats.taken, 6, "parts by themselves");
         assert_eq!(stats.busy, Duration::from_millis(5), "the time");
         reset();
         let stats = of("one that counts");
         assert_eq!((stats.created, stats.home, stats.stolen), (0, 0, 0), "from now on");
+        assert_eq!(stats.taken, 0, "from now on");
         assert_eq!(stats.busy, Duration::ZERO, "from now on");
         counters.home(1);
         assert_eq!(of("one that counts").home, 1, "after the reset");

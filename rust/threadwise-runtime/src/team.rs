@@ -249,11 +249,10 @@ impl<'a> Checkpoint<'a> {
         self.is_set()
     }
 
-    /// Counts what the calling thread took of an item that another is at: as an item more, which is stolen.
+    /// Counts a part that the calling thread took of an item that another is at.
     pub fn count_taken(&self) {
         if let Some(counters) = self.counters {
-            counters.created(1);
-            counters.stolen(1);
+            counters.taken(1);
         }
     }
 }

@@ -94,8 +94,10 @@ impl<'a, T> Board<'a, T> {
 
     /// The piece of that number, which the calling thread begins.
     fn begin<'b>(&'b self, id: usize, checkpoint: Checkpoint<'b>) -> Mine<'a, 'b, T> {
-        self.parts().waiting -= 1;
-        Mine { board: self, id, checkpoint }
+        let mut parts = self.parts();
+        parts.waiting -= 1;
+        let next = parts.all[id].ahead.pop_front();
+        Mine { board: self, id, next, checkpoint }
     }
 
     /// Half of what is left of the part of which most is, for a thread that would else be idle; none, while
@@ -112,11 +114,12 @@ impl<'a, T> Board<'a, T> {
             (0, 1..) if next < self.terms.end => (next, &mut most.done),
             _ => return None,
         };
-        let ahead = from.split_off(from.len() / 2);
+        let mut ahead = from.split_off(from.len() / 2);
+        let next = ahead.pop_front();
         let (column, columns) = (most.column, most.columns);
         parts.all.push(Part { column, columns, first, ahead, done: VecDeque::new() });
         checkpoint.count_taken();
-        Some(Mine { board: self, id: parts.all.len() - 1, checkpoint })
+        Some(Mine { board: self, id: parts.all.len() - 1, next, checkpoint })
     }
 
     /// What nobody is at of a part, as work.
@@ -130,6 +133,8 @@ impl<'a, T> Board<'a, T> {
 pub(super) struct Mine<'a, 'b, T> {
     board: &'b Board<'a, T>,
     id: usize,
+    /// The band that it does next, which nobody takes from it: it may be packing B for that already.
+    next: Option<Band<'a, T>>,
     checkpoint: Checkpoint<'b>,
 }
 
@@ -148,29 +153,27 @@ impl<T> Mine<'_, '_, T> {
 
 impl<T> Bands<T> for Mine<'_, '_, T> {
     fn is_over(&self) -> bool {
-        self.board.parts().all[self.id].ahead.is_empty()
+        self.next.is_none()
     }
 
     fn each(
         &mut self,
         mut multiply: impl FnMut(usize, ArrayViewMut2<'_, T>) -> Result<(), Error>,
     ) -> Result<(), Error> {
-        let mut done = None;
-        while !self.checkpoint.reached() {
-            let next = {
-                let part = &mut self.board.parts().all[self.id];
-                part.done.extend(done.take());
-                part.ahead.pop_front()
-            };
-            let Some(mut band) = next else { break };
+        while let Some(mut band) = self.next.take()
+            && !self.checkpoint.reached()
+        {
             multiply(band.row, band.c.view_mut())?;
-            done = Some(band);
+            let part = &mut self.board.parts().all[self.id];
+            part.done.push_back(band);
+            self.next = part.ahead.pop_front();
         }
         let part = &mut self.board.parts().all[self.id];
         part.first += self.board.depth;
         let done = std::mem::take(&mut part.done);
         // Nobody need look at what has all its terms.
         part.ahead = if part.first < self.board.terms.end { done } else { VecDeque::new() };
+        self.next = part.ahead.pop_front();
         Ok(())
     }
 }

@@ -94,7 +94,7 @@ fn half_of_what_is_left_is_taken_once_all_pieces_are_begun() {
         assert_eq!(taken.columns(), 1..2, "of the piece of which more is left");
         assert_eq!(
             board.parts().all.iter().map(|part| part.ahead.len()).collect::<Vec<_>>(),
-            [8, 4, 4]
+            [7, 3, 3]
         );
         let mut count = 0;
         for part in [first, second, taken] {
@@ -103,4 +103,18 @@ fn half_of_what_is_left_is_taken_once_all_pieces_are_begun() {
         assert!(count > 2, "taken {count} times: of what was taken, too");
     });
     assert!(c.iter().all(|&terms| terms == 10), "{c}");
+}
+
+#[test]
+fn a_band_that_a_thread_begins_next_is_not_taken() {
+    let c = with_board((4, 1), (4, 1), (5, 5), 2, |board, checkpoint| {
+        let first = board.begin(0, checkpoint);
+        let second = board.take(checkpoint).unwrap();
+        assert!(board.take(checkpoint).is_none(), "each has one, which it packs for");
+        for part in [second, first] {
+            assert!(!part.is_over(), "its own");
+            run(board, part, checkpoint, &mut std::iter::repeat(true), &mut 0);
+        }
+    });
+    assert!(c.iter().all(|&terms| terms == 5), "{c}");
 }
