@@ -174,7 +174,7 @@ def _same(product: Callable[[int], Array]) -> bool:
 
 
 # Of the pieces of such a product, threads take rows from one another.
-HELPED = (800, 700, 500)
+HELPED = (1500, 500, 400)
 
 
 @pytest.mark.parametrize("pair", PAIRS)

@@ -39,5 +39,6 @@ pub use region::{Item, Program, Region};
 pub use scratch::with_scratch;
 pub use shared::{Cut, Shared};
 pub use team::{
-    Checkpoint, Readiness, expect_forks, expect_workers, for_each, for_each_in, readiness,
+    Checkpoint, Readiness, expect_forks, expect_workers, for_each, for_each_in, for_each_then,
+    readiness,
 };

@@ -300,6 +300,27 @@ pub fn for_each_in<T: Send>(
     interrupt: &Interrupt<'_>,
     work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
 ) -> Result<(), Interrupted> {
+    for_each_then(places, items, threads, interrupt, work, |_| ())
+}
+
+/// [`for_each_in`], where each thread that finds no item left calls `help` before it leaves: with what others are
+/// still at. The plain loop does not.
+///
+/// # Errors
+///
+/// As [`for_each`].
+///
+/// # Panics
+///
+/// As [`for_each`].
+pub fn for_each_then<T: Send>(
+    places: Option<&[CpuSet]>,
+    items: &mut [T],
+    threads: usize,
+    interrupt: &Interrupt<'_>,
+    work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
+    help: impl Fn(Checkpoint<'_>) + Sync,
+) -> Result<(), Interrupted> {
     let threads = threads.min(items.len());
     let alone = threads <= 1 || is_at_work();
     if alone || items.len() > Ranges::MOST {
@@ -316,7 +337,7 @@ pub fn for_each_in<T: Send>(
 
     let count = items.len();
     let ranges = Ranges::new(count, threads);
-    let (ranges, items, work) = (ranges.all(), Items(items.as_mut_ptr()), &work);
+    let (ranges, items, work, help) = (ranges.all(), Items(items.as_mut_ptr()), &work, &help);
     let take_part = move |member: usize, counters: &Counters, checkpoint: Checkpoint<'_>| {
         let mut tally = Tally::new(counters);
         while !checkpoint.reached() {
@@ -325,6 +346,7 @@ pub fn for_each_in<T: Send>(
             // SAFETY: the ranges give out numbers of items, each once.
             work(unsafe { items.take(given.item) }, checkpoint);
         }
+        help(checkpoint);
         Duration::ZERO
     };
     call(places, threads, count, interrupt, take_part)

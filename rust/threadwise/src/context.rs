@@ -3,7 +3,7 @@
 use std::fmt;
 
 use threadwise_kernels::Isa;
-use threadwise_runtime::{Checkpoint, Interrupt, budget, for_each_in};
+use threadwise_runtime::{Checkpoint, Interrupt, budget, for_each_then};
 
 use crate::Error;
 use crate::work::{WorkDistribution, places};
@@ -39,10 +39,26 @@ impl Context<'_> {
         threads: usize,
         work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
     ) -> Result<(), Error> {
+        self.share_then(items, threads, work, |_| ())
+    }
+
+    /// [`Context::share`], where each thread that finds no item left calls `help` before it leaves.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::share`].
+    pub(crate) fn share_then<T: Send>(
+        &self,
+        items: &mut [T],
+        threads: usize,
+        work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
+        help: impl Fn(Checkpoint<'_>) + Sync,
+    ) -> Result<(), Error> {
         let hint = self.distribution.and_then(|distribution| distribution.numa());
         // As many as take part: each node should have some of few.
         let places = hint.map(|hint| places(hint, threads.min(items.len()))).transpose()?;
-        for_each_in(places.flatten().as_deref(), items, threads, &self.interrupt, work)?;
+        let places = places.flatten();
+        for_each_then(places.as_deref(), items, threads, &self.interrupt, work, help)?;
         Ok(())
     }
 }

@@ -206,3 +206,26 @@ fn a_long_item_hears_of_the_interruption_wherever_it_runs() {
         assert_eq!(outcome, Err(Interrupted), "{threads} threads");
     }
 }
+
+#[test]
+fn threads_that_find_no_item_left_help_once() {
+    let helped = |threads: usize| {
+        let (mut items, count) = (vec![0_u32; 20], AtomicUsize::new(0));
+        for_each_then(
+            None,
+            &mut items,
+            threads,
+            &Interrupt::never(),
+            |item, _| *item += 1,
+            |_| _ = count.fetch_add(1, Ordering::Relaxed),
+        )
+        .unwrap();
+        assert!(items.iter().all(|&done| done == 1), "{items:?}");
+        count.into_inner()
+    };
+    assert_eq!(helped(1), 0, "the plain loop leaves nothing");
+    for _ in 0..50 {
+        let members = helped(3);
+        assert!((1..=3).contains(&members), "{members}: the caller, and workers that came");
+    }
+}

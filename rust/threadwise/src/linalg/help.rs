@@ -34,19 +34,12 @@ struct Part<'a, T> {
     done: VecDeque<Band<'a, T>>,
 }
 
-/// All parts of a product.
-struct Parts<'a, T> {
-    all: Vec<Part<'a, T>>,
-    /// Pieces that nobody has begun.
-    waiting: usize,
-}
-
 /// The pieces of a product, as all its threads see them.
 pub(super) struct Board<'a, T> {
     /// The terms that are summed, and those of a pass.
     terms: Range<usize>,
     depth: usize,
-    parts: Mutex<Parts<'a, T>>,
+    parts: Mutex<Vec<Part<'a, T>>>,
 }
 
 impl<'a, T> Board<'a, T> {
@@ -57,75 +50,85 @@ impl<'a, T> Board<'a, T> {
         depth: usize,
         rows: usize,
     ) -> Self {
-        let waiting = pieces.len();
         let part = |piece: &'a mut Piece<'_, T>| {
             let (row, columns) = (piece.row, piece.c.ncols());
             let bands = piece.c.axis_chunks_iter_mut(Axis(0), rows).enumerate();
             let ahead = bands.map(|(i, c)| Band { row: row + i * rows, c }).collect();
             Part { column: piece.column, columns, first: now.start, ahead, done: VecDeque::new() }
         };
-        let all = pieces.iter_mut().map(part).collect();
-        Self { terms: now.clone(), depth, parts: Mutex::new(Parts { all, waiting }) }
+        let parts = pieces.iter_mut().map(part).collect();
+        Self { terms: now.clone(), depth, parts: Mutex::new(parts) }
     }
 
-    fn parts(&self) -> MutexGuard<'_, Parts<'a, T>> {
+    fn parts(&self) -> MutexGuard<'_, Vec<Part<'a, T>>> {
         self.parts.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Calls `work` for all parts, shared among the threads, who take of one another's.
+    /// Calls `work` for all parts, shared among the threads, who take of one another's. After an error nobody does.
     pub(super) fn share(
         &self,
         threads: usize,
         context: &Context<'_>,
-        work: impl Fn(&mut Mine<'a, '_, T>, Checkpoint<'_>) + Sync,
+        work: impl Fn(&mut Mine<'a, '_, T>, Checkpoint<'_>) -> Result<(), Error> + Sync,
     ) -> Result<(), Error>
     where
         T: Send,
     {
-        let mut pieces: Vec<usize> = (0..self.parts().waiting).collect();
-        context.share(&mut pieces, threads, |&mut id, checkpoint| {
-            let mut mine = Some(self.begin(id, checkpoint));
-            while let Some(mut part) = mine {
-                work(&mut part, checkpoint);
-                mine = if checkpoint.reached() { None } else { self.take(checkpoint) };
+        let failure = Mutex::new(None);
+        let failed = || failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let run = |mut mine: Mine<'a, '_, T>| {
+            let checkpoint = mine.checkpoint;
+            if !mine.is_over()
+                && let Err(error) = work(&mut mine, checkpoint)
+            {
+                *failed() = Some(error);
             }
-        })
+        };
+        let mut pieces: Vec<usize> = (0..self.parts().len()).collect();
+        let begin = |id: &mut usize, checkpoint: Checkpoint<'_>| run(self.begin(*id, checkpoint));
+        context.share_then(&mut pieces, threads, begin, |checkpoint| {
+            while !checkpoint.reached()
+                && failed().is_none()
+                && let Some(mine) = self.take(checkpoint)
+            {
+                run(mine);
+            }
+        })?;
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
-    /// The piece of that number, which the calling thread begins.
+    /// The piece of that number, which the calling thread begins: what others have left of it.
     fn begin<'b>(&'b self, id: usize, checkpoint: Checkpoint<'b>) -> Mine<'a, 'b, T> {
-        let mut parts = self.parts();
-        parts.waiting -= 1;
-        let next = parts.all[id].ahead.pop_front();
+        let next = self.parts()[id].ahead.pop_front();
         Mine { board: self, id, next, checkpoint }
     }
 
-    /// Half of what is left of the part of which most is, for a thread that would else be idle; none, while
-    /// there are whole pieces that nobody has begun.
+    /// Half of what is left of the part of which most is, for a thread that would else be idle.
     fn take<'b>(&'b self, checkpoint: Checkpoint<'b>) -> Option<Mine<'a, 'b, T>> {
         let mut parts = self.parts();
-        if parts.waiting > 0 {
-            return None;
-        }
-        let most = parts.all.iter_mut().max_by_key(|part| self.left(part))?;
-        let next = most.first + self.depth;
-        let (first, from) = match (most.ahead.len(), most.done.len()) {
-            (1.., _) => (most.first, &mut most.ahead),
-            (0, 1..) if next < self.terms.end => (next, &mut most.done),
-            _ => return None,
+        let most = parts.iter_mut().max_by_key(|part| self.left(part).iter().sum::<usize>())?;
+        // Of this pass, or of those after it, whichever is more.
+        let (first, from) = match self.left(most) {
+            [0, 0] => return None,
+            [now, later] if now >= later => (most.first, &mut most.ahead),
+            _ => (most.first + self.depth, &mut most.done),
         };
         let mut ahead = from.split_off(from.len() / 2);
         let next = ahead.pop_front();
         let (column, columns) = (most.column, most.columns);
-        parts.all.push(Part { column, columns, first, ahead, done: VecDeque::new() });
+        parts.push(Part { column, columns, first, ahead, done: VecDeque::new() });
         checkpoint.count_taken();
-        Some(Mine { board: self, id: parts.all.len() - 1, next, checkpoint })
+        Some(Mine { board: self, id: parts.len() - 1, next, checkpoint })
     }
 
-    /// What nobody is at of a part, as work.
-    fn left(&self, part: &Part<'a, T>) -> usize {
+    /// What nobody is at of a part, as work: of the bands that this pass has not begun, and of the others.
+    fn left(&self, part: &Part<'a, T>) -> [usize; 2] {
+        if part.ahead.is_empty() && part.done.is_empty() {
+            return [0, 0];
+        }
         let passes = self.terms.end.saturating_sub(part.first).div_ceil(self.depth);
-        part.columns * (passes * part.ahead.len() + passes.saturating_sub(1) * part.done.len())
+        let [ahead, done] = [&part.ahead, &part.done].map(|bands| part.columns * bands.len());
+        [passes * ahead, passes.saturating_sub(1) * done]
     }
 }
 
@@ -141,19 +144,19 @@ pub(super) struct Mine<'a, 'b, T> {
 impl<T> Mine<'_, '_, T> {
     /// Its columns of C.
     pub(super) fn columns(&self) -> Range<usize> {
-        let part = &self.board.parts().all[self.id];
+        let part = &self.board.parts()[self.id];
         part.column..part.column + part.columns
     }
 
     /// Its terms: those that are left of all.
     pub(super) fn terms(&self) -> Range<usize> {
-        self.board.parts().all[self.id].first..self.board.terms.end
+        self.board.parts()[self.id].first..self.board.terms.end
     }
 }
 
 impl<T> Bands<T> for Mine<'_, '_, T> {
     fn is_over(&self) -> bool {
-        self.next.is_none()
+        self.next.is_none() || self.checkpoint.reached()
     }
 
     fn each(
@@ -164,16 +167,19 @@ impl<T> Bands<T> for Mine<'_, '_, T> {
             && !self.checkpoint.reached()
         {
             multiply(band.row, band.c.view_mut())?;
-            let part = &mut self.board.parts().all[self.id];
+            let part = &mut self.board.parts()[self.id];
             part.done.push_back(band);
             self.next = part.ahead.pop_front();
+            if self.next.is_none() {
+                // At once, so that nobody takes the band with which the next pass begins.
+                part.first += self.board.depth;
+                let done = std::mem::take(&mut part.done);
+                // Nobody need look at what has all its terms.
+                part.ahead = if part.first < self.board.terms.end { done } else { VecDeque::new() };
+                self.next = part.ahead.pop_front();
+                break;
+            }
         }
-        let part = &mut self.board.parts().all[self.id];
-        part.first += self.board.depth;
-        let done = std::mem::take(&mut part.done);
-        // Nobody need look at what has all its terms.
-        part.ahead = if part.first < self.board.terms.end { done } else { VecDeque::new() };
-        self.next = part.ahead.pop_front();
         Ok(())
     }
 }

@@ -72,7 +72,7 @@ pub(super) trait Bands<T> {
     ) -> Result<(), Error>;
 }
 
-/// All rows at once.
+/// All rows of a piece at once, by an A that has no others.
 pub(super) struct Whole<'a, T>(pub(super) ArrayViewMut2<'a, T>);
 
 impl<T> Bands<T> for Whole<'_, T> {
@@ -127,23 +127,22 @@ pub(super) fn share<T: Real>(
     operands: Operands<'_, T>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
+    if let (Some(rows), 2..) = (plan.band, pieces.len()) {
+        return Board::new(pieces, now, plan.depth, rows).share(
+            plan.threads,
+            context,
+            |mine, _| {
+                let (columns, terms) = (mine.columns(), mine.terms());
+                tiles(kernel, plan, operands, (&columns, terms, 0), mine)
+            },
+        );
+    }
     let failure = Mutex::new(None);
-    let note = |result: Result<(), Error>| {
-        if let Err(error) = result {
+    context.share(pieces, plan.threads, |it, checkpoint| {
+        if let Err(error) = piece(kernel, plan, operands, it, now, checkpoint) {
             *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
         }
-    };
-    if let (Some(rows), 2..) = (plan.band, pieces.len()) {
-        let board = Board::new(pieces, now, plan.depth, rows);
-        board.share(plan.threads, context, |mine, _| {
-            let (columns, terms) = (mine.columns(), mine.terms());
-            note(tiles(kernel, plan, operands, (&columns, terms, 0), mine));
-        })?;
-    } else {
-        context.share(pieces, plan.threads, |it, checkpoint| {
-            note(piece(kernel, plan, operands, it, now, checkpoint));
-        })?;
-    }
+    })?;
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 

@@ -44,7 +44,7 @@ const COLUMNS: usize = 512;
 /// long, and few enough that A is not read again and again.
 const PIECES: usize = 2;
 
-/// Pieces for each thread where rows are so few that A stays near, and no thread can take some of another's: see
+/// Pieces for each thread where rows are so few that A stays near, and threads can take none, or few, of another's: see
 /// `help`.
 const LOW_PIECES: usize = 4;
 

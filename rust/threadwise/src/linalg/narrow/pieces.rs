@@ -42,24 +42,21 @@ pub(super) fn share<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
     operands: Operands<'_, P>,
     context: &Context<'_>,
 ) -> Result<(), Error> {
-    let (isa, failure) = (context.isa, Mutex::new(None));
-    let note = |result: Result<(), Error>| {
-        if let Err(error) = result {
-            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        }
-    };
+    let isa = context.isa;
     if let (Some(rows), 2..) = (plan.band, pieces.len()) {
         let k = operands.a.ncols();
         let board = Board::new(pieces, &(0..k), k, rows);
-        board.share(plan.threads, context, |mine, checkpoint| {
+        return board.share(plan.threads, context, |mine, checkpoint| {
             let part = Part::new(kernel, plan, operands, (mine.columns(), 0..k), isa, checkpoint);
-            note(part.at_once(rows, mine));
-        })?;
-    } else {
-        context.share(pieces, plan.threads, |it, checkpoint| {
-            note(piece(kernel, plan, operands, it, isa, checkpoint));
-        })?;
+            part.at_once(rows, mine)
+        });
     }
+    let failure = Mutex::new(None);
+    context.share(pieces, plan.threads, |it, checkpoint| {
+        if let Err(error) = piece(kernel, plan, operands, it, isa, checkpoint) {
+            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+        }
+    })?;
     failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
 }
 

@@ -29,7 +29,8 @@ const RUN: usize = 1024;
 const LONG: usize = 2048;
 const LONG_DEPTH: usize = 256;
 
-/// Rows of A up to which it is: of bytes, which are packed in half the time, and of wider numbers.
+/// Rows of A up to which it is: of bytes, which are packed in half the time, and of wider numbers, of which pieces then
+/// have more rows than `KEPT`.
 const LONG_ROWS: [usize; 2] = [BLOCK, 4 * BLOCK];
 
 /// Pieces for each thread, so that the last ones do not keep the others waiting for long.

@@ -248,6 +248,7 @@ fn threads_help_one_another_with_large_products_that_nobody_else_cut() {
     assert_eq!(plan(200, 200, 200, 2).band, None, "too little");
     assert_eq!(plan(64, 100_000, 64, 2).band, None, "chunks of k");
     assert_eq!(plan(1, 4096, 40_960, 2).band, None, "a row");
-    let low = plan(BLOCK, 1024, 4096, 2);
-    assert!(low.pieces((BLOCK, 1024, 4096)) >= LOW_PIECES * 2, "more pieces instead: {low:?}");
+    let low = plan(64, 1024, 1024, 2);
+    assert_eq!(low.band, None, "too few rows");
+    assert!(low.pieces((64, 1024, 1024)) >= LOW_PIECES * 2, "more pieces instead: {low:?}");
 }
