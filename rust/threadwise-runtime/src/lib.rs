@@ -7,6 +7,7 @@
 
 pub mod budget;
 mod cgroup;
+mod checkpoint;
 mod cpus;
 mod interrupt;
 mod mailbox;
@@ -30,6 +31,7 @@ mod team;
 pub mod topology;
 mod workers;
 
+pub use checkpoint::Checkpoint;
 pub use cpus::{BadList, CpuSet};
 pub use interrupt::{Interrupt, Interrupted};
 pub use mapped::Mapped;
@@ -39,6 +41,5 @@ pub use region::{Item, Program, Region};
 pub use scratch::with_scratch;
 pub use shared::{Cut, Shared};
 pub use team::{
-    Checkpoint, Readiness, expect_forks, expect_workers, for_each, for_each_in, for_each_then,
-    readiness,
+    Readiness, expect_forks, expect_workers, for_each, for_each_in, for_each_then, readiness,
 };

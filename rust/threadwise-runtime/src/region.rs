@@ -14,12 +14,13 @@ use std::time::{Duration, Instant};
 
 use ndarray::ArrayViewMut2;
 
+use crate::checkpoint::Checkpoint;
 use crate::cpus::CpuSet;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::phases::{END, Phases};
 use crate::shared::Shared;
 use crate::stats::Counters;
-use crate::team::{self, Checkpoint, Tally};
+use crate::team::{self, Tally};
 
 /// Looks at the phase before a member lets others have its CPU: some tens of microseconds.
 const LOOKS: u32 = 1000;

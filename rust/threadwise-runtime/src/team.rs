@@ -16,6 +16,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
+use crate::checkpoint::Checkpoint;
 use crate::cpus::CpuSet;
 use crate::interrupt::{Interrupt, Interrupted};
 use crate::members::{Member, Places};
@@ -85,7 +86,7 @@ impl<'a, F: Fn(usize, &Counters, Checkpoint<'_>) -> Duration + Sync> Call<'a, F>
     ) -> Duration {
         let _mark = AtWork::begin();
         let mut stop = StopOnPanic { stop: Some(&self.stop) };
-        let checkpoint = Checkpoint { stop: &self.stop, interrupt, counters: Some(counters) };
+        let checkpoint = Checkpoint::of_member(&self.stop, interrupt, counters);
         let waited = (self.take_part)(member, counters, checkpoint);
         stop.stop = None;
         waited
@@ -216,44 +217,6 @@ impl Drop for Tally<'_> {
     fn drop(&mut self) {
         self.counters.home(self.home);
         self.counters.stolen(self.stolen);
-    }
-}
-
-/// How a piece of work learns that it should stop.
-#[derive(Clone, Copy, Debug)]
-pub struct Checkpoint<'a> {
-    stop: &'a AtomicBool,
-    /// On the calling thread, what to ask.
-    interrupt: Option<&'a Interrupt<'a>>,
-    /// The thread's, if others take part.
-    counters: Option<&'a Counters>,
-}
-
-impl<'a> Checkpoint<'a> {
-    /// The calling thread's, which asks `interrupt`.
-    pub(crate) fn new(stop: &'a AtomicBool, interrupt: &'a Interrupt<'a>) -> Self {
-        Self { stop, interrupt: Some(interrupt), counters: None }
-    }
-
-    /// Whether somebody has found that it is reached.
-    pub(crate) fn is_set(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
-    }
-
-    /// Whether to stop. To be asked every few milliseconds; it costs next to nothing.
-    #[must_use]
-    pub fn reached(&self) -> bool {
-        if self.interrupt.is_some_and(Interrupt::is_due) {
-            self.stop.store(true, Ordering::Relaxed);
-        }
-        self.is_set()
-    }
-
-    /// Counts a part that the calling thread took of an item that another is at.
-    pub fn count_taken(&self) {
-        if let Some(counters) = self.counters {
-            counters.taken(1);
-        }
     }
 }
 
