@@ -81,6 +81,21 @@ fn masks(places: Option<&[CpuSet]>, threads: usize) -> Vec<(bool, CpuSet)> {
     (0..50).find_map(|_| attempt()).unwrap()
 }
 
+/// The same, like `expected` if it ever is: a call of another test may have taken a CPU from the mask of a worker that it
+/// meant to wake, which puts it back when it wakes next.
+#[cfg(target_os = "linux")]
+fn masks_like(expected: &[(bool, CpuSet)], places: Option<&[CpuSet]>) -> Vec<(bool, CpuSet)> {
+    let mut found = masks(places, expected.len());
+    for _ in 0..50 {
+        if found == expected {
+            break;
+        }
+        thread::sleep(Duration::from_millis(5));
+        found = masks(places, expected.len());
+    }
+    found
+}
+
 /// Where there is but one CPU, both nodes have the same.
 #[test]
 #[cfg(target_os = "linux")]
@@ -95,10 +110,11 @@ fn members_have_the_items_of_their_node_and_stay_there_until_the_call_ends() {
             .enumerate()
             .map(|(i, &p)| (i > 0, if i > 0 { p } else { before }))
             .collect();
-        assert_eq!(masks(Some(&places), places.len()), expected, "in the order of their places");
+        let found = masks_like(&expected, Some(&places));
+        assert_eq!(found, expected, "in the order of their places");
         assert_eq!(topology::allowed(), Some(before), "the caller is not moved");
-        let after = masks(None, places.len());
-        assert!(after.iter().all(|member| member.1 == before), "all are let go: {after:?}");
+        let free: Vec<_> = expected.iter().map(|member| (member.0, before)).collect();
+        assert_eq!(masks_like(&free, None), free, "all are let go");
     }
 }
 
