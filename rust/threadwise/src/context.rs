@@ -1,6 +1,7 @@
 //! What an operation needs to know besides its operands.
 
 use std::fmt;
+use std::sync::{Mutex, PoisonError};
 
 use threadwise_kernels::Isa;
 use threadwise_runtime::{Checkpoint, Interrupt, budget, for_each_then};
@@ -40,6 +41,27 @@ impl Context<'_> {
         work: impl Fn(&mut T, Checkpoint<'_>) + Sync,
     ) -> Result<(), Error> {
         self.share_then(items, threads, work, |_| ())
+    }
+
+    /// [`Context::share`] for work that can fail: one of the errors, if there are any. The other items are done all the
+    /// same.
+    ///
+    /// # Errors
+    ///
+    /// As [`Context::share`], and as `work`.
+    pub(crate) fn try_share<T: Send>(
+        &self,
+        items: &mut [T],
+        threads: usize,
+        work: impl Fn(&mut T, Checkpoint<'_>) -> Result<(), Error> + Sync,
+    ) -> Result<(), Error> {
+        let failure = Mutex::new(None);
+        self.share(items, threads, |item, checkpoint| {
+            if let Err(error) = work(item, checkpoint) {
+                *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
+            }
+        })?;
+        failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
     }
 
     /// [`Context::share`], where each thread that finds no item left calls `help` before it leaves.

@@ -1,7 +1,6 @@
 //! Pieces of a product: what one thread computes of it without the others.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
@@ -137,13 +136,9 @@ pub(super) fn share<T: Real>(
             },
         );
     }
-    let failure = Mutex::new(None);
-    context.share(pieces, plan.threads, |it, checkpoint| {
-        if let Err(error) = piece(kernel, plan, operands, it, now, checkpoint) {
-            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        }
-    })?;
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    context.try_share(pieces, plan.threads, |it, checkpoint| {
+        piece(kernel, plan, operands, it, now, checkpoint)
+    })
 }
 
 /// Computes the terms `now` of one piece of C.

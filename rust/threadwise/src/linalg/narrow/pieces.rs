@@ -1,7 +1,6 @@
 //! Pieces of a product of narrow numbers: what one thread computes by itself.
 
 use std::ops::Range;
-use std::sync::{Mutex, PoisonError};
 
 use ndarray::{ArrayView2, ArrayViewMut2, Axis};
 use threadwise_kernels::gemm::Epilogue;
@@ -51,13 +50,9 @@ pub(super) fn share<P: Pair<Sum: Summed>, R: Rounded<P::Sum>>(
             part.at_once(rows, mine)
         });
     }
-    let failure = Mutex::new(None);
-    context.share(pieces, plan.threads, |it, checkpoint| {
-        if let Err(error) = piece(kernel, plan, operands, it, isa, checkpoint) {
-            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        }
-    })?;
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+    context.try_share(pieces, plan.threads, |it, checkpoint| {
+        piece(kernel, plan, operands, it, isa, checkpoint)
+    })
 }
 
 /// Computes one piece of C.
