@@ -53,7 +53,7 @@ def test_matmul_has_the_same_bits_for_any_number_of_threads(dtype: type) -> None
 
 
 @pytest.mark.parametrize("dtype", DTYPES)
-@pytest.mark.parametrize("k", [5, 300, 1000])
+@pytest.mark.parametrize("k", [1, 5, 64, 100, 128, 300, 1000])
 def test_small_products_have_the_bits_of_the_general_way(k: int, dtype: type) -> None:
     for m, n in [
         (1, 1),
@@ -66,8 +66,13 @@ def test_small_products_have_the_bits_of_the_general_way(k: int, dtype: type) ->
         (30, 30),
         (64, 1),
         (64, 2),
+        (24, 4),
+        (63, 2),
         (100, 8),
         (113, 9),
+        (33, 33),
+        (40, 75),
+        (65, 65),
     ]:
         a, b = normal((m, k), dtype), normal((k, n), dtype, seed=1)
         place: np.ndarray = np.empty((m, n), dtype)

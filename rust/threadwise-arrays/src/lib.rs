@@ -8,7 +8,7 @@
 mod lines;
 
 use numpy::npyffi::{NpyTypes, PY_ARRAY_API, get_type_object, npy_intp};
-use numpy::{Element, PyArrayDescrMethods, PyArrayDyn};
+use numpy::{Element, PyArrayDescrMethods, PyArrayDyn, PyArrayMethods};
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use smallvec::SmallVec;
@@ -36,6 +36,23 @@ pub fn empty<'py, T: Element + Copy>(
     let made = new::<T>(py, &mut shape);
     drop(at_lines);
     made
+}
+
+/// [`empty`], filled before anybody has it.
+///
+/// # Errors
+///
+/// As [`empty`].
+pub fn filled<'py, T: Element + Copy, R>(
+    py: Python<'py>,
+    shape: &[usize],
+    fill: impl FnOnce(&mut [T]) -> R,
+) -> PyResult<(Bound<'py, PyArrayDyn<T>>, R)> {
+    let array = empty::<T>(py, shape)?;
+    // SAFETY: its elements follow one another, as it is contiguous, and nobody else knows of it.
+    let elements = unsafe { array.as_slice_mut() }?;
+    let outcome = fill(elements);
+    Ok((array, outcome))
 }
 
 fn new<'py, T: Element + Copy>(

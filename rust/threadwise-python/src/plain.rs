@@ -40,6 +40,16 @@ pub(crate) fn matrices<'py, T: Float>(
         let made = |c: ArrayView2<'_, T>| PyArray2::from_array(py, &c).into_any();
         return linalg::tiny(a.as_array(), b.as_array(), made).map(Some).map_err(raise);
     }
+    let read = [bytes::<T>(&[m, k]), bytes::<T>(&[k, n])];
+    let work = product_work(elements.saturating_mul(k), read, bytes::<T>(&[m, n]));
+    let is_one_threads = work < linalg::WORTH_DETACHING && distribution.is_none();
+    if by_rows && out.is_none() && is_one_threads && linalg::is_small(m, k, n) {
+        threads_argument(threads)?;
+        let fill = |c: &mut [T]| linalg::small(a.as_array(), b.as_array(), c);
+        let (made, outcome) = threadwise_arrays::filled(py, &[m, n], fill)?;
+        outcome.map_err(raise)?;
+        return Ok(Some(made.into_any()));
+    }
     let place = match out {
         None => result::<T>(py, &[m, n])?.cast_into::<PyArray2<T>>()?,
         Some(out) => {
@@ -52,8 +62,6 @@ pub(crate) fn matrices<'py, T: Float>(
     };
     let Ok(mut lent) = place.try_readwrite() else { return Ok(None) };
     let (a, b, c) = (a.as_array(), b.as_array(), lent.as_array_mut());
-    let read = [bytes::<T>(&[m, k]), bytes::<T>(&[k, n])];
-    let work = product_work(elements.saturating_mul(k), read, bytes::<T>(&[m, n]));
     compute(py, threads, work, move |context| {
         linalg::multiply(a, b, c, &context.distributed(distribution))
     })?;

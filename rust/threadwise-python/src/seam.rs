@@ -300,16 +300,20 @@ pub(crate) fn compute<T: Send>(
             clippy::redundant_closure_for_method_calls,
             reason = "the method itself is not general enough in its lifetime"
         )]
-        let check = || match Python::attach(|py| py.check_signals()) {
-            Ok(()) => false,
-            Err(raised) => {
-                *signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
-                true
+        let check = || {
+            // Python runs signal handlers on the main thread only; others need not take its lock.
+            if !topology::is_main_thread() {
+                return false;
+            }
+            match Python::attach(|py| py.check_signals()) {
+                Ok(()) => false,
+                Err(raised) => {
+                    *signal.lock().unwrap_or_else(PoisonError::into_inner) = Some(raised);
+                    true
+                }
             }
         };
-        // Python runs signal handlers on the main thread only; others need not ask.
-        let interrupt =
-            if topology::is_main_thread() { Interrupt::when(&check) } else { Interrupt::never() };
+        let interrupt = Interrupt::when(&check);
         work(&Context { isa, threads, interrupt, distribution: None })
     });
     match signal.into_inner().unwrap_or_else(PoisonError::into_inner) {

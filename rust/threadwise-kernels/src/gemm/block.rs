@@ -2,7 +2,7 @@
 
 use ndarray::{ArrayView2, ArrayViewMut2};
 
-use super::few::{Few, FewFn};
+use super::few::{Few, FewFn, Short};
 use super::pack::pieces;
 use super::tile::Tile;
 use super::{Epilogue, Kernel};
@@ -32,6 +32,15 @@ const SHORT: usize = 64;
 /// Bytes of a block of C that is one of many, or in any case no longer near when it is written.
 const FAR: usize = 512 << 10;
 
+/// Bytes of one whose lines are asked for ahead where terms are few, and where they are hardly any.
+const FAR_SHORT: usize = 1 << 20;
+const FAR_FLAT: usize = 256 << 10;
+const FLAT: usize = 6;
+
+/// Bytes of a B that stays in the nearest cache, if not more of its rows begin at the same place of a page.
+const NEAR: usize = 32 << 10;
+const WAYS: usize = 8;
+
 /// Rows of B that may begin at the same place of a page: if there are more, those that a tile asks for drive each
 /// other out of the nearest cache, and they had better be copied beforehand, on end.
 const CROWD: usize = 64;
@@ -40,8 +49,8 @@ const PAGE: usize = 4096;
 /// Bytes of a cache line.
 const LINE: usize = 64;
 
-/// Rows from which on products of few columns and few terms are computed in one call.
-const SLIM_ROWS: usize = 32;
+/// Rows from which on products of few terms are computed in one call.
+const SHORT_ROWS: usize = 32;
 
 /// Rows up to which reading a packed B takes as long as multiplying with it, and rows of tiles for these.
 const FEW: usize = 16;
@@ -83,9 +92,7 @@ impl<T: Element> Kernel<T> {
         let ((k, n), width) = (b.dim(), self.columns());
         assert_eq!(packed.len(), self.packed_right(k, n + width), "room for a copy of {k}×{n}");
         assert!(c.nrows() > 0, "rows that copy B");
-        let stride = b.strides()[0].unsigned_abs() * size_of::<T>();
-        let places = PAGE >> stride.trailing_zeros().min(PAGE.ilog2());
-        let is_spread = k <= CROWD * places;
+        let is_spread = k <= CROWD * places(b);
         if is_spread && (a.strides()[1] == 1 || k <= 1) {
             return self.tiles(a, Right::InPlace(b), Some(packed), c, finish) == Some(0);
         }
@@ -124,15 +131,11 @@ impl<T: Element> Kernel<T> {
             assert_eq!(bias.len(), n, "one summand a column of C");
         }
 
-        let is_slim = m >= SLIM_ROWS
-            && n <= (2 * self.lanes).min(self.columns())
-            && k <= SHORT
-            && !c.is_empty();
+        let is_far = m * n * size_of::<T>() >= FAR;
         let is_plain = !finish.accumulate && epilogue.activation.is_none();
-        if is_slim && is_plain && (a.strides()[1] == 1 || k <= 1) {
-            let (b, b_stride) = self.right(b, 0);
-            few_rows(self.slim, (a.as_ptr(), k, a.strides()), (b, b_stride), c, finish);
-            return None;
+        let has_rows = a.strides()[1] == 1 || k <= 1;
+        if m >= SHORT_ROWS && k <= SHORT && n > 0 && is_plain && has_rows {
+            return self.short(a, b, packed, c, finish);
         }
 
         let (c_row, c) = (c.strides()[0], c.as_mut_ptr());
@@ -175,7 +178,7 @@ impl<T: Element> Kernel<T> {
         };
         if k <= SHORT && n > width {
             // C is most of the work: it is written along its rows, and in whole lines if it comes from afar.
-            let is_far = m * n * size_of::<T>() >= FAR && !matches!(b, Right::Packed(..));
+            let is_far = is_far && !matches!(b, Right::Packed(..));
             let head = if is_far { before_line(c, c_row) % width } else { 0 };
             for rows in pieces(m, self.rows()) {
                 strips(n, head, width).for_each(|columns| tile(rows, columns));
@@ -190,6 +193,40 @@ impl<T: Element> Kernel<T> {
             pieces(m, height).for_each(|rows| tile(rows, (i, first, columns)));
         }
         Some(0)
+    }
+
+    /// [`Kernel::tiles`] without tiles: a product of few terms, which replaces C and has no activation, by contiguous
+    /// rows of A. B is copied if it would not stay in the nearest cache where it lies.
+    fn short(
+        &self,
+        a: ArrayView2<'_, T>,
+        b: Right<'_, T>,
+        packed: Option<&mut [T]>,
+        mut c: ArrayViewMut2<'_, T>,
+        finish: Finish<'_, T>,
+    ) -> Option<usize> {
+        let ((m, n), k) = (c.dim(), a.ncols());
+        let width = self.columns();
+        let is_wide = n > 2 * self.lanes;
+        let (right, across, copied) = match (b, packed) {
+            (Right::InPlace(view), Some(packed)) if is_wide && !stays_near(view) => {
+                let packed = &mut packed[..self.packed_right(k, n)];
+                self.pack_right(view, packed);
+                (self.right(Right::Packed(k, n, packed), 0), k, Some(0))
+            }
+            (Right::InPlace(_), _) => (self.right(b, 0), 1, None),
+            (Right::Packed(..), _) => (self.right(b, 0), k, None),
+        };
+        let few = few((a.as_ptr(), k, a.strides()), right, &mut c, finish);
+        let bytes = m * n * size_of::<T>();
+        let is_aligned = bytes >= FAR && matches!(b, Right::InPlace(_)) && copied.is_none();
+        let head = if is_aligned { before_line(few.c, few.c_row) % width } else { 0 };
+        let is_ahead = n > width && bytes >= if k <= FLAT { FAR_FLAT } else { FAR_SHORT };
+        let short = Short { few, head, across, is_ahead };
+        // SAFETY: a kernel is only made with the proof of its instruction set. The caller has asserted that the sizes
+        // agree, rows are contiguous, and C is borrowed mutably, so nothing else refers to it.
+        unsafe { (self.short)(&short) };
+        copied
     }
 
     /// [`Kernel::multiply`] for few rows and a B of contiguous columns, which is read once.
@@ -265,20 +302,34 @@ fn assert_few<T>(
     assert!(epilogue.bias.is_none_or(|bias| bias.len() == n), "one summand a column of C");
 }
 
-/// The product of few rows, or few columns and terms, by one of the functions for them.
+/// The product of few rows by one of the functions for them.
 fn few_rows<T: Element>(
     function: FewFn<T>,
-    (a, k, a_strides): (*const T, usize, &[isize]),
-    (b, b_stride): (*const T, isize),
+    a: (*const T, usize, &[isize]),
+    b: (*const T, isize),
     mut c: ArrayViewMut2<'_, T>,
     finish: Finish<'_, T>,
 ) {
     if c.is_empty() {
         return;
     }
+    let few = few(a, b, &mut c, finish);
+    // SAFETY: the function is that of a kernel, which is only made with the proof of its instruction set.
+    // The callers have asserted that the sizes agree and the strides are those that it needs; C is borrowed
+    // mutably, so nothing else refers to it.
+    unsafe { function(&few) };
+}
+
+/// A product as functions for few rows or terms take it.
+fn few<T>(
+    (a, k, a_strides): (*const T, usize, &[isize]),
+    (b, b_stride): (*const T, isize),
+    c: &mut ArrayViewMut2<'_, T>,
+    finish: Finish<'_, T>,
+) -> Few<T> {
     let (m, n) = c.dim();
     let epilogue = finish.epilogue.unwrap_or(Epilogue { bias: None, activation: None });
-    let few = Few {
+    Few {
         depth: k,
         rows: m,
         columns: n,
@@ -293,11 +344,18 @@ fn few_rows<T: Element>(
         accumulate: finish.accumulate,
         bias: epilogue.bias.map_or(std::ptr::null(), <[T]>::as_ptr),
         activation: epilogue.activation,
-    };
-    // SAFETY: the function is that of a kernel, which is only made with the proof of its instruction set.
-    // The callers have asserted that the sizes agree and the strides are those that it needs; C is borrowed
-    // mutably, so nothing else refers to it.
-    unsafe { function(&few) };
+    }
+}
+
+/// Places of a page at which rows of B begin.
+fn places<T>(b: ArrayView2<'_, T>) -> usize {
+    let stride = b.strides()[0].unsigned_abs() * size_of::<T>();
+    PAGE >> stride.trailing_zeros().min(PAGE.ilog2())
+}
+
+/// Whether all of B stays in the nearest cache where it lies.
+fn stays_near<T>(b: ArrayView2<'_, T>) -> bool {
+    b.len() * size_of::<T>() <= NEAR && b.nrows() <= WAYS * places(b)
 }
 
 /// Elements of the rows of a matrix before the first cache line that begins in them, if they all have as many.

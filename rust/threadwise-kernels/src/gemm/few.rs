@@ -1,8 +1,8 @@
 //! Products of few rows with a large B: every element of B is read from memory once and used for all
 //! rows, so the speed is that of memory, and B is neither packed nor read in strips.
 //!
-//! `dots` for a B whose columns are contiguous, `streams` for one whose rows are. `slim` is for many rows of few
-//! columns and few terms, where it is A that is read once; `each` for many small products.
+//! `dots` for a B whose columns are contiguous, `streams` for one whose rows are. `short` is for many rows of few
+//! terms, where C is most of the work; `each` for many small products.
 
 /// Calls the instance of a function for a size that is found at run time, at most a limit.
 macro_rules! instance {
@@ -20,7 +20,7 @@ macro_rules! instance {
 
 mod dots;
 mod each;
-mod slim;
+mod short;
 mod streams;
 
 use std::marker::PhantomData;
@@ -29,8 +29,9 @@ use std::mem::MaybeUninit;
 use crate::Activation;
 use crate::simd::Lanes;
 pub(super) use each::Each;
+pub(super) use short::{Short, ShortFn};
 
-/// A product of few rows, or few columns and terms. Strides count elements.
+/// A product of few rows, or few terms. Strides count elements.
 pub(super) struct Few<T> {
     /// Number of terms, k.
     pub(super) depth: usize,
@@ -103,24 +104,25 @@ pub(super) type FewFn<T> = unsafe fn(&Few<T>);
 pub(super) type EachFn<T> = unsafe fn(&Each<T>);
 
 /// The functions of one instruction set. The numbers are the rows that dots hold in registers; all numbers of rows that
-/// streams do, and vectors of each of more than three rows; rows of slim products of one vector and of two, and those of
-/// small ones.
+/// streams do, and vectors of each of more than three rows; rows of short products of one vector and of two, rows and
+/// vectors of the strips of wider ones; rows of small products.
 macro_rules! instantiate {
     (
         $module:ident, $proof:ty, $assume:expr, $dots:literal, [$($streams:literal)*], $wide:literal,
-        $slim:literal, $half:literal, $each:literal,
+        $slim:literal, $half:literal, $high:literal, $strip:literal, $each:literal,
         $(#[$attribute:meta])*
     ) => {
         pub(super) mod $module {
             use super::super::pack::{CopyFn, SquaresFn, copy as copy_rows, transpose};
             use super::{Each, EachFn, Few, FewFn, Lanes, MaybeUninit, PhantomData, streams};
+            use super::{Short, ShortFn};
 
             pub(in super::super) struct Functions<V>(PhantomData<V>);
 
             impl<V: Lanes<Proof = $proof>> Functions<V> {
                 pub(in super::super) const DOTS: FewFn<V::Element> = dots::<V>;
                 pub(in super::super) const STREAMS: FewFn<V::Element> = by_streams::<V>;
-                pub(in super::super) const SLIM: FewFn<V::Element> = slim::<V>;
+                pub(in super::super) const SHORT: ShortFn<V::Element> = short::<V>;
                 pub(in super::super) const EACH: EachFn<V::Element> = each::<V>;
                 pub(in super::super) const EACH_BY_DOTS: EachFn<V::Element> = each_by_dots::<V>;
                 pub(in super::super) const SQUARES: SquaresFn<V::Element> = squares::<V>;
@@ -222,13 +224,13 @@ macro_rules! instantiate {
 
             /// # Safety
             ///
-            /// As `super::slim::slim` says, on a CPU with this instruction set.
+            /// As `super::short::short` says, on a CPU with this instruction set.
             $(#[$attribute])*
-            unsafe fn slim<V: Lanes<Proof = $proof>>(few: &Few<V::Element>) {
+            unsafe fn short<V: Lanes<Proof = $proof>>(short: &Short<V::Element>) {
                 // SAFETY: the caller promises the instruction set.
                 let proof = unsafe { $assume };
                 // SAFETY: passed on from the caller.
-                unsafe { super::slim::slim::<V, $slim, $half>(proof, few) }
+                unsafe { super::short::short::<V, $slim, $half, $high, $strip>(proof, short) }
             }
 
             /// # Safety
@@ -259,7 +261,7 @@ macro_rules! instantiate {
 /// What any CPU has.
 const unsafe fn nothing() {}
 
-instantiate!(portable, (), super::nothing(), 2, [1 2], 2, 2, 2, 2,);
+instantiate!(portable, (), super::nothing(), 2, [1 2], 2, 2, 2, 4, 2, 2,);
 #[cfg(target_arch = "x86_64")]
 instantiate!(
     avx2,
@@ -270,6 +272,8 @@ instantiate!(
     2,
     8,
     4,
+    6,
+    2,
     4,
     #[target_feature(enable = "avx2,fma")]
 );
@@ -283,6 +287,8 @@ instantiate!(
     3,
     16,
     8,
+    6,
+    4,
     8,
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 );

@@ -13,7 +13,7 @@
 //! product alone in its tile, the last column of one row, is four such sums, added at the end.)
 //!
 //! `block` is the loop over tiles, the first of which may copy B for the others, `batch` what small products have instead, `tile` the inner kernel, `pack` the
-//! copies that make B's columns and A's rows contiguous, `few` the kernels for products of few rows, `vectors` what they and the tiles
+//! copies that make B's columns and A's rows contiguous, `few` the kernels for products of few rows or few terms, `vectors` what they and the tiles
 //! read rows with.
 
 mod batch;
@@ -32,7 +32,7 @@ use crate::element::Element;
 use crate::simd::Lanes;
 #[cfg(target_arch = "x86_64")]
 use crate::{Avx2, Avx512};
-use few::{EachFn, FewFn};
+use few::{EachFn, FewFn, ShortFn};
 use pack::{CopyFn, SquaresFn};
 use tile::TileFn;
 
@@ -50,8 +50,8 @@ pub struct Kernel<T: 'static> {
     /// Compute products of few rows.
     dots: FewFn<T>,
     streams: FewFn<T>,
-    /// Computes products of many rows, few columns and few terms.
-    slim: FewFn<T>,
+    /// Computes products of many rows and few terms.
+    short: ShortFn<T>,
     /// Computes small products that are alike.
     each: EachFn<T>,
     each_by_dots: EachFn<T>,
@@ -70,7 +70,7 @@ impl<T: Element> Kernel<T> {
             heights: heights(tile::Portable::<V>::TILES),
             dots: few::portable::Functions::<V>::DOTS,
             streams: few::portable::Functions::<V>::STREAMS,
-            slim: few::portable::Functions::<V>::SLIM,
+            short: few::portable::Functions::<V>::SHORT,
             each: few::portable::Functions::<V>::EACH,
             each_by_dots: few::portable::Functions::<V>::EACH_BY_DOTS,
             squares: few::portable::Functions::<V>::SQUARES,
@@ -87,7 +87,7 @@ impl<T: Element> Kernel<T> {
             heights: heights(tile::TilesAvx2::<V>::TILES),
             dots: few::avx2::Functions::<V>::DOTS,
             streams: few::avx2::Functions::<V>::STREAMS,
-            slim: few::avx2::Functions::<V>::SLIM,
+            short: few::avx2::Functions::<V>::SHORT,
             each: few::avx2::Functions::<V>::EACH,
             each_by_dots: few::avx2::Functions::<V>::EACH_BY_DOTS,
             squares: few::avx2::Functions::<V>::SQUARES,
@@ -104,7 +104,7 @@ impl<T: Element> Kernel<T> {
             heights: heights(tile::TilesAvx512::<V>::TILES),
             dots: few::avx512::Functions::<V>::DOTS,
             streams: few::avx512::Functions::<V>::STREAMS,
-            slim: few::avx512::Functions::<V>::SLIM,
+            short: few::avx512::Functions::<V>::SHORT,
             each: few::avx512::Functions::<V>::EACH,
             each_by_dots: few::avx512::Functions::<V>::EACH_BY_DOTS,
             squares: few::avx512::Functions::<V>::SQUARES,

@@ -1,7 +1,5 @@
 //! Operands of more than two axes, as pairs of matrices.
 
-use std::sync::{Mutex, PoisonError};
-
 use ndarray::{
     ArrayBase, ArrayView3, ArrayViewD, ArrayViewMut3, ArrayViewMutD, Axis, Dimension, IxDyn,
     RawData,
@@ -148,14 +146,11 @@ fn all<P: Product>(
         }
         groups.push(run);
     }
-    let (isa, failure) = (context.isa, Mutex::new(None));
-    context.share(&mut groups, threads, |Run { a, b, c }, _| {
+    let isa = context.isa;
+    context.try_share(&mut groups, threads, |Run { a, b, c }, _| {
         let alone = Context { isa, threads: 1, interrupt: Interrupt::never(), distribution: None };
-        if let Err(error) = P::each(a.view(), b.view(), c.view_mut(), epilogue, &alone) {
-            *failure.lock().unwrap_or_else(PoisonError::into_inner) = Some(error);
-        }
-    })?;
-    failure.into_inner().unwrap_or_else(PoisonError::into_inner).map_or(Ok(()), Err)
+        P::each(a.view(), b.view(), c.view_mut(), epilogue, &alone)
+    })
 }
 
 /// How many of `count` products of these sizes make a piece of work, or `None` if they had better be done

@@ -2,7 +2,7 @@
 //!
 //! `shapes` says what fits together, `batch` cuts operands of more axes into pairs of matrices, `plan`
 //! chooses how one product is computed, `way` whether it is transposed, `product` computes it, in `pieces`, and
-//! `narrow` those of narrower numbers; `packed` is a weight that is copied once for many products. `load` is
+//! `narrow` those of narrower numbers; `small` ones are computed without a plan; `packed` is a weight that is copied once for many products. `load` is
 //! what a product is to the model of the machine, `explain` tells people.
 
 mod batch;
@@ -17,6 +17,7 @@ mod plan;
 mod product;
 mod quantized;
 mod shapes;
+mod small;
 #[cfg(test)]
 mod tests;
 mod way;
@@ -28,7 +29,6 @@ use ndarray::{
 };
 use threadwise_kernels::gemm::Epilogue;
 use threadwise_kernels::{Activation, Element, Isa};
-use threadwise_runtime::budget;
 
 use self::way::Target;
 use crate::Context;
@@ -41,6 +41,7 @@ pub use packed::{PackedWeight, linear_packed, linear_packed_of};
 pub use plan::WORTH_DETACHING;
 pub use quantized::{QuantizedWeight, Single, linear_quantized};
 pub use shapes::{linear_shape, matmul_shape, weight_axes};
+pub use small::{is_small, is_tiny, small, tiny};
 
 /// A number type that the engine computes in: `f32` or `f64`.
 pub trait Real: Element + Pod {
@@ -321,53 +322,6 @@ pub fn multiply<T: Real>(
     context: &Context<'_>,
 ) -> Result<(), Error> {
     product::multiply(a, b, c, Epilogue { bias: None, activation: None }, context)
-}
-
-/// Elements of a result that [`tiny`] has room for, and terms of each.
-const TINY: usize = 1024;
-
-/// Whether a product of m×k by k×n, all contiguous by rows, is so small that [`tiny`] is for it.
-#[must_use]
-pub fn is_tiny(m: usize, k: usize, n: usize) -> bool {
-    let elements = m.saturating_mul(n);
-    let is_small = elements <= TINY && k <= TINY && plan::is_small(m, k, n);
-    // A single column is a row of the transposed product, and quickly found.
-    is_small && (n == 1 || !plan::Plan::is_long::<f32>(m, k, n))
-}
-
-/// `a @ b` for matrices that are [tiny](is_tiny), handed to `take`: no memory is allocated and nothing is
-/// planned.
-///
-/// # Errors
-///
-/// If shapes do not fit, or an environment variable of threadwise makes no sense.
-pub fn tiny<T: Real, R>(
-    a: ArrayView2<'_, T>,
-    b: ArrayView2<'_, T>,
-    take: impl FnOnce(ArrayView2<'_, T>) -> R,
-) -> Result<R, Error> {
-    // Rooms of two sizes, because to clear the large one takes as long as the smallest products.
-    const SMALL: usize = 64;
-    if a.nrows() * b.ncols() <= SMALL {
-        in_room(&mut [T::default(); SMALL], a, b, take)
-    } else {
-        in_room(&mut [T::default(); TINY], a, b, take)
-    }
-}
-
-fn in_room<T: Real, R>(
-    room: &mut [T],
-    a: ArrayView2<'_, T>,
-    b: ArrayView2<'_, T>,
-    take: impl FnOnce(ArrayView2<'_, T>) -> R,
-) -> Result<R, Error> {
-    budget::check_environment()?;
-    let (m, n) = (a.nrows(), b.ncols());
-    let too_large = || Error::TooLarge(Shape(vec![m, n]));
-    let room = room.get_mut(..m * n).ok_or_else(too_large)?;
-    let c = ArrayViewMut2::from_shape((m, n), &mut *room).map_err(|_| too_large())?;
-    product::alone(&T::gemm(Isa::current()?), a, b, c);
-    Ok(take(ArrayView2::from_shape((m, n), room).map_err(|_| too_large())?))
 }
 
 /// The kernels that products use on `isa`, by name.

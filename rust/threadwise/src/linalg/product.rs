@@ -115,23 +115,35 @@ fn by_way_of_rows<T: Real>(
 }
 
 /// `c = a @ b` for small operands whose rows are contiguous, on the calling thread and without packing:
-/// the sums of [`multiply`].
+/// the sums of [`multiply`]. Fails where it does: if memory runs out.
 pub(super) fn alone<T: Real>(
     kernel: &Kernel<T>,
     a: ArrayView2<'_, T>,
     b: ArrayView2<'_, T>,
     mut c: ArrayViewMut2<'_, T>,
-) {
+) -> Result<(), Error> {
     let (n, k) = (c.ncols(), a.ncols());
     let none = Epilogue { bias: None, activation: None };
     if n == 1 {
         let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
-        return kernel.dots(a, b, c, Finish { accumulate: false, epilogue: Some(none) });
+        kernel.dots(a, b, c, Finish { accumulate: false, epilogue: Some(none) });
+        return Ok(());
+    }
+    if Plan::is_long::<T>(c.nrows(), k, n) {
+        with_scratch(b.len(), |scratch: &mut [T]| {
+            kernel.copy_left(b.t(), scratch);
+            if let Ok(b) = ArrayView2::from_shape((n, k), scratch) {
+                let finish = Finish { accumulate: false, epilogue: Some(none) };
+                kernel.dots(b, a.reversed_axes(), c.reversed_axes(), finish);
+            }
+        })?;
+        return Ok(());
     }
     // Of a smaller B, both sum in the same order.
     let is_large = n >= plan::WORTH_STREAMING && k * n > plan::NEAREST / size_of::<T>();
     if is_large && Plan::is_streamed(kernel, (c.nrows(), k, n), layout(a, b)) {
-        return kernel.streams(a, b, c, Finish { accumulate: false, epilogue: None });
+        kernel.streams(a, b, c, Finish { accumulate: false, epilogue: None });
+        return Ok(());
     }
     let depth = plan::depth(k).max(1);
     for first in (0..k.max(1)).step_by(depth) {
@@ -141,6 +153,7 @@ pub(super) fn alone<T: Real>(
         let finish = Finish { accumulate: first > 0, epilogue: None };
         kernel.multiply(a, b, c.view_mut(), finish);
     }
+    Ok(())
 }
 
 /// How [`multiply`] would do a product on so many threads: its kernel, and its number of pieces.
