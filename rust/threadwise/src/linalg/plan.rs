@@ -90,10 +90,12 @@ const DOTTED_TERMS: usize = 256;
 /// Terms below which they are slower, but for a single row or column.
 const DOTTED_LEAST: usize = 8;
 
-/// Bytes of a row of C up to which the transposed product by dots is faster than tiles, whose vectors would be three
-/// quarters empty, if there are some rows and at least this many terms, twice as many for a row of so many bytes.
-const NARROW: usize = 16;
-const NARROW_ROWS: usize = 24;
+/// Bytes of a row of C up to which the transposed product by dots is faster than tiles, whose vectors would be half
+/// empty, if there are many rows, or some, and at least this many terms.
+const NARROW: usize = 32;
+const NARROW_ROWS: usize = 64;
+const NARROWEST: usize = 12;
+const NARROWEST_ROWS: usize = 24;
 pub(super) const NARROW_TERMS: usize = 64;
 
 /// Rows up to which it is not worth packing a B of contiguous columns, of which there are at least four
@@ -239,8 +241,8 @@ impl Plan {
     /// Whether it is, if A and B are contiguous by rows.
     pub(super) fn is_long<T>(m: usize, k: usize, n: usize) -> bool {
         let bytes = n * size_of::<T>();
-        let least = if bytes < NARROW { NARROW_TERMS } else { 2 * NARROW_TERMS };
-        m >= NARROW_ROWS && k >= least && bytes <= NARROW
+        let most = if m >= NARROW_ROWS { NARROW } else { NARROWEST };
+        m >= NARROWEST_ROWS && k >= NARROW_TERMS && bytes <= most
     }
 
     /// Whether to pack the columns of B, which are contiguous, costs so much that the transposed product is
