@@ -131,7 +131,6 @@ impl<T: Element> Kernel<T> {
             assert_eq!(bias.len(), n, "one summand a column of C");
         }
 
-        let is_far = m * n * size_of::<T>() >= FAR;
         let is_plain = !finish.accumulate && epilogue.activation.is_none();
         let has_rows = a.strides()[1] == 1 || k <= 1;
         if m >= SHORT_ROWS && k <= SHORT && n > 0 && is_plain && has_rows {
@@ -178,8 +177,7 @@ impl<T: Element> Kernel<T> {
         };
         if k <= SHORT && n > width {
             // C is most of the work: it is written along its rows, and in whole lines if it comes from afar.
-            let is_far = is_far && !matches!(b, Right::Packed(..));
-            let head = if is_far { before_line(c, c_row) % width } else { 0 };
+            let head = self.head((m, n), (c, c_row), matches!(b, Right::Packed(..)));
             for rows in pieces(m, self.rows()) {
                 strips(n, head, width).for_each(|columns| tile(rows, columns));
             }
@@ -206,27 +204,37 @@ impl<T: Element> Kernel<T> {
         finish: Finish<'_, T>,
     ) -> Option<usize> {
         let ((m, n), k) = (c.dim(), a.ncols());
-        let width = self.columns();
         let is_wide = n > 2 * self.lanes;
-        let (right, across, copied) = match (b, packed) {
+        let (right, is_packed, copied) = match (b, packed) {
             (Right::InPlace(view), Some(packed)) if is_wide && !stays_near(view) => {
                 let packed = &mut packed[..self.packed_right(k, n)];
                 self.pack_right(view, packed);
-                (self.right(Right::Packed(k, n, packed), 0), k, Some(0))
+                (self.right(Right::Packed(k, n, packed), 0), true, Some(0))
             }
-            (Right::InPlace(_), _) => (self.right(b, 0), 1, None),
-            (Right::Packed(..), _) => (self.right(b, 0), k, None),
+            (Right::InPlace(_), _) => (self.right(b, 0), false, None),
+            (Right::Packed(..), _) => (self.right(b, 0), true, None),
         };
         let few = few((a.as_ptr(), k, a.strides()), right, &mut c, finish);
-        let bytes = m * n * size_of::<T>();
-        let is_aligned = bytes >= FAR && matches!(b, Right::InPlace(_)) && copied.is_none();
-        let head = if is_aligned { before_line(few.c, few.c_row) % width } else { 0 };
-        let is_ahead = n > width && bytes >= if k <= FLAT { FAR_FLAT } else { FAR_SHORT };
-        let short = Short { few, head, across, is_ahead };
+        let head = self.head((m, n), (few.c, few.c_row), is_packed);
+        let far = if k <= FLAT { FAR_FLAT } else { FAR_SHORT };
+        let is_ahead = n > self.columns() && m * n * size_of::<T>() >= far;
+        let short = Short { few, head, across: if is_packed { k } else { 1 }, is_ahead };
         // SAFETY: a kernel is only made with the proof of its instruction set. The caller has asserted that the sizes
         // agree, rows are contiguous, and C is borrowed mutably, so nothing else refers to it.
         unsafe { (self.short)(&short) };
         copied
+    }
+
+    /// Columns of a first strip after which whole lines of C begin, if C comes from afar; none else, and none by slivers,
+    /// which have the width of others.
+    fn head(
+        &self,
+        (m, n): (usize, usize),
+        (c, c_row): (*const T, isize),
+        is_packed: bool,
+    ) -> usize {
+        let is_far = m * n * size_of::<T>() >= FAR && !is_packed;
+        if is_far { before_line(c, c_row) % self.columns() } else { 0 }
     }
 
     /// [`Kernel::multiply`] for few rows and a B of contiguous columns, which is read once.

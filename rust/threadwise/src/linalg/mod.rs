@@ -2,8 +2,8 @@
 //!
 //! `shapes` says what fits together, `batch` cuts operands of more axes into pairs of matrices, `plan`
 //! chooses how one product is computed, `way` whether it is transposed, `product` computes it, in `pieces`, and
-//! `narrow` those of narrower numbers; `small` ones are computed without a plan; `packed` is a weight that is copied once for many products. `load` is
-//! what a product is to the model of the machine, `explain` tells people.
+//! `narrow` those of narrower numbers; `small` ones are computed without a plan; `packed` is a weight that is
+//! copied once for many products. `load` is what a product is to the model of the machine, `explain` tells people.
 
 mod batch;
 mod each;

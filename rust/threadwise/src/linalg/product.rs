@@ -31,16 +31,25 @@ pub(super) fn multiply<T: Real>(
             let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
             into_rows(a, b, c, epilogue, context)
         }
-        Way::Narrow => with_scratch(b.len(), |scratch: &mut [T]| {
-            T::gemm(context.isa).copy_left(b.t(), scratch);
-            match ArrayView2::from_shape((n, b.nrows()), scratch) {
-                Ok(b) => into_rows(b, a.reversed_axes(), c.reversed_axes(), epilogue, context),
-                Err(_) => Err(too_large((m, n))),
-            }
-        })?,
+        Way::Narrow => turned(&T::gemm(context.isa), b, |b| {
+            into_rows(b, a.reversed_axes(), c.reversed_axes(), epilogue, context)
+        }),
         Way::Wide => into_columns(a, b, c, epilogue, context),
         Way::Copied => by_way_of_rows(c, |rows| into_rows(a, b, rows, epilogue, context)),
     }
+}
+
+/// Calls `work` with a copy of B's columns, as rows.
+fn turned<T: Real>(
+    kernel: &Kernel<T>,
+    b: ArrayView2<'_, T>,
+    work: impl FnOnce(ArrayView2<'_, T>) -> Result<(), Error>,
+) -> Result<(), Error> {
+    let (k, n) = b.dim();
+    with_scratch(b.len(), |scratch: &mut [T]| {
+        kernel.copy_left(b.t(), scratch);
+        work(ArrayView2::from_shape((n, k), scratch).map_err(|_| too_large((n, k)))?)
+    })?
 }
 
 /// [`multiply`] for a B whose columns are contiguous and many: the transposed product, for which A is
@@ -130,14 +139,11 @@ pub(super) fn alone<T: Real>(
         return Ok(());
     }
     if Plan::is_long::<T>(c.nrows(), k, n) {
-        with_scratch(b.len(), |scratch: &mut [T]| {
-            kernel.copy_left(b.t(), scratch);
-            if let Ok(b) = ArrayView2::from_shape((n, k), scratch) {
-                let finish = Finish { accumulate: false, epilogue: Some(none) };
-                kernel.dots(b, a.reversed_axes(), c.reversed_axes(), finish);
-            }
-        })?;
-        return Ok(());
+        return turned(kernel, b, |b| {
+            let finish = Finish { accumulate: false, epilogue: Some(none) };
+            kernel.dots(b, a.reversed_axes(), c.reversed_axes(), finish);
+            Ok(())
+        });
     }
     // Of a smaller B, both sum in the same order.
     let is_large = n >= plan::WORTH_STREAMING && k * n > plan::NEAREST / size_of::<T>();
