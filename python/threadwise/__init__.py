@@ -10,9 +10,8 @@ from importlib import import_module as _import_module
 from typing import TYPE_CHECKING as _TYPE_CHECKING
 from typing import Any as _Any
 
-from threadwise import errors, linalg, nn
+from threadwise import _threadwise, errors, linalg, nn
 from threadwise._budget import get_num_threads, set_num_threads, threads
-from threadwise._info import Info, __version__, info
 from threadwise._threadpoolctl import register as _register
 from threadwise.linalg import PackedWeight, linear, matmul, pack
 
@@ -31,6 +30,7 @@ if _TYPE_CHECKING:
         work,
         workflows,
     )
+    from threadwise._info import Info, info
     from threadwise.plan import Calibration, Measured, Plan, calibrate, explain
     from threadwise.work import (
         NumaHint,
@@ -78,7 +78,11 @@ __all__ = [
     "workflows",
 ]
 
+# Cargo writes 0.1.0-dev0 where Python packages write 0.1.0.dev0.
+__version__: str = _threadwise.version.replace("-", ".")
+
 _LATE: dict[str, tuple[str, ...]] = {
+    "_info": ("Info", "info"),
     "data": (),
     "inference": (),
     "models": (),

@@ -3,15 +3,12 @@
 from dataclasses import dataclass
 from importlib.util import find_spec
 from math import ceil
-from os.path import basename
+from pathlib import Path
 from textwrap import fill
 
-from threadwise import _threadwise
+from threadwise import __version__, _threadwise
 
-__all__ = ["Info", "Pool", "__version__", "info"]
-
-# Cargo writes 0.1.0-dev0 where Python packages write 0.1.0.dev0.
-__version__: str = _threadwise.version.replace("-", ".")
+__all__ = ["Info", "Pool", "info"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -86,7 +83,7 @@ class Info:
             label = "thread pools" if pool is (self.pools or ())[0] else ""
             name = " ".join(filter(None, [pool.library, pool.version]))
             threads = "?" if pool.threads is None else pool.threads
-            file = basename(pool.file)  # noqa: PTH119 - pathlib takes a third of our import time
+            file = Path(pool.file).name
             rows.append((label, f"{name}: {threads} threads ({file})"))
         rows += [("warning", text) for text in self.warnings]
         return "\n".join(

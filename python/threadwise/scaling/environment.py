@@ -11,8 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from threadwise import _threadwise
-from threadwise._info import __version__
+from threadwise import __version__, _threadwise
 from threadwise.bench._load import busy
 from threadwise.bench._record import machine
 
