@@ -4,6 +4,7 @@ use ndarray::{ArrayView2, ArrayViewMut2};
 
 use super::few::{Few, FewFn, Short};
 use super::pack::pieces;
+use super::places::{ahead, before_line, stays_near};
 use super::tile::Tile;
 use super::{Epilogue, Kernel};
 use crate::element::Element;
@@ -37,20 +38,11 @@ const FAR_SHORT: usize = 1 << 20;
 const FAR_FLAT: usize = 256 << 10;
 const FLAT: usize = 6;
 
-/// Bytes of a B that stays in the nearest cache, if not more of its rows begin at the same place of a page.
-const NEAR: usize = 32 << 10;
-const WAYS: usize = 8;
-
-/// Rows of B that may begin at the same place of a page: if there are more, those that a tile asks for drive each
-/// other out of the nearest cache, and they had better be copied beforehand, on end.
-const CROWD: usize = 64;
-const PAGE: usize = 4096;
-
-/// Bytes of a cache line.
-const LINE: usize = 64;
-
 /// Rows from which on products of few terms are computed in one call.
 const SHORT_ROWS: usize = 32;
+
+/// Strips of the usual width from which on narrower ones, which few rows read but once, pay.
+const STRIPS: usize = 4;
 
 /// Rows up to which reading a packed B takes as long as multiplying with it, and rows of tiles for these.
 const FEW: usize = 16;
@@ -92,8 +84,7 @@ impl<T: Element> Kernel<T> {
         let ((k, n), width) = (b.dim(), self.columns());
         assert_eq!(packed.len(), self.packed_right(k, n + width), "room for a copy of {k}×{n}");
         assert!(c.nrows() > 0, "rows that copy B");
-        let is_spread = k <= CROWD * places(b);
-        if is_spread && (a.strides()[1] == 1 || k <= 1) {
+        if a.strides()[1] == 1 || k <= 1 {
             return self.tiles(a, Right::InPlace(b), Some(packed), c, finish) == Some(0);
         }
         let packed = &mut packed[..self.packed_right(k, n)];
@@ -138,7 +129,15 @@ impl<T: Element> Kernel<T> {
         }
 
         let (c_row, c) = (c.strides()[0], c.as_mut_ptr());
-        let (width, copy) = (self.columns(), packed.map(<[T]>::as_mut_ptr));
+        let ahead = match b {
+            Right::InPlace(view) => ahead(view),
+            Right::Packed(..) => usize::MAX,
+        };
+        let width = match b {
+            Right::InPlace(_) if packed.is_none() => self.strip(m, n),
+            _ => self.columns(),
+        };
+        let copy = packed.map(<[T]>::as_mut_ptr);
         let tile = |(start, rows): (usize, usize), (i, first, columns): (usize, usize, usize)| {
             let vectors = columns.div_ceil(self.lanes);
             let last = columns - (vectors - 1) * self.lanes;
@@ -158,6 +157,7 @@ impl<T: Element> Kernel<T> {
                 b: right,
                 b_step,
                 is_whole,
+                ahead,
                 copy,
                 copy_step: width.cast_signed(),
                 c: c.wrapping_offset(start as isize * c_row).wrapping_add(first),
@@ -178,7 +178,7 @@ impl<T: Element> Kernel<T> {
         if k <= SHORT && n > width {
             // C is most of the work: it is written along its rows, and in whole lines if it comes from afar.
             let head = self.head((m, n), (c, c_row), matches!(b, Right::Packed(..)));
-            for rows in pieces(m, self.rows()) {
+            for rows in pieces(m, self.height(width / self.lanes)) {
                 strips(n, head, width).for_each(|columns| tile(rows, columns));
             }
             return Some(head);
@@ -191,6 +191,15 @@ impl<T: Element> Kernel<T> {
             pieces(m, height).for_each(|rows| tile(rows, (i, first, columns)));
         }
         Some(0)
+    }
+
+    /// Columns of the strips in which `m` rows read a B of `n` columns where it lies: fewer than of packed slivers, if
+    /// so many rows then read it but once.
+    fn strip(&self, m: usize, n: usize) -> usize {
+        let vectors = self.tiles[0].len();
+        let is_low = vectors > 3 && m > self.height(vectors) && m <= self.height(vectors - 1);
+        let is_less = is_low && n >= STRIPS * self.columns();
+        self.columns() - if is_less { self.lanes } else { 0 }
     }
 
     /// [`Kernel::tiles`] without tiles: a product of few terms, which replaces C and has no activation, by contiguous
@@ -353,24 +362,6 @@ fn few<T>(
         bias: epilogue.bias.map_or(std::ptr::null(), <[T]>::as_ptr),
         activation: epilogue.activation,
     }
-}
-
-/// Places of a page at which rows of B begin.
-fn places<T>(b: ArrayView2<'_, T>) -> usize {
-    let stride = b.strides()[0].unsigned_abs() * size_of::<T>();
-    PAGE >> stride.trailing_zeros().min(PAGE.ilog2())
-}
-
-/// Whether all of B stays in the nearest cache where it lies.
-fn stays_near<T>(b: ArrayView2<'_, T>) -> bool {
-    b.len() * size_of::<T>() <= NEAR && b.nrows() <= WAYS * places(b)
-}
-
-/// Elements of the rows of a matrix before the first cache line that begins in them, if they all have as many.
-fn before_line<T>(start: *const T, stride: isize) -> usize {
-    let (bytes, size) = (stride.unsigned_abs() * size_of::<T>(), size_of::<T>());
-    let before = start.addr().wrapping_neg() % LINE;
-    if bytes.is_multiple_of(LINE) && before.is_multiple_of(size) { before / size } else { 0 }
 }
 
 /// Columns `0..n` in strips, each with its number: `head` columns, if any, then `width` each, the last fewer.

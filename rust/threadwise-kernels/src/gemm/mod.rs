@@ -12,15 +12,17 @@
 //! column of B, which of the two ways is taken and where the caller cuts k, and on nothing else. (A dot
 //! product alone in its tile, the last column of one row, is four such sums, added at the end.)
 //!
-//! `block` is the loop over tiles, the first of which may copy B for the others, `batch` what small products have instead, `tile` the inner kernel, `pack` the
-//! copies that make B's columns and A's rows contiguous, `few` the kernels for products of few rows or few terms, `vectors` what they and the tiles
-//! read rows with.
+//! `block` is the loop over tiles, the first of which may copy B for the others, `batch` what small products have
+//! instead, `tile` the inner kernel, `pack` the copies that make B's columns and A's rows contiguous, `places` what is
+//! to know of a B that is not copied, `few` the kernels for products of few rows or few terms, `vectors` what they and
+//! the tiles read rows with.
 
 mod batch;
 mod block;
 mod few;
 mod left;
 pub(crate) mod pack;
+mod places;
 mod tile;
 mod vectors;
 

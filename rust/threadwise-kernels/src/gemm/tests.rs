@@ -121,6 +121,13 @@ fn every_kernel_agrees_with_the_definition_at_every_edge_of_its_tiles() {
     }
     check::<f32>(40, 50, 75);
     check::<f64>(33, 70, 75);
+    // In narrower strips, and by a B whose rows begin at the same place of a page.
+    for m in [6, 7, 8, 9] {
+        check::<f32>(m, 40, 259);
+        check::<f64>(m, 70, 131);
+        check::<f32>(m, 70, 1024);
+    }
+    check::<f64>(20, 70, 512);
 }
 
 #[test]

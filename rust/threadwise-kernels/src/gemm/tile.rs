@@ -23,6 +23,8 @@ pub(super) struct Tile<T> {
     pub(super) b: *const T,
     /// From a row of B to the next.
     pub(super) b_step: isize,
+    /// Rows of B that may be asked for ahead without driving each other out of the nearest cache.
+    pub(super) ahead: usize,
     /// Whether B has whole vectors of columns, the last one too: reading all lanes is one operation less.
     pub(super) is_whole: bool,
     /// Where each row of B is copied to as it is read, in whole vectors, or null; only if columns of A are adjacent.
@@ -147,10 +149,11 @@ const UNROLL: usize = 4;
 const UNROLLED_ROWS: usize = 6;
 
 /// Multiply-adds whose time hides that of fetching a row of B from afar. The fewer a step has, the more
-/// steps ahead are fetched; tiles with more than [`BUSY`] find B near, because it has been packed, and
-/// need not ask.
+/// steps ahead are fetched; the widest tiles, if they have more than [`BUSY`], find B near, because it has been
+/// packed, and need not ask.
 const AHEAD: usize = 288;
 const BUSY: usize = 20;
+const WIDEST: usize = 4;
 
 /// Which elements of A are adjacent in memory: constants, because addresses are then part of instructions.
 type Adjacent = u8;
@@ -195,6 +198,8 @@ unsafe fn products<
     let a_step = if ADJACENT == BY_ROWS { 1 } else { tile.a_step };
     let a_row = if ADJACENT == BY_COLUMNS { 1 } else { tile.a_row };
     let (mut a, mut b, mut copy) = (tile.a, tile.b, tile.copy);
+    let far = tile.ahead.min(FAR);
+    let ahead = tile.ahead.min(AHEAD / (ROWS * VECTORS)) as isize * tile.b_step;
     let mut left = tile.depth;
     // The rows of A below, which the next tile reads: each in its round the lines that it has for all rounds.
     let below = tile.a.wrapping_offset(ROWS as isize * tile.a_row);
@@ -218,8 +223,8 @@ unsafe fn products<
             }
             round += 1;
         }
-        if READ == COPYING && left > FAR {
-            let ahead = b.wrapping_offset(FAR as isize * tile.b_step);
+        if READ == COPYING && left > far {
+            let ahead = b.wrapping_offset(far as isize * tile.b_step);
             for j in 0..VECTORS {
                 V::prefetch(ahead.wrapping_add(j * V::COUNT));
             }
@@ -231,7 +236,7 @@ unsafe fn products<
             // SAFETY: `b` is a row of B, `a` a column of A and `copy` the place of a row, u steps on, and as many
             // are left; where B is copied, u is 0.
             unsafe {
-                step::<_, _, _, READ>(proof, mask, (a_row, tile.b_step), &mut sums, a, b, copy);
+                step::<_, _, _, READ>(proof, mask, (a_row, ahead), &mut sums, a, b, copy);
             };
         }
         // The last step may leave the arrays, so the pointers move without claiming to stay inside.
@@ -242,7 +247,7 @@ unsafe fn products<
     }
     while left > 0 {
         // SAFETY: `b` is a row of B and `a` a column of A; where B is copied, none is left.
-        unsafe { step::<_, _, _, READ>(proof, mask, (a_row, tile.b_step), &mut sums, a, b, copy) };
+        unsafe { step::<_, _, _, READ>(proof, mask, (a_row, ahead), &mut sums, a, b, copy) };
         a = a.wrapping_offset(a_step);
         b = b.wrapping_offset(tile.b_step);
         left -= 1;
@@ -250,7 +255,7 @@ unsafe fn products<
     sums
 }
 
-/// One term of each sum.
+/// One term of each sum. What is `ahead` elements behind the row of B is asked for.
 ///
 /// # Safety
 ///
@@ -259,14 +264,14 @@ unsafe fn products<
 unsafe fn step<V: Lanes, const ROWS: usize, const VECTORS: usize, const READ: Read>(
     proof: V::Proof,
     mask: V::Mask,
-    (a_row, b_step): (isize, isize),
+    (a_row, ahead): (isize, isize),
     sums: &mut [[V; VECTORS]; ROWS],
     a: *const V::Element,
     b: *const V::Element,
     copy: *mut V::Element,
 ) {
-    if ROWS * VECTORS <= BUSY && READ != COPYING {
-        let ahead = b.wrapping_offset((AHEAD / (ROWS * VECTORS)) as isize * b_step);
+    if (ROWS * VECTORS <= BUSY || VECTORS < WIDEST) && READ != COPYING {
+        let ahead = b.wrapping_offset(ahead);
         for j in 0..VECTORS {
             V::prefetch(ahead.wrapping_add(j * V::COUNT));
         }

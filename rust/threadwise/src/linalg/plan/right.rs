@@ -5,12 +5,12 @@ use std::ops::RangeInclusive;
 use crate::linalg::way::Layout;
 
 /// Rows of C from which on B is packed where it lies badly: every row begins at the same place of a page, so
-/// that the rows of a strip drive each other out of the nearest cache.
-const WORTH_PACKING: usize = 12;
+/// that the rows of a strip drive each other out of the nearest cache, ...
+pub(super) const WORTH_PACKING: usize = 32;
 const PAGE: usize = 4096;
 
-/// Rows of C from which on it is packed if it does not stay in the second-level cache, ...
-pub(super) const WORTH_PACKING_FAR: usize = 48;
+/// ... or if it does not stay in the second-level cache, ...
+pub(super) const WORTH_PACKING_FAR: usize = 12;
 
 /// ... or if it does, but its rows do not begin at cache lines, so that vectors lie across two of them: more rows if
 /// it is tiny, ...
@@ -27,8 +27,8 @@ pub(in crate::linalg) const NEAREST: usize = 32 << 10;
 /// Bytes of a B that stays in the first and second-level caches even where it lies.
 const NEAR: usize = 128 << 10;
 
-/// Bytes of a B that second-level caches hold, and of those for each byte of a row that a tile reads at a
-/// time: the fewer it reads, the longer each takes.
+/// Bytes of a B that second-level caches hold, half of them if every row begins at the same place of a page, and of
+/// those for each byte of a row that a tile reads at a time: the fewer it reads, the longer each takes.
 const SECOND: usize = 2 << 20;
 const SECOND_STRIP: usize = 16 << 10;
 
@@ -42,12 +42,14 @@ const CLOSE: usize = 1024;
 /// Columns from which on streaming B through is faster than reading it in strips.
 pub(in crate::linalg) const WORTH_STREAMING: usize = 128;
 
-/// Rows up to which streaming B through is faster than packing it, and up to which it is faster than tiles
-/// that read B where it lies, in the second-level cache: more of them if every other row begins at the same
-/// place of a page.
-pub(in crate::linalg) const STREAMED: usize = 36;
+/// Rows up to which streaming B through is faster than packing it, fewer of up to so many terms, half as many of a
+/// larger B: a sliver of these stays near. And rows up to which it is faster than tiles that read B where it lies, in
+/// the second-level cache: more of them if every other row begins at the same place of a page.
+pub(in crate::linalg) const STREAMED: usize = 32;
+pub(super) const STREAMED_SHORT: usize = 11;
+pub(super) const SHORT: usize = 256;
 pub(super) const STREAMED_NEAR: usize = 3;
-pub(super) const STREAMED_HALVES: usize = 12;
+pub(super) const STREAMED_HALVES: usize = 11;
 
 /// Rows of which each thread computes tiles of its part of such a B: they fill a single tile, ...
 pub(super) const ONE_TILE: RangeInclusive<usize> = 4..=6;
@@ -67,6 +69,8 @@ pub(super) struct Right {
     is_near: bool,
     /// Whether they are if the threads' caches are large.
     is_rather_near: bool,
+    /// Whether its columns are so short that packed ones stay near.
+    is_short: bool,
     /// Whether its rows are far from one another.
     is_apart: bool,
     /// Whether vectors lie across lines, ...
@@ -89,8 +93,9 @@ impl Right {
         Self {
             aliases,
             halves,
-            is_near: bytes <= SECOND.min(strips) && !aliases,
+            is_near: bytes <= strips.min(if aliases { SECOND / 2 } else { SECOND }),
             is_rather_near: bytes <= SECOND_LARGE.min(strips) && !halves,
+            is_short: k <= if bytes <= SECOND_LARGE { SHORT } else { SHORT / 2 },
             is_apart: bytes > NEAR && layout.right_stride > CLOSE,
             // Half a tile of columns, and few terms, are computed without tiles.
             is_across: !layout.right_is_aligned && (bytes > TINY || n > width / 2),
@@ -100,10 +105,11 @@ impl Right {
 
     /// Whether a product of `m` rows and `n` columns streams it through.
     pub(super) fn is_streamed(self, m: usize, n: usize) -> bool {
-        let most = match (self.is_near, self.halves) {
-            (true, false) => STREAMED_NEAR,
-            (true, true) => STREAMED_HALVES,
-            (false, _) => STREAMED,
+        let most = match (self.is_near, self.halves, self.is_short) {
+            (true, false, _) => STREAMED_NEAR,
+            (true, true, _) => STREAMED_HALVES,
+            (false, _, true) => STREAMED_SHORT,
+            (false, _, false) => STREAMED,
         };
         m <= most && n >= WORTH_STREAMING
     }

@@ -5,8 +5,8 @@ use threadwise_kernels::{Element, Isa};
 use super::chunk::CHUNK;
 use super::few::FEW_DEPTH;
 use super::right::{
-    ONE_TILE, SOME_TILES, STREAMED_HALVES, STREAMED_NEAR, WORTH_ALIGNING, WORTH_ALIGNING_TINY,
-    WORTH_GATHERING, WORTH_PACKING_FAR,
+    ONE_TILE, SHORT, SOME_TILES, STREAMED_HALVES, STREAMED_NEAR, STREAMED_SHORT, WORTH_ALIGNING,
+    WORTH_ALIGNING_TINY, WORTH_GATHERING, WORTH_PACKING,
 };
 use super::*;
 use crate::work::WorkDistribution;
@@ -108,10 +108,14 @@ fn b_is_read_where_it_lies_until_enough_rows_pay_for_packing() {
     assert_eq!(form((STREAMED_NEAR, 200, 300), false), (Form::Streams, false), "few rows");
     assert_eq!(form((STREAMED_NEAR + 1, 200, 300), false), (Form::Tiles, false), "a near B");
     assert_eq!(form((STREAMED, 2000, 3000), false), (Form::Streams, false), "one that is not");
-    assert_eq!(form((STREAMED + 1, 2000, 3000), true), (Form::Tiles, false), "nor packed yet");
-    assert_eq!(form((WORTH_PACKING_FAR, 2000, 3000), false), (Form::Tiles, true), "then packed");
-    assert_eq!(form((STREAMED + 1, 512, 1024), true), (Form::Tiles, true), "whole pages apart");
+    assert_eq!(form((STREAMED + 1, 2000, 3000), true), (Form::Tiles, true), "then packed");
+    assert_eq!(form((STREAMED_SHORT, SHORT, 4000), true), (Form::Streams, false), "few terms");
+    assert_eq!(form((STREAMED_SHORT + 1, SHORT, 4000), true), (Form::Tiles, true), "sooner");
+    assert_eq!(form((STREAMED_SHORT + 1, SHORT, 9000), true), (Form::Streams, false), "a large B");
     assert_eq!(form((STREAMED_HALVES, 100, 512), true), (Form::Streams, false), "half pages");
+    assert_eq!(form((STREAMED_HALVES + 1, 100, 512), true), (Form::Tiles, false), "not yet");
+    assert_eq!(form((WORTH_PACKING - 1, 50, 1024), true), (Form::Tiles, false), "whole pages");
+    assert_eq!(form((WORTH_PACKING, 50, 1024), true), (Form::Tiles, true), "by more rows");
     assert_eq!(form((WORTH_ALIGNING - 1, 200, 300), false), (Form::Tiles, false), "across lines");
     assert_eq!(form((WORTH_ALIGNING, 200, 300), false), (Form::Tiles, true), "by many rows");
     assert_eq!(form((WORTH_ALIGNING, 200, 304), true), (Form::Tiles, false), "at lines");
