@@ -17,7 +17,7 @@ register_lanes!(F32x8, f32, 8, __m256, __m256i, Avx2, "avx2,fma", {
     store: _mm256_storeu_ps, store_first: _mm256_maskstore_ps, add: _mm256_add_ps,
     sub: _mm256_sub_ps, mul: _mm256_mul_ps, div: _mm256_div_ps, sqrt: _mm256_sqrt_ps, mul_add: _mm256_fmadd_ps,
     max: _mm256_max_ps, min: _mm256_min_ps, round: _mm256_round_ps, scale: scale_f32,
-    less: _mm256_cmp_ps, blend: _mm256_blendv_ps, total: total_f32, largest: largest_f32,
+    less: _mm256_cmp_ps, blend: _mm256_blendv_ps, total: total_f32, totals: totals_f32, largest: largest_f32,
     transposed: transposed_f32,
 });
 
@@ -27,7 +27,7 @@ register_lanes!(F64x4, f64, 4, __m256d, __m256i, Avx2, "avx2,fma", {
     store: _mm256_storeu_pd, store_first: _mm256_maskstore_pd, add: _mm256_add_pd,
     sub: _mm256_sub_pd, mul: _mm256_mul_pd, div: _mm256_div_pd, sqrt: _mm256_sqrt_pd, mul_add: _mm256_fmadd_pd,
     max: _mm256_max_pd, min: _mm256_min_pd, round: _mm256_round_pd, scale: scale_f64,
-    less: _mm256_cmp_pd, blend: _mm256_blendv_pd, total: total_f64, largest: largest_f64,
+    less: _mm256_cmp_pd, blend: _mm256_blendv_pd, total: total_f64, totals: totals_f64, largest: largest_f64,
     transposed: transposed_f64,
 });
 
@@ -169,6 +169,43 @@ fn total_f32(x: __m256) -> f32 {
 fn total_f64(x: __m256d) -> f64 {
     let two = _mm_add_pd(_mm256_castpd256_pd128(x), _mm256_extractf128_pd::<1>(x));
     _mm_cvtsd_f64(_mm_add_sd(two, _mm_unpackhi_pd(two, two)))
+}
+
+/// The sums of eight lanes, as [`total_f32`]: of two vectors, then of all four, side by side.
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn totals_f32([a, b, c, d]: [__m256; 4]) -> [f32; 4] {
+    let fours = |x, y| {
+        _mm256_add_ps(_mm256_permute2f128_ps::<0x20>(x, y), _mm256_permute2f128_ps::<0x31>(x, y))
+    };
+    let (first, second) = (fours(a, b), fours(c, d));
+    let low = _mm256_shuffle_ps::<0x44>(first, second);
+    let twos = _mm256_add_ps(low, _mm256_shuffle_ps::<0xee>(first, second));
+    let ones = _mm256_add_ps(twos, _mm256_permute_ps::<0xb1>(twos));
+    // The low half has the totals of a and c, each twice, the high one those of b and d.
+    let (even, odd) = (_mm256_castps256_ps128(ones), _mm256_extractf128_ps::<1>(ones));
+    let totals = _mm_blend_ps::<0b1010>(even, odd);
+    let mut to = [0.0; 4];
+    // SAFETY: there is room for four.
+    unsafe { _mm_storeu_ps(to.as_mut_ptr(), totals) };
+    to
+}
+
+/// The sums of four lanes, as [`totals_f32`].
+#[inline]
+#[target_feature(enable = "avx2,fma")]
+fn totals_f64([a, b, c, d]: [__m256d; 4]) -> [f64; 4] {
+    let twos = |x, y| {
+        _mm256_add_pd(_mm256_permute2f128_pd::<0x20>(x, y), _mm256_permute2f128_pd::<0x31>(x, y))
+    };
+    let (first, second) = (twos(a, b), twos(c, d));
+    let low = _mm256_unpacklo_pd(first, second);
+    let ones = _mm256_add_pd(low, _mm256_unpackhi_pd(first, second));
+    let totals = _mm256_permute4x64_pd::<0xd8>(ones);
+    let mut to = [0.0; 4];
+    // SAFETY: there is room for four.
+    unsafe { _mm256_storeu_pd(to.as_mut_ptr(), totals) };
+    to
 }
 
 /// The largest of eight lanes, halves first.

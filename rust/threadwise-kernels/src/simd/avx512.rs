@@ -13,7 +13,7 @@ register_lanes!(F32x16, f32, 16, __m512, __mmask16, Avx512, "avx512f,avx512bw,av
     store: _mm512_storeu_ps, store_first: _mm512_mask_storeu_ps, add: _mm512_add_ps,
     sub: _mm512_sub_ps, mul: _mm512_mul_ps, div: _mm512_div_ps, sqrt: _mm512_sqrt_ps, mul_add: _mm512_fmadd_ps,
     max: _mm512_max_ps, min: _mm512_min_ps, round: _mm512_roundscale_ps, scale: _mm512_scalef_ps,
-    less: _mm512_cmp_ps_mask, blend: blend_f32, total: _mm512_reduce_add_ps,
+    less: _mm512_cmp_ps_mask, blend: blend_f32, total: _mm512_reduce_add_ps, totals: totals_f32,
     largest: _mm512_reduce_max_ps, transposed: transposed_f32,
 });
 
@@ -23,7 +23,7 @@ register_lanes!(F64x8, f64, 8, __m512d, __mmask8, Avx512, "avx512f,avx512bw,avx5
     store: _mm512_storeu_pd, store_first: _mm512_mask_storeu_pd, add: _mm512_add_pd,
     sub: _mm512_sub_pd, mul: _mm512_mul_pd, div: _mm512_div_pd, sqrt: _mm512_sqrt_pd, mul_add: _mm512_fmadd_pd,
     max: _mm512_max_pd, min: _mm512_min_pd, round: _mm512_roundscale_pd, scale: _mm512_scalef_pd,
-    less: _mm512_cmp_pd_mask, blend: blend_f64, total: _mm512_reduce_add_pd,
+    less: _mm512_cmp_pd_mask, blend: blend_f64, total: _mm512_reduce_add_pd, totals: totals_f64,
     largest: _mm512_reduce_max_pd, transposed: transposed_f64,
 });
 
@@ -155,6 +155,48 @@ unsafe fn load_first_f64(from: *const f64, mask: __mmask8) -> __m512d {
 #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
 fn blend_f64(otherwise: __m512d, then: __m512d, mask: __mmask8) -> __m512d {
     _mm512_mask_blend_pd(mask, otherwise, then)
+}
+
+/// The sums of sixteen lanes, halves first as `_mm512_reduce_add_ps` has them: of two vectors, then of all four, side by
+/// side.
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn totals_f32([a, b, c, d]: [__m512; 4]) -> [f32; 4] {
+    let eights = |x, y| {
+        _mm512_add_ps(_mm512_shuffle_f32x4::<0x44>(x, y), _mm512_shuffle_f32x4::<0xee>(x, y))
+    };
+    let (first, second) = (eights(a, b), eights(c, d));
+    let (even, odd) =
+        (_mm512_shuffle_f32x4::<0x88>(first, second), _mm512_shuffle_f32x4::<0xdd>(first, second));
+    let fours = _mm512_add_ps(even, odd);
+    let twos = _mm512_add_ps(fours, _mm512_permute_ps::<0x4e>(fours));
+    let ones = _mm512_add_ps(twos, _mm512_permute_ps::<0xb1>(twos));
+    let firsts = _mm512_set_epi32(0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 12, 8, 4, 0);
+    let totals = _mm512_castps512_ps128(_mm512_permutexvar_ps(firsts, ones));
+    let mut to = [0.0; 4];
+    // SAFETY: there is room for four.
+    unsafe { _mm_storeu_ps(to.as_mut_ptr(), totals) };
+    to
+}
+
+/// The sums of eight lanes, as [`totals_f32`].
+#[inline]
+#[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]
+fn totals_f64([a, b, c, d]: [__m512d; 4]) -> [f64; 4] {
+    let fours = |x, y| {
+        _mm512_add_pd(_mm512_shuffle_f64x2::<0x44>(x, y), _mm512_shuffle_f64x2::<0xee>(x, y))
+    };
+    let (first, second) = (fours(a, b), fours(c, d));
+    let (even, odd) =
+        (_mm512_shuffle_f64x2::<0x88>(first, second), _mm512_shuffle_f64x2::<0xdd>(first, second));
+    let twos = _mm512_add_pd(even, odd);
+    let ones = _mm512_add_pd(twos, _mm512_permute_pd::<0x55>(twos));
+    let firsts = _mm512_set_epi64(0, 0, 0, 0, 6, 4, 2, 0);
+    let totals = _mm512_castpd512_pd256(_mm512_permutexvar_pd(firsts, ones));
+    let mut to = [0.0; 4];
+    // SAFETY: there is room for four.
+    unsafe { _mm256_storeu_pd(to.as_mut_ptr(), totals) };
+    to
 }
 
 /// A matrix of sixteen rows, transposed: first within groups of four rows and four columns, then the

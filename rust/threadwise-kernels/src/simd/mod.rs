@@ -18,6 +18,9 @@ mod register;
 #[cfg(target_arch = "x86_64")]
 pub(crate) mod tiles;
 
+#[cfg(test)]
+mod tests;
+
 pub(crate) use widen::Widen;
 
 use crate::Activation;
@@ -95,6 +98,11 @@ pub(crate) trait Lanes: Copy {
     fn mul_add(self, factor: Self, addend: Self) -> Self;
     /// The sum of all lanes, in an order that is fixed for the instruction set.
     fn total(self) -> Self::Element;
+    /// The totals of four: the same bits, in half the operations.
+    #[inline(always)]
+    fn totals(four: [Self; 4]) -> [Self::Element; 4] {
+        four.map(Self::total)
+    }
 
     /// The activation in each lane.
     fn activate(self, proof: Self::Proof, activation: Activation) -> Self;

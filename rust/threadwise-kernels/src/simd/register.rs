@@ -9,7 +9,8 @@ macro_rules! register_lanes {
         store: $store:ident, store_first: $store_first:ident, add: $add:ident, sub: $sub:ident,
         mul: $mul:ident, div: $div:ident, sqrt: $sqrt:ident, mul_add: $mul_add:ident, max: $max:ident,
         min: $min:ident, round: $round:ident, scale: $scale:ident, less: $less:ident,
-        blend: $blend:ident, total: $total:ident, largest: $largest:ident, transposed: $transposed:ident,
+        blend: $blend:ident, total: $total:ident, totals: $totals:ident,
+        largest: $largest:ident, transposed: $transposed:ident,
     }) => {
         #[doc = concat!(stringify!($count), " lanes of `", stringify!($element), "`.")]
         #[derive(Clone, Copy)]
@@ -114,6 +115,12 @@ macro_rules! register_lanes {
             fn total(self) -> $element {
                 // SAFETY: a value proves the instruction set.
                 unsafe { $total(self.0) }
+            }
+
+            #[inline(always)]
+            fn totals(four: [Self; 4]) -> [$element; 4] {
+                // SAFETY: a value proves the instruction set.
+                unsafe { $totals(four.map(|x| x.0)) }
             }
 
             #[inline(always)]

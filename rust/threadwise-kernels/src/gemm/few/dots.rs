@@ -2,7 +2,7 @@
 //! time, its lanes summed at the end.
 
 use super::Few;
-use crate::simd::Lanes;
+use crate::simd::{Element, Lanes};
 
 /// Columns that a tile of dots has, and one of a single row: as many multiply-adds as are under way at a time.
 const COLUMNS: usize = 4;
@@ -110,9 +110,14 @@ unsafe fn tile<V: Lanes, const M: usize, const N: usize>(
         }
     }
     for (i, sums) in sums.iter().enumerate() {
-        for (j, sum) in sums.iter().enumerate() {
-            // SAFETY: row + i and column + j are in C.
-            unsafe { put::<V>(few, (row + i, column + j), sum.total()) };
+        let (fours, others) = sums.as_chunks();
+        for (g, &four) in fours.iter().enumerate() {
+            // SAFETY: row + i and four columns from column + 4 g on are in C.
+            unsafe { put(few, (row + i, column + 4 * g), V::totals(four)) };
+        }
+        for (j, sum) in others.iter().enumerate() {
+            // SAFETY: row + i and so many columns after those of the fours are in C.
+            unsafe { put(few, (row + i, column + 4 * fours.len() + j), [sum.total()]) };
         }
     }
 }
@@ -149,24 +154,31 @@ unsafe fn lone<V: Lanes>(proof: V::Proof, few: &Few<V::Element>, (row, column): 
     }
     let [x, y, z, w] = sums;
     // SAFETY: passed on.
-    unsafe { put::<V>(few, (row, column), x.add(y).add(z.add(w)).total()) };
+    unsafe { put(few, (row, column), [x.add(y).add(z.add(w)).total()]) };
 }
 
-/// Writes an element of C, or adds to it.
+/// Writes elements of a row of C from a column on, or adds to them.
 ///
 /// # Safety
 ///
-/// It exists, and holds a sum if it is added to.
+/// They exist, and hold sums if they are added to.
 #[inline(always)]
-unsafe fn put<V: Lanes>(few: &Few<V::Element>, (row, column): (usize, usize), sum: V::Element) {
+unsafe fn put<T: Element, const N: usize>(
+    few: &Few<T>,
+    (row, column): (usize, usize),
+    mut sums: [T; N],
+) {
     let c = few.c(row).wrapping_offset(column as isize * few.c_step);
-    let mut total = sum;
     if few.accumulate {
-        // SAFETY: the caller says so.
-        total = unsafe { *c } + sum;
+        for (j, sum) in sums.iter_mut().enumerate() {
+            // SAFETY: the caller says so.
+            *sum = unsafe { *c.wrapping_offset(j as isize * few.c_step) } + *sum;
+        }
     }
-    // SAFETY: as above.
-    unsafe { c.write(total) };
+    for (j, sum) in sums.into_iter().enumerate() {
+        // SAFETY: as above.
+        unsafe { c.wrapping_offset(j as isize * few.c_step).write(sum) };
+    }
 }
 
 /// Adds the bias to each row of C and applies the activation.
