@@ -103,18 +103,19 @@ pub(super) type FewFn<T> = unsafe fn(&Few<T>);
 /// The same of all products.
 pub(super) type EachFn<T> = unsafe fn(&Each<T>);
 
-/// The functions of one instruction set. The numbers are the rows that dots hold in registers; all numbers of rows that
+/// The functions of one instruction set. The numbers are all numbers of rows that dots hold in registers; those that
 /// streams do, and vectors of each of more than three rows; rows of short products of one vector and of two, rows and
 /// vectors of the strips of wider ones; rows of small products.
 macro_rules! instantiate {
     (
-        $module:ident, $proof:ty, $assume:expr, $dots:literal, [$($streams:literal)*], $wide:literal,
+        $module:ident, $proof:ty, $assume:expr, [$($dots:literal)*], [$($streams:literal)*], $wide:literal,
         $slim:literal, $half:literal, $high:literal, $strip:literal, $each:literal,
         $(#[$attribute:meta])*
     ) => {
         pub(super) mod $module {
             use super::super::pack::{CopyFn, SquaresFn, copy as copy_rows, transpose};
             use super::{Each, EachFn, Few, FewFn, Lanes, MaybeUninit, PhantomData, streams};
+            use super::dots::{Part, RowsFn};
             use super::{Short, ShortFn};
 
             pub(in super::super) struct Functions<V>(PhantomData<V>);
@@ -168,7 +169,28 @@ macro_rules! instantiate {
                 // SAFETY: the caller promises the instruction set.
                 let proof = unsafe { $assume };
                 // SAFETY: passed on from the caller.
-                unsafe { super::dots::dots::<V, $dots>(proof, few) }
+                unsafe { super::dots::dots::<V, DOTS>(proof, few, const { &rows::<V>() }) }
+            }
+
+            const fn rows<V: Lanes<Proof = $proof>>() -> [RowsFn<V::Element>; DOTS] {
+                [$(some_rows::<V, $dots>),*]
+            }
+
+            /// Rows that dots hold in registers.
+            const DOTS: usize = [$($dots),*].len();
+
+            /// # Safety
+            ///
+            /// As `super::dots::rows` says, on a CPU with this instruction set.
+            $(#[$attribute])*
+            unsafe fn some_rows<V: Lanes<Proof = $proof>, const M: usize>(
+                few: &Few<V::Element>,
+                part: Part,
+            ) {
+                // SAFETY: the caller promises the instruction set.
+                let proof = unsafe { $assume };
+                // SAFETY: passed on from the caller.
+                unsafe { super::dots::rows::<V, M>(proof, few, part) }
             }
 
             /// # Safety
@@ -252,7 +274,7 @@ macro_rules! instantiate {
                 // SAFETY: the caller promises the instruction set.
                 let proof = unsafe { $assume };
                 // SAFETY: passed on from the caller.
-                unsafe { super::each::each_by_dots::<V, $dots>(proof, each) }
+                unsafe { super::each::each_by_dots::<V, DOTS>(proof, each, const { &rows::<V>() }) }
             }
         }
     };
@@ -261,13 +283,13 @@ macro_rules! instantiate {
 /// What any CPU has.
 const unsafe fn nothing() {}
 
-instantiate!(portable, (), super::nothing(), 2, [1 2], 2, 2, 2, 4, 2, 2,);
+instantiate!(portable, (), super::nothing(), [1 2], [1 2], 2, 2, 2, 4, 2, 2,);
 #[cfg(target_arch = "x86_64")]
 instantiate!(
     avx2,
     crate::Avx2,
     crate::Avx2::assume(),
-    3,
+    [1 2 3],
     [1 2 3 4],
     2,
     8,
@@ -282,7 +304,7 @@ instantiate!(
     avx512,
     crate::Avx512,
     crate::Avx512::assume(),
-    6,
+    [1 2 3 4 5 6],
     [1 2 3 4 5 6 7 8],
     3,
     16,

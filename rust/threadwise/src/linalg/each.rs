@@ -68,12 +68,13 @@ fn tiny<'a, T: Real>(
     );
     match way {
         Way::Rows => (),
-        Way::Columns => {
+        Way::Narrow if b.strides()[1] != 1 => return narrow(kernel, a, b, c),
+        Way::Columns | Way::Narrow => {
             (a, b) = (b.permuted_axes([0, 2, 1]), a.permuted_axes([0, 2, 1]));
             c = c.permuted_axes([0, 2, 1]);
         }
         Way::Copied => return copied(kernel, a, b, c),
-        Way::Narrow | Way::Wide => return Ok(false),
+        Way::Wide => return Ok(false),
     }
     let ((_, m, n), strides) = (c.dim(), [b.strides()[1], b.strides()[2]]);
     let layout = layout(a.index_axis(Axis(0), 0), b.index_axis(Axis(0), 0));
@@ -109,6 +110,33 @@ fn copied<T: Real>(
                 return Ok(false);
             }
             c.assign(&sums);
+        }
+        Ok(true)
+    })?
+}
+
+/// [`tiny`] for narrow Cs: the columns of Bs are copied, some at a time.
+fn narrow<T: Real>(
+    kernel: &Kernel<T>,
+    a: ArrayView3<'_, T>,
+    b: ArrayView3<'_, T>,
+    mut c: ArrayViewMut3<'_, T>,
+) -> Result<bool, Error> {
+    let (count, k, n) = b.dim();
+    let some = (NEAR / (k * n)).clamp(1, count);
+    with_scratch(some * k * n, |room: &mut [T]| {
+        let products = a.axis_chunks_iter(Axis(0), some).zip(b.axis_chunks_iter(Axis(0), some));
+        for ((a, b), c) in products.zip(c.axis_chunks_iter_mut(Axis(0), some)) {
+            let room = &mut room[..b.len()];
+            for (b, room) in b.outer_iter().zip(room.chunks_exact_mut(k * n)) {
+                kernel.copy_left(b.reversed_axes(), room);
+            }
+            let columns = ArrayView3::from_shape((b.dim().0, n, k), &*room);
+            let columns = columns.map_err(|_| unfit(b.shape()))?.permuted_axes([0, 2, 1]);
+            // They are alike, so that the first ones decide for all.
+            if !tiny(kernel, a, columns, c)? {
+                return Ok(false);
+            }
         }
         Ok(true)
     })?

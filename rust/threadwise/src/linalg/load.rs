@@ -2,6 +2,7 @@
 
 use threadwise_runtime::readiness;
 
+use super::plan::Plan;
 use super::{Product, plan};
 use crate::Context;
 use crate::work::{Choice, Load, calibration};
@@ -24,8 +25,11 @@ const BYTE: usize = 2;
 /// Terms in whose time a tile of C is begun and written.
 const TILE_TERMS: f64 = 8.0;
 
-/// Bytes of the vectors into which columns of C are padded, if B is not read along its columns.
+/// Bytes of the vectors into which columns of C are padded, if B is not read along its columns, ...
 const VECTOR: usize = 64;
+
+/// ... as it is where there are so many terms, or columns are few.
+const DOTTED: usize = 64;
 
 /// Multiply-adds that take as long as to begin a product.
 const BEGIN: f64 = 2000.0;
@@ -80,7 +84,8 @@ fn pieces((m, k, n): (usize, usize, usize)) -> usize {
 }
 
 fn load<P: Product>((m, k, n): (usize, usize, usize), count: usize) -> Load {
-    let is_padded = n > 1 && k < plan::NARROW_TERMS && m > plan::STREAMED;
+    let is_dotted = k >= DOTTED || Plan::is_narrow_by_rows::<P::Out>((m, k, n));
+    let is_padded = n > 1 && m > plan::STREAMED && !is_dotted;
     let padded = if is_padded { n.next_multiple_of(VECTOR / size_of::<P::Out>()) } else { n };
     let [m, k, n, padded, count] = [m, k, n, padded, count].map(|extent| extent as f64);
     let [left, right, out] = [size_of::<P::Left>(), size_of::<P::Right>(), size_of::<P::Out>()];

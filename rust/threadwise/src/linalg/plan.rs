@@ -5,6 +5,7 @@
 
 mod bands;
 mod chunk;
+mod dotted;
 mod few;
 mod left;
 mod right;
@@ -20,6 +21,7 @@ use bands::WORTH_HELPING;
 pub use chunk::WORTH_DETACHING;
 use chunk::chunk;
 pub(super) use chunk::{CHUNKS, is_small};
+use dotted::DOTTED;
 pub(super) use left::Left;
 use right::Right;
 pub(super) use right::{NEAREST, STREAMED, WORTH_STREAMING};
@@ -80,23 +82,6 @@ const TILES_PIECE: usize = 1024;
 /// Elements of B that a piece of a product of few rows has in a pass at most, so that a wish to stop is heard between
 /// passes.
 const FEW_PIECE: usize = 16 << 20;
-
-/// Rows below which dots are faster than packing columns, and up to which if there are at least
-/// [`DOTTED_TERMS`] terms.
-const DOTTED_SHORT: usize = 12;
-const DOTTED: usize = 20;
-const DOTTED_TERMS: usize = 256;
-
-/// Terms below which they are slower, but for a single row or column.
-const DOTTED_LEAST: usize = 8;
-
-/// Bytes of a row of C up to which the transposed product by dots is faster than tiles, whose vectors would be half
-/// empty, if there are many rows, or some, and at least this many terms.
-const NARROW: usize = 32;
-const NARROW_ROWS: usize = 64;
-const NARROWEST: usize = 12;
-const NARROWEST_ROWS: usize = 24;
-pub(super) const NARROW_TERMS: usize = 64;
 
 /// Rows up to which it is not worth packing a B of contiguous columns, of which there are at least four
 /// times as many, if it has at least this many terms.
@@ -161,10 +146,7 @@ impl Plan {
         layout: Layout,
         threads: usize,
     ) -> Self {
-        let is_few = m < DOTTED_SHORT || (m <= DOTTED && k >= DOTTED_TERMS);
-        // Sums of few terms leave most of a vector empty.
-        let is_long = m == 1 || n == 1 || k >= DOTTED_LEAST;
-        if is_few && is_long && layout.right_is_column_major && layout.left_is_row_major {
+        if Self::is_dotted((m, k, n), layout) {
             return Self::few(Form::Dots, kernel, (m, k, n), threads);
         }
         let (height, width) = (kernel.rows(), kernel.columns());
@@ -231,18 +213,6 @@ impl Plan {
     ) -> bool {
         let right = Right::of(layout, (k, n), (kernel.columns(), size_of::<T>()));
         layout.right_is_row_major && right.is_streamed(m, n)
-    }
-
-    /// Whether C is so narrow that the transposed product is faster: it has few rows.
-    pub(super) fn is_narrow<T>((m, k, n): (usize, usize, usize), layout: Layout) -> bool {
-        Self::is_long::<T>(m, k, n) && layout.left_is_row_major && layout.right_is_row_major
-    }
-
-    /// Whether it is, if A and B are contiguous by rows.
-    pub(super) fn is_long<T>(m: usize, k: usize, n: usize) -> bool {
-        let bytes = n * size_of::<T>();
-        let most = if m >= NARROW_ROWS { NARROW } else { NARROWEST };
-        m >= NARROWEST_ROWS && k >= NARROW_TERMS && bytes <= most
     }
 
     /// Whether to pack the columns of B, which are contiguous, costs so much that the transposed product is

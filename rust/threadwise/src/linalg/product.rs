@@ -31,11 +31,55 @@ pub(super) fn multiply<T: Real>(
             let (a, b, c) = (b.reversed_axes(), a.reversed_axes(), c.reversed_axes());
             into_rows(a, b, c, epilogue, context)
         }
-        Way::Narrow => turned(&T::gemm(context.isa), b, |b| {
-            into_rows(b, a.reversed_axes(), c.reversed_axes(), epilogue, context)
-        }),
+        Way::Narrow => narrow(a, b, c, epilogue, context),
         Way::Wide => into_columns(a, b, c, epilogue, context),
         Way::Copied => by_way_of_rows(c, |rows| into_rows(a, b, rows, epilogue, context)),
+    }
+}
+
+/// [`multiply`] for a C of few columns: the transposed product, whose few rows are the columns of B, or a copy of them.
+fn narrow<T: Real>(
+    a: ArrayView2<'_, T>,
+    b: ArrayView2<'_, T>,
+    mut c: ArrayViewMut2<'_, T>,
+    epilogue: Epilogue<'_, T>,
+    context: &Context<'_>,
+) -> Result<(), Error> {
+    let kernel = T::gemm(context.isa);
+    let (columns, plain) =
+        (c.view_mut().reversed_axes(), Epilogue { bias: None, activation: None });
+    if b.strides()[0] == 1 {
+        into_rows(b.reversed_axes(), a.reversed_axes(), columns, plain, context)?;
+    } else {
+        turned(&kernel, b, |b| into_rows(b, a.reversed_axes(), columns, plain, context))?;
+    }
+    if epilogue.bias.is_none() && epilogue.activation.is_none() {
+        return Ok(());
+    }
+    let ((m, k), n) = (a.dim(), b.ncols());
+    let threads = load::threads::<T>((n, k, m), 1, context);
+    if threads <= 1 {
+        finish(&kernel, a, c, epilogue);
+        return Ok(());
+    }
+    let mut parts: Vec<_> = c.axis_chunks_iter_mut(Axis(0), m.div_ceil(threads)).collect();
+    context.share(&mut parts, threads, |part, _| {
+        let rows = a.slice_axis(Axis(0), (..part.nrows()).into());
+        finish(&kernel, rows, part.view_mut(), epilogue);
+    })
+}
+
+/// The epilogue of sums that C has, whose rows are contiguous: no terms of as many rows of A are added.
+fn finish<T: Real>(
+    kernel: &Kernel<T>,
+    a: ArrayView2<'_, T>,
+    c: ArrayViewMut2<'_, T>,
+    epilogue: Epilogue<'_, T>,
+) {
+    if epilogue.bias.is_some() || epilogue.activation.is_some() {
+        let (a, n) = (a.slice_axis_move(Axis(1), (..0).into()), c.ncols());
+        let finish = Finish { accumulate: true, epilogue: Some(epilogue) };
+        kernel.multiply(a, Right::Packed(0, n, &[]), c, finish);
     }
 }
 
@@ -73,12 +117,7 @@ fn into_columns<T: Real>(
         if let Some(c) = c.as_slice_mut() {
             kernel.copy_left(columns.reversed_axes(), c);
         }
-        if epilogue.bias.is_some() || epilogue.activation.is_some() {
-            // No terms are added, and the epilogue is applied.
-            let a = a.slice_axis(Axis(1), (..0).into());
-            let finish = Finish { accumulate: true, epilogue: Some(epilogue) };
-            kernel.multiply(a, Right::Packed(0, n, &[]), c, finish);
-        }
+        finish(&kernel, a, c, epilogue);
         Ok(())
     })?
 }
@@ -138,7 +177,7 @@ pub(super) fn alone<T: Real>(
         kernel.dots(a, b, c, Finish { accumulate: false, epilogue: Some(none) });
         return Ok(());
     }
-    if Plan::is_long::<T>(c.nrows(), k, n) {
+    if Plan::is_narrow_by_rows::<T>((c.nrows(), k, n)) {
         return turned(kernel, b, |b| {
             let finish = Finish { accumulate: false, epilogue: Some(none) };
             kernel.dots(b, a.reversed_axes(), c.reversed_axes(), finish);
@@ -180,7 +219,10 @@ pub(super) fn outline<T: Real>(
     let kernel = T::gemm(context.isa);
     let plan = Plan::new(&kernel, (m, k, n), layout, threads);
     let plan = plan.cut_by(context.distribution, &kernel, (m, k, n));
-    (kernel.name().replace("gemm", plan.form.name()), plan.tasks(&kernel, (m, k, n)))
+    // A narrow result gets its epilogue when all its sums are there.
+    let finishes = way == Way::Narrow && !target.is_plain() && threads > 1;
+    let parts = if finishes { n.div_ceil(n.div_ceil(threads)) } else { 0 };
+    (kernel.name().replace("gemm", plan.form.name()), plan.tasks(&kernel, (m, k, n)) + parts)
 }
 
 /// The same for [`multiply_packed`].

@@ -57,6 +57,10 @@ fn agrees_with_the_definition_around_every_threshold_of_the_plan() {
         (3, 70_000, 150),
         (1, 500_000, 1),
         (900, 100, 8),
+        (64, 12, 2),
+        (24, 64, 3),
+        (100, 60, 10),
+        (70, 300, 20),
         (900, 800, 130),
         (1, 400, 70),
         (1, 5000, 700),
@@ -127,6 +131,8 @@ fn threads_do_not_change_a_bit_of_few_rows() {
         (20, 5000, 60),
         (3, 1000, 4097),
         (5000, 100, 7),
+        (3000, 60, 10),
+        (700, 300, 17),
         (4, 700, 900),
         (5, 1300, 700),
         (14, 700, 900),
@@ -140,6 +146,39 @@ fn threads_do_not_change_a_bit_of_few_rows() {
                 assert_eq!(c, expected, "{m}×{k}×{n}, {threads} threads");
             }
         }
+    }
+}
+
+#[test]
+fn narrow_results_are_the_same_however_b_lies_in_batches_and_with_epilogues() {
+    fn check<T: Real>((m, k, n): (usize, usize, usize)) {
+        const COUNT: usize = 7;
+        let (a, b) = (array::<T>(&[COUNT, m, k], 0.2), array::<T>(&[COUNT, k, n], 0.7));
+        let columns = b.view().permuted_axes(vec![0, 2, 1]).as_standard_layout().into_owned();
+        let columns = columns.view().permuted_axes(vec![0, 2, 1]);
+        let bias: Vec<T> = (0..n).map(|j| T::from_f64((j as f64).cos())).collect();
+        for threads in [1, 3] {
+            let what = format!("{m}×{k}×{n}, {threads} threads");
+            let batch = product(a.view(), b.view(), threads);
+            assert_eq!(product(a.view(), columns.view(), threads), batch, "{what}: columns");
+            for (p, expected) in batch.outer_iter().enumerate() {
+                let (x, weight) = (a.index_axis(Axis(0), p), columns.index_axis(Axis(0), p));
+                let one = product(x.view(), b.index_axis(Axis(0), p), threads);
+                assert_eq!(one, expected, "{what}: product {p}");
+                let mut c = zeros::<T>(&[m, n]);
+                let relu = Some(Activation::Relu);
+                let (weight, context) = (weight.reversed_axes(), context(threads));
+                linear(x, weight, Some(&bias), relu, c.view_mut(), &context).unwrap();
+                let layer = expected.indexed_iter().map(|(at, &sum)| sum + bias[at[1]]);
+                let layer: Vec<T> = layer.map(|y| T::from_f64(y.to_f64().max(0.0))).collect();
+                assert_eq!(c.as_slice(), Some(&layer[..]), "{what}: layer {p}");
+            }
+        }
+    }
+    for sizes in [(64, 12, 2), (70, 61, 4), (24, 64, 1), (130, 40, 6), (200, 64, 10), (90, 300, 17)]
+    {
+        check::<f32>(sizes);
+        check::<f64>(sizes);
     }
 }
 

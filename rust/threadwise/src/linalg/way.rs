@@ -13,8 +13,8 @@ pub(super) enum Way {
     Rows,
     /// As the transposed product, by the columns of C: term by term the same sums.
     Columns,
-    /// The same with a copy of B, which is narrow: the transposed product has few rows, and columns that
-    /// are contiguous.
+    /// The same for a narrow C, with a copy of B if its columns are not contiguous: the transposed product has few rows,
+    /// and columns that are contiguous.
     Narrow,
     /// As the transposed product, which is then copied row to column: B, whose columns are contiguous and
     /// many, need not be packed.
@@ -48,6 +48,11 @@ impl Target {
             is_plain: epilogue.bias.is_none() && epilogue.activation.is_none(),
         }
     }
+
+    /// Whether it has no epilogue.
+    pub(super) fn is_plain(self) -> bool {
+        self.is_plain
+    }
 }
 
 impl Way {
@@ -61,7 +66,8 @@ impl Way {
             return Self::Columns;
         }
         let layout = layout(a, b);
-        if is_plain && Plan::is_narrow::<T>((m, k, n), layout) {
+        // An epilogue is applied to the rows of C.
+        if (is_plain || by_rows) && Plan::is_narrow::<T>((m, k, n), layout) {
             return Self::Narrow;
         }
         if by_rows && is_standard && Plan::is_wide((m, k, n), layout) {

@@ -11,23 +11,53 @@ const ROW_COLUMNS: usize = 8;
 /// Sums of a dot product that is alone in its tile.
 const SUMS: usize = 4;
 
-/// Some columns of B, which stay in the nearest cache, with all rows of A, at most `ROWS` at a time.
+/// Bytes of columns of B that all rows of A use before the next ones: half the nearest cache.
+const NEAR: usize = 16 << 10;
+
+/// Whether a tile asks for columns that come later.
+type Fetch = bool;
+const AHEAD: Fetch = true;
+const ALONE: Fetch = false;
+
+/// Part of a product of few rows: `columns` columns from `column` on of the rows from `row` on.
+#[derive(Clone, Copy)]
+pub(super) struct Part {
+    row: usize,
+    column: usize,
+    columns: usize,
+    /// Whether the columns behind them are asked for.
+    is_ahead: bool,
+}
+
+/// Computes a part of as many rows as the function is for.
+pub(super) type RowsFn<T> = unsafe fn(&Few<T>, Part);
+
+/// Some columns of B, which stay in the nearest cache, with all rows of A, some at a time: as many as there are
+/// functions for.
 ///
 /// # Safety
 ///
 /// As [`super::FewFn`] says, with contiguous rows of A and contiguous columns of B.
 #[inline(always)]
-pub(super) unsafe fn dots<V: Lanes, const ROWS: usize>(proof: V::Proof, few: &Few<V::Element>) {
+pub(super) unsafe fn dots<V: Lanes, const ROWS: usize>(
+    proof: V::Proof,
+    few: &Few<V::Element>,
+    rows: &[RowsFn<V::Element>; ROWS],
+) {
+    let column_bytes = few.depth * size_of::<V::Element>();
+    let some = (NEAR / column_bytes.max(1)).max(1).next_multiple_of(COLUMNS);
+    let some = if few.rows <= ROWS { few.columns } else { some.min(few.columns) };
     let mut column = 0;
     while column < few.columns {
-        let most = if few.rows == 1 { ROW_COLUMNS } else { COLUMNS };
-        let columns = most.min(few.columns - column);
+        let columns = some.min(few.columns - column);
         let (mut group, mut row) = (0, 0);
         while row < few.rows {
             group += 1;
             let end = few.group(group, ROWS);
-            let at = (row, column);
-            instance!(end - row, ROWS, [1 2 3 4 5 6], rows[V](proof, few, at, columns));
+            // While the last rows are at it, the next columns are on their way.
+            let is_ahead = row > 0 && end == few.rows;
+            // SAFETY: the caller's product, and rows and columns of it.
+            unsafe { rows[end - row - 1](few, Part { row, column, columns, is_ahead }) };
             row = end;
         }
         column += columns;
@@ -36,44 +66,64 @@ pub(super) unsafe fn dots<V: Lanes, const ROWS: usize>(proof: V::Proof, few: &Fe
     unsafe { finish::<V>(proof, few) };
 }
 
-/// `M` rows and `columns` columns, at most [`COLUMNS`], or [`ROW_COLUMNS`] of one row.
+/// `M` rows of some columns, [`COLUMNS`] at a time, or [`ROW_COLUMNS`] of a product of one row.
 ///
 /// # Safety
 ///
-/// As [`tile`].
+/// As [`dots`]; these rows and columns exist.
+// A function of its own for each number of rows: in one for all, what each needs is computed before every tile.
 #[inline(always)]
-unsafe fn rows<V: Lanes, const M: usize>(
+pub(super) unsafe fn rows<V: Lanes, const M: usize>(
     proof: V::Proof,
     few: &Few<V::Element>,
-    at: (usize, usize),
-    columns: usize,
+    part: Part,
 ) {
-    if M == 1 && columns == 1 {
+    let mut at = (part.row, part.column);
+    let end = part.column + part.columns;
+    if M == 1 && few.rows == 1 {
+        while at.1 + ROW_COLUMNS <= end {
+            // SAFETY: as many columns are left.
+            unsafe { tile::<V, M, ALONE, ROW_COLUMNS>(proof, few, at, 0) };
+            at.1 += ROW_COLUMNS;
+        }
+    }
+    while at.1 + COLUMNS <= end && (M > 1 || few.rows > 1) {
+        if part.is_ahead {
+            // SAFETY: as many columns are left.
+            unsafe { tile::<V, M, AHEAD, COLUMNS>(proof, few, at, part.columns) };
+        } else {
+            // SAFETY: as many columns are left.
+            unsafe { tile::<V, M, ALONE, COLUMNS>(proof, few, at, 0) };
+        }
+        at.1 += COLUMNS;
+    }
+    let left = end - at.1;
+    if M == 1 && left == 1 {
         // SAFETY: passed on.
         unsafe { lone::<V>(proof, few, at) };
-    } else if M == 1 {
-        instance!(columns, ROW_COLUMNS, [2 3 4 5 6 7 8], tile[V M](proof, few, at));
-    } else {
-        instance!(columns, COLUMNS, [1 2 3 4], tile[V M](proof, few, at));
+    } else if M == 1 && left > 0 {
+        instance!(left, ROW_COLUMNS, [2 3 4 5 6 7], tile[V M ALONE](proof, few, at, 0));
+    } else if left > 0 {
+        instance!(left, COLUMNS, [1 2 3], tile[V M ALONE](proof, few, at, 0));
     }
 }
 
-/// The elements of `M` rows and `N` columns of C from `at` on.
+/// The elements of `M` rows and `N` columns of C from a row and a column on. Columns of B that are `ahead` of those are
+/// asked for, or none, as `FETCH` says.
 ///
 /// # Safety
 ///
 /// As [`dots`]; these rows and columns exist.
 #[inline(always)]
-unsafe fn tile<V: Lanes, const M: usize, const N: usize>(
+unsafe fn tile<V: Lanes, const M: usize, const FETCH: Fetch, const N: usize>(
     proof: V::Proof,
     few: &Few<V::Element>,
     (row, column): (usize, usize),
+    ahead: usize,
 ) {
     let zero = V::splat(proof, V::Element::default());
     let mut sums = [[zero; N]; M];
     let whole = few.depth / V::COUNT * V::COUNT;
-    // While the last rows are at it, the next columns are on their way.
-    let ahead = row + M == few.rows && row > 0;
     let mut p = 0;
     while p < whole {
         let mut left = [zero; M];
@@ -82,8 +132,8 @@ unsafe fn tile<V: Lanes, const M: usize, const N: usize>(
             *left = unsafe { V::load(proof, few.a(row + i).wrapping_add(p)) };
         }
         for j in 0..N {
-            if ahead {
-                V::prefetch(few.b(column + N + j).wrapping_add(p));
+            if FETCH == AHEAD {
+                V::prefetch(few.b(column + ahead + j).wrapping_add(p));
             }
             // SAFETY: a full vector of column + j of B.
             let right = unsafe { V::load(proof, few.b(column + j).wrapping_add(p)) };

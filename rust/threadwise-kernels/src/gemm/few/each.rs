@@ -2,7 +2,7 @@
 //! its call has paid.
 
 use super::Few;
-use super::dots::dots;
+use super::dots::{RowsFn, dots};
 use crate::gemm::vectors::{row, write};
 use crate::simd::Lanes;
 
@@ -60,7 +60,7 @@ pub(super) unsafe fn each<V: Lanes, const ROWS: usize>(proof: V::Proof, each: &E
     }
 }
 
-/// All products by dots, of which `ROWS` rows at most are in registers at a time.
+/// All products by dots, some rows at a time: as many as there are functions for.
 ///
 /// # Safety
 ///
@@ -69,6 +69,7 @@ pub(super) unsafe fn each<V: Lanes, const ROWS: usize>(proof: V::Proof, each: &E
 pub(super) unsafe fn each_by_dots<V: Lanes, const ROWS: usize>(
     proof: V::Proof,
     each: &Each<V::Element>,
+    some_rows: &[RowsFn<V::Element>; ROWS],
 ) {
     let Few { depth, rows, columns, .. } = each.first;
     if rows == 1 && columns == 1 && depth <= V::COUNT {
@@ -78,7 +79,7 @@ pub(super) unsafe fn each_by_dots<V: Lanes, const ROWS: usize>(
     }
     for product in each.products() {
         // SAFETY: this product.
-        unsafe { dots::<V, ROWS>(proof, &product) };
+        unsafe { dots::<V, ROWS>(proof, &product, some_rows) };
     }
 }
 

@@ -140,6 +140,25 @@ fn of_a_b_in_large_caches_tiles_of_all_terms_are_computed() {
 }
 
 #[test]
+fn narrow_results_are_transposed_where_columns_are_few_and_long() {
+    let by_rows = |m, k, n| Plan::is_narrow::<f32>((m, k, n), ROW_MAJOR);
+    assert!(by_rows(64, 12, 2) && !by_rows(64, 11, 2), "terms for each column");
+    assert!(!by_rows(63, 60, 3) && by_rows(24, 64, 3) && !by_rows(23, 64, 3), "rows for a copy");
+    assert!(by_rows(64, 256, 12) && !by_rows(64, 255, 12), "more columns need longer ones");
+    assert!(!by_rows(64, 300, 13) && !by_rows(64, 300, 16), "tiles with hardly an empty lane");
+    assert!(by_rows(64, 300, 17) && by_rows(64, 300, 20), "tiles of two vectors with many");
+    assert!(!by_rows(64, 300, 21), "too many columns for dots");
+    let columns = Layout { right_is_row_major: false, right_is_column_major: true, ..ROW_MAJOR };
+    let by_columns = |m, k, n| Plan::is_narrow::<f32>((m, k, n), columns);
+    assert!(by_columns(12, 12, 2), "no copy");
+    assert!(!by_columns(11, 12, 2), "few rows are dots as they are");
+    let across = Layout { left_is_row_major: false, ..columns };
+    assert!(!Plan::is_narrow::<f32>((64, 300, 4), across), "dots read rows of A");
+    assert!(Plan::is_narrow::<f64>((64, 60, 6), ROW_MAJOR), "six of eight lanes");
+    assert!(!Plan::is_narrow::<f64>((64, 60, 7), ROW_MAJOR), "seven of them");
+}
+
+#[test]
 fn threads_write_rows_of_their_own_where_sums_are_short() {
     let rows = |m, k| plan(m, k, 1000, 2).rows;
     assert_eq!(rows(2 * WORTH_COPYING, SHALLOW), WORTH_COPYING, "half of the rows each");
