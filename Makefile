@@ -14,10 +14,10 @@ demo: $(VENV)/built ## a small language model in fewer bits, what it writes, pro
 
 test: test-rust test-python ## everything that must hold
 
-test-rust: # the kernel and engine tests once for each instruction set
+test-rust: # once for each instruction set; single packages would be compiled anew, with other features
 	cargo test --locked --profile testrelease --workspace
-	THREADWISE_ISA=avx2 cargo test --locked --profile testrelease -p threadwise-kernels -p threadwise
-	THREADWISE_ISA=scalar cargo test --locked --profile testrelease -p threadwise-kernels -p threadwise
+	THREADWISE_ISA=avx2 cargo test --locked --profile testrelease --workspace --lib
+	THREADWISE_ISA=scalar cargo test --locked --profile testrelease --workspace --lib
 
 test-python: $(VENV)/built # the products once for each instruction set
 	$(BIN)/python -m pytest -q
