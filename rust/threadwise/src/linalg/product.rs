@@ -288,6 +288,10 @@ fn in_chunks<T: Real>(
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let ((m, n), k) = (c.dim(), operands.a.ncols());
+    if c.strides()[1] != 1 && n > 1 {
+        // Of a narrow result, which is transposed. It has few elements, for else k would not be cut.
+        return by_way_of_rows(c, |rows| in_chunks(kernel, plan, operands, rows, context));
+    }
     let chunks = k.div_ceil(plan.chunk);
     with_scratch(chunks * m * n, |scratch: &mut [T]| {
         let mut pieces = Vec::new();

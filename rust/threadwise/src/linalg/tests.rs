@@ -175,8 +175,15 @@ fn narrow_results_are_the_same_however_b_lies_in_batches_and_with_epilogues() {
             }
         }
     }
-    for sizes in [(64, 12, 2), (70, 61, 4), (24, 64, 1), (130, 40, 6), (200, 64, 10), (90, 300, 17)]
-    {
+    for sizes in [
+        (64, 12, 2),
+        (70, 61, 4),
+        (24, 64, 1),
+        (130, 40, 6),
+        (200, 64, 10),
+        (90, 300, 17),
+        (64, 9000, 3),
+    ] {
         check::<f32>(sizes);
         check::<f64>(sizes);
     }
