@@ -1,10 +1,11 @@
 """`out=`: the result goes where the caller says, however that lies, and nowhere else."""
 
+import itertools
 from collections.abc import Callable
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.testing import assert_array_equal
 
@@ -62,6 +63,45 @@ def test_matmul_writes_what_it_would_return(
     out = WRITABLE_LAYOUTS[layout](np.full(np.shape(expected), np.nan, dtype))
     assert tw.matmul(a, b, out, threads=3) is out
     assert_array_equal(out, expected)
+
+
+EXTENTS = (1, 2, 3, 4, 8, 10, 12, 13, 17, 20, 24, 33, 64, 65, 130, 300)
+TERMS = (1, 2, 8, 12, 30, 64, 100, 256, 300, 513, 1025, 4096, 9000, 40_000)
+"""On both sides of where products are computed in another way, and k is cut."""
+
+PAIRS = {
+    k: [(m, n) for m, n in itertools.product(EXTENTS, EXTENTS) if m * k * n <= 3_000_000]
+    for k in TERMS
+}
+
+LAID = st.sampled_from(["rows", "columns", "sliced", "stepped"]).map(WRITABLE_LAYOUTS.__getitem__)
+"""How matrices lie most of the time, and ways that need a copy."""
+
+
+@settings(max_examples=1000)
+@given(st.data(), st.sampled_from(TERMS), dtypes, st.tuples(LAID, LAID, LAID), st.booleans())
+def test_long_and_short_sums_go_from_anywhere_to_anywhere(
+    data: st.DataObject,
+    k: int,
+    dtype: type,
+    laid: tuple[Callable[[Array], Array], ...],
+    is_layer: bool,
+) -> None:
+    (m, n), (left, right, place) = data.draw(st.sampled_from(PAIRS[k])), laid
+    a, b = left(normal((m, k), dtype)), right(normal((k, n), dtype, seed=1))
+    bias = normal((n,), dtype) if is_layer else None
+
+    def product(threads: int) -> Array:
+        out = place(np.full((m, n), np.nan, dtype))
+        if is_layer:
+            tw.linear(a, b.T, bias, out=out, threads=threads)
+        else:
+            tw.matmul(a, b, out, threads=threads)
+        return out
+
+    c = product(threads=1)
+    assert_within(c, definitions.linear(a, b.T, bias, None), linear_bound(a, b.T, bias, None))
+    assert_array_equal(product(threads=3), c)
 
 
 @pytest.mark.parametrize("layout", WRITABLE_LAYOUTS)
