@@ -38,8 +38,13 @@ const FAR_SHORT: usize = 1 << 20;
 const FAR_FLAT: usize = 256 << 10;
 const FLAT: usize = 6;
 
-/// Rows from which on products of few terms are computed in one call.
+/// Rows from which on products of few terms are computed in one call, and of more than one strip of columns.
 const SHORT_ROWS: usize = 32;
+const SHORT_ROWS_WIDE: usize = 4;
+
+/// Bytes of a B that then stays near while so few rows of A go past that it pays to read them again.
+const SHORT_NEAR: usize = 24 << 10;
+const SHORT_LOW: usize = 64;
 
 /// Strips of the usual width from which on narrower ones, which few rows read but once, pay.
 const STRIPS: usize = 4;
@@ -66,8 +71,8 @@ impl<T: Element> Kernel<T> {
     }
 
     /// [`Kernel::multiply`] for a B in place, of which it makes a packed copy: as a rule the first rows of C read B
-    /// where it lies and copy it, the others read the copy. Returns whether it left what [`Kernel::pack_right`] makes of B, but
-    /// for the zeros of vectors without columns, at the beginning of `packed`.
+    /// where it lies and copy it, the others read the copy. Returns whether it left what [`Kernel::pack_right`] makes of
+    /// B at the beginning of `packed`.
     ///
     /// # Panics
     ///
@@ -124,7 +129,8 @@ impl<T: Element> Kernel<T> {
 
         let is_plain = !finish.accumulate && epilogue.activation.is_none();
         let has_rows = a.strides()[1] == 1 || k <= 1;
-        if m >= SHORT_ROWS && k <= SHORT && n > 0 && is_plain && has_rows {
+        let least = if n > self.columns() { SHORT_ROWS_WIDE } else { SHORT_ROWS };
+        if m >= least && k <= SHORT && n > 0 && is_plain && has_rows {
             return self.short(a, b, packed, c, finish);
         }
 
@@ -227,7 +233,11 @@ impl<T: Element> Kernel<T> {
         let head = self.head((m, n), (few.c, few.c_row), is_packed);
         let far = if k <= FLAT { FAR_FLAT } else { FAR_SHORT };
         let is_ahead = n > self.columns() && m * n * size_of::<T>() >= far;
-        let short = Short { few, head, across: if is_packed { k } else { 1 }, is_ahead };
+        let strip = k * self.columns() * size_of::<T>();
+        let strips = if m <= SHORT_LOW { (SHORT_NEAR / strip.max(1)).max(1) } else { n };
+        let block = strips.saturating_mul(self.columns());
+        let across = if is_packed { k } else { 1 };
+        let short = Short { few, head, across, block, is_ahead };
         // SAFETY: a kernel is only made with the proof of its instruction set. The caller has asserted that the sizes
         // agree, rows are contiguous, and C is borrowed mutably, so nothing else refers to it.
         unsafe { (self.short)(&short) };

@@ -109,13 +109,14 @@ pub(super) type EachFn<T> = unsafe fn(&Each<T>);
 macro_rules! instantiate {
     (
         $module:ident, $proof:ty, $assume:expr, [$($dots:literal)*], [$($streams:literal)*], $wide:literal,
-        $slim:literal, $half:literal, $high:literal, $strip:literal, $each:literal,
+        $slim:literal, $half:literal, [$($high:literal)*], $strip:literal, $each:literal,
         $(#[$attribute:meta])*
     ) => {
         pub(super) mod $module {
             use super::super::pack::{CopyFn, SquaresFn, copy as copy_rows, transpose};
             use super::{Each, EachFn, Few, FewFn, Lanes, MaybeUninit, PhantomData, streams};
             use super::dots::{Part, RowsFn};
+            use super::short::{Columns, RowsFn as ShortRowsFn};
             use super::{Short, ShortFn};
 
             pub(in super::super) struct Functions<V>(PhantomData<V>);
@@ -137,12 +138,13 @@ macro_rules! instantiate {
             unsafe fn squares<V: Lanes<Proof = $proof>>(
                 from: (*const V::Element, isize),
                 to: (*mut V::Element, isize),
-                count: usize,
+                size: (usize, usize),
+                fills: bool,
             ) {
                 // SAFETY: the caller promises the instruction set.
                 let proof = unsafe { $assume };
                 // SAFETY: passed on from the caller.
-                unsafe { transpose::<V>(proof, from, to, count) }
+                unsafe { transpose::<V>(proof, from, to, size, fills) }
             }
 
             /// # Safety
@@ -152,13 +154,13 @@ macro_rules! instantiate {
             unsafe fn copy<V: Lanes<Proof = $proof>>(
                 from: (*const V::Element, isize),
                 to: (*mut V::Element, isize),
-                rows: usize,
-                columns: usize,
+                size: (usize, usize),
+                fills: bool,
             ) {
                 // SAFETY: the caller promises the instruction set.
                 let proof = unsafe { $assume };
                 // SAFETY: passed on from the caller.
-                unsafe { copy_rows::<V>(proof, from, to, rows, columns) }
+                unsafe { copy_rows::<V>(proof, from, to, size, fills) }
             }
 
             /// # Safety
@@ -252,7 +254,36 @@ macro_rules! instantiate {
                 // SAFETY: the caller promises the instruction set.
                 let proof = unsafe { $assume };
                 // SAFETY: passed on from the caller.
-                unsafe { super::short::short::<V, $slim, $half, $high, $strip>(proof, short) }
+                unsafe {
+                    super::short::short::<V, $slim, $half, LOW, SIZES>(
+                        proof,
+                        short,
+                        const { &short_rows::<V>() },
+                    );
+                }
+            }
+
+            const fn short_rows<V: Lanes<Proof = $proof>>() -> [ShortRowsFn<V::Element>; SIZES] {
+                [$(some_short_rows::<V, $high>),*]
+            }
+
+            /// Rows of wide short products: of how many sizes, and the least.
+            const SIZES: usize = [$($high),*].len();
+            const LOW: usize = [$($high),*][0];
+
+            /// # Safety
+            ///
+            /// As `super::short::rows` says, on a CPU with this instruction set.
+            $(#[$attribute])*
+            unsafe fn some_short_rows<V: Lanes<Proof = $proof>, const M: usize>(
+                short: &Short<V::Element>,
+                start: usize,
+                columns: Columns<V::Element>,
+            ) {
+                // SAFETY: the caller promises the instruction set.
+                let proof = unsafe { $assume };
+                // SAFETY: passed on from the caller.
+                unsafe { super::short::rows::<V, M, $strip>(proof, short, start, columns) }
             }
 
             /// # Safety
@@ -283,7 +314,7 @@ macro_rules! instantiate {
 /// What any CPU has.
 const unsafe fn nothing() {}
 
-instantiate!(portable, (), super::nothing(), [1 2], [1 2], 2, 2, 2, 4, 2, 2,);
+instantiate!(portable, (), super::nothing(), [1 2], [1 2], 2, 2, 2, [2 3 4], 2, 2,);
 #[cfg(target_arch = "x86_64")]
 instantiate!(
     avx2,
@@ -294,7 +325,7 @@ instantiate!(
     2,
     8,
     4,
-    6,
+    [3 4 5 6],
     2,
     4,
     #[target_feature(enable = "avx2,fma")]
@@ -309,7 +340,7 @@ instantiate!(
     3,
     16,
     8,
-    6,
+    [3 4 5 6],
     4,
     8,
     #[target_feature(enable = "avx512f,avx512bw,avx512dq,avx512vl")]

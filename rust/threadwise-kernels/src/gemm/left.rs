@@ -22,26 +22,27 @@ impl<T: Element> Kernel<T> {
         if strides[1] == 1 || k == 1 {
             // SAFETY: a kernel is only made with the proof of its instruction set. Rows of A are contiguous,
             // as those of the copy are, which has as many elements.
-            unsafe { (self.copy)((a.as_ptr(), strides[0]), (copy.as_mut_ptr(), row), m, k) };
+            unsafe {
+                (self.copy)((a.as_ptr(), strides[0]), (copy.as_mut_ptr(), row), (m, k), false);
+            };
             return;
         }
-        let whole = |extent: usize| extent / self.lanes * self.lanes;
-        let (rows, terms) = if strides[0] == 1 { (whole(m), whole(k)) } else { (0, 0) };
-        for (i, p) in (0..rows).step_by(self.lanes).flat_map(|i| {
+        if strides[0] != 1 {
+            for (row, to) in a.rows().into_iter().zip(copy.chunks_exact_mut(k)) {
+                row.iter().zip(to).for_each(|(from, to)| *to = *from);
+            }
+            return;
+        }
+        for (i, p) in (0..m).step_by(self.lanes).flat_map(|i| {
             // Along the rows of the copy, so that its lines follow one another.
-            (0..terms).step_by(self.lanes).map(move |p| (i, p))
+            (0..k).step_by(self.lanes).map(move |p| (i, p))
         }) {
             let from = a.as_ptr().wrapping_add(i).wrapping_offset(p as isize * strides[1]);
             let to = copy[i * k + p..].as_mut_ptr();
+            let size = (self.lanes.min(k - p), self.lanes.min(m - i));
             // SAFETY: a kernel is only made with the proof of its instruction set. Columns of A are
-            // contiguous; the square lies within A, and its copy in the same place within the copy.
-            unsafe { (self.squares)((from, strides[1]), (to, row), 1) };
-        }
-        // What is left beside the squares, and below them.
-        for (i, to) in copy.chunks_exact_mut(k).enumerate() {
-            for p in if i < rows { terms } else { 0 }..k {
-                to[p] = a[(i, p)];
-            }
+            // contiguous; these parts of some of them lie within A, and their copy in the same place within the copy.
+            unsafe { (self.squares)((from, strides[1]), (to, row), size, false) };
         }
     }
 
@@ -68,8 +69,8 @@ impl<T: Element> Kernel<T> {
             (self.copy)(
                 (a.as_ptr(), a.strides()[1]),
                 (copy.as_mut_ptr(), apart.cast_signed()),
-                k,
-                m,
+                (k, m),
+                false,
             );
         }
     }

@@ -57,7 +57,7 @@ pub struct Kernel<T: 'static> {
     /// Computes small products that are alike.
     each: EachFn<T>,
     each_by_dots: EachFn<T>,
-    /// Copies squares of `lanes` by `lanes`, rows to columns.
+    /// Copies at most `lanes` rows, rows to columns.
     squares: SquaresFn<T>,
     /// Copies rows.
     copy: CopyFn<T>,

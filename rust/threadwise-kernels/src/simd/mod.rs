@@ -88,6 +88,22 @@ pub(crate) trait Lanes: Copy {
         to_row: isize,
     );
 
+    /// The same for the first `rows` rows of `columns` elements each, at most `COUNT` of both. If `fills`, zeros follow
+    /// to `COUNT` elements of each transposed row.
+    ///
+    /// # Safety
+    ///
+    /// All these elements are readable, and writable, respectively; no others are touched.
+    unsafe fn transpose_first(
+        proof: Self::Proof,
+        from: *const Self::Element,
+        from_row: isize,
+        to: *mut Self::Element,
+        to_row: isize,
+        size: (usize, usize),
+        fills: bool,
+    );
+
     /// Asks for the cache line at `at`, which need not be valid: an instruction that never faults,
     /// or nothing.
     fn prefetch(at: *const Self::Element);

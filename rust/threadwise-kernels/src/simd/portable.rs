@@ -67,13 +67,27 @@ impl<T: Element, const N: usize> Lanes for Portable<T, N> {
 
     #[inline(always)]
     unsafe fn transpose((): (), from: *const T, from_row: isize, to: *mut T, to_row: isize) {
-        for i in 0..N {
-            for j in 0..N {
+        // SAFETY: passed on.
+        unsafe { Self::transpose_first((), from, from_row, to, to_row, (N, N), false) }
+    }
+
+    #[inline(always)]
+    unsafe fn transpose_first(
+        (): (),
+        from: *const T,
+        from_row: isize,
+        to: *mut T,
+        to_row: isize,
+        (rows, columns): (usize, usize),
+        fills: bool,
+    ) {
+        for i in 0..if fills { N } else { rows } {
+            for j in 0..columns {
                 let from = from.wrapping_offset(i as isize * from_row).wrapping_add(j);
                 let to = to.wrapping_offset(j as isize * to_row).wrapping_add(i);
-                // SAFETY: element (i, j) of the square.
-                let x = unsafe { *from };
-                // SAFETY: its place in the transposed square.
+                // SAFETY: element (i, j) of those that the caller promises.
+                let x = if i < rows { unsafe { *from } } else { T::default() };
+                // SAFETY: its place among the transposed ones.
                 unsafe { to.write(x) };
             }
         }

@@ -94,6 +94,34 @@ macro_rules! register_lanes {
             }
 
             #[inline(always)]
+            unsafe fn transpose_first(
+                proof: $proof,
+                from: *const $element,
+                from_row: isize,
+                to: *mut $element,
+                to_row: isize,
+                (rows, columns): (usize, usize),
+                fills: bool,
+            ) {
+                let mut square = [Self::splat(proof, 0.0).0; $count];
+                let mask = Self::first(proof, columns);
+                for (i, row) in square.iter_mut().enumerate().take(rows) {
+                    let from = from.wrapping_offset(i as isize * from_row);
+                    // SAFETY: row i, of which the caller promises as many elements as the mask has lanes.
+                    let lanes = unsafe { Self::load_first(proof, mask, from) };
+                    *row = lanes.0;
+                }
+                // SAFETY: the token proves the instruction set.
+                let square = unsafe { $transposed(&square) };
+                let mask = Self::first(proof, if fills { $count } else { rows });
+                for (j, column) in square.into_iter().enumerate().take(columns) {
+                    let to = to.wrapping_offset(j as isize * to_row);
+                    // SAFETY: row j of the transposed ones, of which the caller promises as many elements.
+                    unsafe { Self(column).store_first(mask, to) };
+                }
+            }
+
+            #[inline(always)]
             fn prefetch(at: *const $element) {
                 // SAFETY: every x86-64 CPU has the instruction, and it never faults.
                 unsafe { _mm_prefetch::<_MM_HINT_T0>(at.cast()) }

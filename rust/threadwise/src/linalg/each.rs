@@ -78,7 +78,10 @@ fn tiny<'a, T: Real>(
     }
     let ((_, m, n), strides) = (c.dim(), [b.strides()[1], b.strides()[2]]);
     let layout = layout(a.index_axis(Axis(0), 0), b.index_axis(Axis(0), 0));
-    let plan = Plan::new(kernel, (m, k, n), layout, 1);
+    let plan = match way {
+        Way::Narrow => Plan::dots(kernel, (m, k, n), 1),
+        _ => Plan::new(kernel, (m, k, n), layout, 1),
+    };
     let is_whole = k <= plan.depth.min(plan.chunk);
     match plan.form {
         Form::Dots if is_whole => kernel.dots_each(a, b, c),

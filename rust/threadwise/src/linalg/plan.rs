@@ -146,8 +146,8 @@ impl Plan {
         layout: Layout,
         threads: usize,
     ) -> Self {
-        if Self::is_dotted((m, k, n), layout) {
-            return Self::few(Form::Dots, kernel, (m, k, n), threads);
+        if Self::is_dotted::<T>((m, k, n), layout) {
+            return Self::dots(kernel, (m, k, n), threads);
         }
         let (height, width) = (kernel.rows(), kernel.columns());
         let right = Right::of(layout, (k, n), (width, size_of::<T>()));

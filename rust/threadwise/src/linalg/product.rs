@@ -7,7 +7,7 @@ use threadwise_runtime::with_scratch;
 use super::packed::PackedWeight;
 use super::pieces::{Operands, Piece, Source, cut, share};
 use super::plan::{self, Plan};
-use super::way::{Layout, Target, Way, layout};
+use super::way::{Target, Way, layout};
 use super::{Real, load};
 use crate::error::Shape;
 use crate::{Context, Error};
@@ -46,18 +46,25 @@ fn narrow<T: Real>(
     context: &Context<'_>,
 ) -> Result<(), Error> {
     let kernel = T::gemm(context.isa);
-    let (columns, plain) =
-        (c.view_mut().reversed_axes(), Epilogue { bias: None, activation: None });
+    let ((m, k), n) = (a.dim(), b.ncols());
+    let threads = load::threads::<T>((n, k, m), 1, context);
+    // Only dots may write columns that are not adjacent.
+    let plan = Plan::dots(&kernel, (n, k, m), threads);
+    let plan = plan.cut_by(context.distribution, &kernel, (n, k, m));
+    let (right, columns) = (a.reversed_axes(), c.view_mut().reversed_axes());
+    let dots = |left: ArrayView2<'_, T>| {
+        let epilogue = Epilogue { bias: None, activation: None };
+        let operands = Operands { a: left, b: Source::Plain(right), n: m, epilogue };
+        run(&kernel, &plan, operands, columns, context)
+    };
     if b.strides()[0] == 1 {
-        into_rows(b.reversed_axes(), a.reversed_axes(), columns, plain, context)?;
+        dots(b.reversed_axes())?;
     } else {
-        turned(&kernel, b, |b| into_rows(b, a.reversed_axes(), columns, plain, context))?;
+        turned(&kernel, b, dots)?;
     }
     if epilogue.bias.is_none() && epilogue.activation.is_none() {
         return Ok(());
     }
-    let ((m, k), n) = (a.dim(), b.ncols());
-    let threads = load::threads::<T>((n, k, m), 1, context);
     if threads <= 1 {
         finish(&kernel, a, c, epilogue);
         return Ok(());
@@ -212,12 +219,11 @@ pub(super) fn outline<T: Real>(
     let way = Way::of(a, b, target);
     let (a, b) = if way.is_transposed() { (b.reversed_axes(), a.reversed_axes()) } else { (a, b) };
     let ((m, k), n) = (a.dim(), b.ncols());
-    let mut layout = layout(a, b);
-    if way == Way::Narrow {
-        layout = Layout { left_is_row_major: true, ..layout };
-    }
     let kernel = T::gemm(context.isa);
-    let plan = Plan::new(&kernel, (m, k, n), layout, threads);
+    let plan = match way {
+        Way::Narrow => Plan::dots(&kernel, (m, k, n), threads),
+        _ => Plan::new(&kernel, (m, k, n), layout(a, b), threads),
+    };
     let plan = plan.cut_by(context.distribution, &kernel, (m, k, n));
     // A narrow result gets its epilogue when all its sums are there.
     let finishes = way == Way::Narrow && !target.is_plain() && threads > 1;

@@ -177,6 +177,9 @@ fn narrow_results_are_the_same_however_b_lies_in_batches_and_with_epilogues() {
     }
     for sizes in [
         (64, 12, 2),
+        (32, 30, 5),
+        (16, 64, 2),
+        (2000, 66, 11),
         (70, 61, 4),
         (24, 64, 1),
         (130, 40, 6),

@@ -2,6 +2,7 @@
 //! rows, some at a time.
 
 use super::Few;
+use crate::gemm::pack::pieces;
 use crate::gemm::vectors::{row, write};
 use crate::simd::Lanes;
 
@@ -14,6 +15,8 @@ pub(in crate::gemm) struct Short<T> {
     pub(in crate::gemm) head: usize,
     /// From a strip of B to the next, for each of its columns: 1 where B lies, the number of terms where it is packed.
     pub(in crate::gemm) across: usize,
+    /// Columns that all rows of A are multiplied with, before the next ones are: a whole number of strips.
+    pub(in crate::gemm) block: usize,
     /// Whether lines of C are asked for while the sums of the strip before are computed.
     pub(in crate::gemm) is_ahead: bool,
 }
@@ -25,22 +28,46 @@ pub(in crate::gemm) struct Short<T> {
 /// As [`super::FewFn`] says, with at least one column, and a first strip that is not wider than others.
 pub(in crate::gemm) type ShortFn<T> = unsafe fn(&Short<T>);
 
-/// `ROWS` rows at a time of one vector, or `HALF` of two, those that are left one by one; or `HIGH` of strips of `WIDE`
-/// vectors.
+/// Some rows of wide ones: those from a first on, of some columns.
 ///
 /// # Safety
 ///
-/// As [`ShortFn`] says; of more than two vectors, at least `HIGH` rows.
+/// As [`super::FewFn`] says, of so many rows as the function is for; these rows and columns exist.
+pub(super) type RowsFn<T> = unsafe fn(&Short<T>, usize, Columns<T>);
+
+/// Columns of B and of C, of which a first strip is narrower than the widest if `head` is not 0.
+pub(super) struct Columns<T> {
+    begin: usize,
+    end: usize,
+    head: usize,
+    b: *const T,
+}
+
+impl<T> Clone for Columns<T> {
+    fn clone(&self) -> Self {
+        *self
+    }
+}
+
+impl<T> Copy for Columns<T> {}
+
+/// `ROWS` rows at a time of one vector, or `HALF` of two, those that are left one by one; or of more vectors, up to as
+/// many rows as the last of the functions is for, the first of which is for `LOW`.
+///
+/// # Safety
+///
+/// As [`ShortFn`] says; of more than two vectors, at least `LOW` rows.
 #[inline(always)]
 pub(super) unsafe fn short<
     V: Lanes,
     const ROWS: usize,
     const HALF: usize,
-    const HIGH: usize,
-    const WIDE: usize,
+    const LOW: usize,
+    const SIZES: usize,
 >(
     proof: V::Proof,
     short: &Short<V::Element>,
+    rows: &[RowsFn<V::Element>; SIZES],
 ) {
     if short.few.columns <= V::COUNT {
         // SAFETY: passed on.
@@ -50,7 +77,7 @@ pub(super) unsafe fn short<
         unsafe { slim::<V, HALF, 2>(proof, &short.few) };
     } else {
         // SAFETY: passed on.
-        unsafe { wide::<V, HIGH, WIDE>(proof, short) };
+        unsafe { wide::<V::Element, LOW, SIZES>(short, rows) };
     }
 }
 
@@ -78,43 +105,63 @@ unsafe fn slim<V: Lanes, const ROWS: usize, const VECTORS: usize>(
     }
 }
 
-/// Strip by strip of some rows, and then of the next ones: C is written along its rows. The last rows may be
-/// some of the ones before once more, which become the same again.
+/// Block by block of columns, and of each some rows, and then the next ones: C is written along its rows.
 ///
 /// # Safety
 ///
-/// As [`short`], with at least `ROWS` rows.
+/// As [`short`], with at least `LOW` rows, on a CPU with the instruction set of the functions.
 #[inline(always)]
-unsafe fn wide<V: Lanes, const ROWS: usize, const WIDE: usize>(
+unsafe fn wide<T, const LOW: usize, const SIZES: usize>(
+    short: &Short<T>,
+    rows: &[RowsFn<T>; SIZES],
+) {
+    let few = &short.few;
+    let mut columns = Columns { begin: 0, end: 0, head: short.head, b: few.b };
+    while columns.begin < few.columns {
+        let end = (columns.begin + columns.head).saturating_add(short.block);
+        columns.end = end.min(few.columns);
+        for (start, count) in pieces(few.rows, LOW + SIZES - 1) {
+            // SAFETY: these rows and columns exist. Of at least `LOW` rows, which the caller promises, no piece has fewer.
+            unsafe { rows[count - LOW](short, start, columns) };
+        }
+        let done = (columns.end - columns.begin) * short.across;
+        columns.b = columns.b.wrapping_add(done);
+        (columns.begin, columns.head) = (columns.end, 0);
+    }
+}
+
+/// Strip by strip of `WIDE` vectors.
+///
+/// # Safety
+///
+/// As [`RowsFn`] says, of `ROWS` rows.
+#[inline(always)]
+pub(super) unsafe fn rows<V: Lanes, const ROWS: usize, const WIDE: usize>(
     proof: V::Proof,
     short: &Short<V::Element>,
+    start: usize,
+    Columns { begin, end, head, mut b }: Columns<V::Element>,
 ) {
     let (few, width) = (&short.few, WIDE * V::COUNT);
-    let mut i = 0;
-    loop {
-        let (mut first, mut b) = (0, few.b);
-        let mut columns = if short.head > 0 { short.head } else { width };
-        while first < few.columns {
-            columns = columns.min(few.columns - first);
-            let strip = (first, columns, b);
-            if short.is_ahead {
-                let row_ends = first + columns == few.columns;
-                let (row, column) = if row_ends { (i + ROWS, 0) } else { (i, first + columns) };
-                for i in row..row + ROWS {
-                    for j in 1..=WIDE {
-                        V::prefetch(few.c(i).wrapping_add(column + j * V::COUNT - 1));
-                    }
+    let mut first = begin;
+    let mut columns = if head > 0 { head } else { width };
+    while first < end {
+        columns = columns.min(end - first);
+        let strip = (first, columns, b);
+        if short.is_ahead {
+            let row_ends = first + columns == end;
+            let (row, column) =
+                if row_ends { (start + ROWS, begin) } else { (start, first + columns) };
+            for i in row..row + ROWS {
+                for j in 1..=WIDE {
+                    V::prefetch(few.c(i).wrapping_add(column + j * V::COUNT - 1));
                 }
             }
-            let vectors = columns.div_ceil(V::COUNT);
-            instance!(vectors, WIDE, [1 2 3 4], some [V ROWS] (proof, few, i, strip));
-            b = b.wrapping_add(columns * short.across);
-            (first, columns) = (first + columns, width);
         }
-        if i + ROWS >= few.rows {
-            break;
-        }
-        i = (i + ROWS).min(few.rows - ROWS);
+        let vectors = columns.div_ceil(V::COUNT);
+        instance!(vectors, WIDE, [1 2 3 4], some [V ROWS] (proof, few, start, strip));
+        b = b.wrapping_add(columns * short.across);
+        (first, columns) = (first + columns, width);
     }
 }
 

@@ -24,6 +24,15 @@ const DOTS_AT_ONCE: usize = 6;
 const DOTS_NEAR: usize = 4096;
 
 impl Plan {
+    /// Few rows of A, and columns of B that are contiguous, by dots.
+    pub(in crate::linalg) fn dots<T: Real>(
+        kernel: &Kernel<T>,
+        sizes: (usize, usize, usize),
+        threads: usize,
+    ) -> Self {
+        Self::few(Form::Dots, kernel, sizes, threads)
+    }
+
     /// Few rows: each piece has all of them and reads its columns of B, in whole cache lines, from memory once.
     pub(super) fn few<T: Real>(
         form: Form,

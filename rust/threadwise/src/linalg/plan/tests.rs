@@ -140,10 +140,28 @@ fn of_a_b_in_large_caches_tiles_of_all_terms_are_computed() {
 }
 
 #[test]
+fn dots_are_for_rows_that_are_too_few_to_pack_the_columns_for_tiles() {
+    let columns = Layout { right_is_row_major: false, right_is_column_major: true, ..ROW_MAJOR };
+    let dotted = |m, k, n| Plan::is_dotted::<f32>((m, k, n), columns);
+    assert!(dotted(1, 3, 400) && dotted(400, 3, 1), "a vector, whatever it is multiplied with");
+    assert!(!dotted(2, 7, 400) && dotted(2, 8, 400) && !dotted(4, 8, 400), "few terms");
+    assert!(dotted(7, 64, 400) && !dotted(8, 64, 400), "the more terms, the more rows");
+    assert!(dotted(12, 64, 17) && !dotted(12, 64, 160), "tiles leave lanes empty");
+    assert!(dotted(20, 4096, 1000) && !dotted(21, 4096, 1000), "and no more than stay near");
+    assert!(dotted(24, 512, 24) && !dotted(25, 512, 24), "as these do");
+    let double = |m, k, n| Plan::is_dotted::<f64>((m, k, n), columns);
+    assert!(double(12, 64, 400) && !dotted(12, 64, 400), "squares of doubles are small");
+    assert!(!Plan::is_dotted::<f32>((2, 64, 400), ROW_MAJOR), "rows of B");
+    let across = Layout { left_is_row_major: false, ..columns };
+    assert!(!Plan::is_dotted::<f32>((2, 64, 400), across), "columns of A");
+}
+
+#[test]
 fn narrow_results_are_transposed_where_columns_are_few_and_long() {
     let by_rows = |m, k, n| Plan::is_narrow::<f32>((m, k, n), ROW_MAJOR);
     assert!(by_rows(64, 12, 2) && !by_rows(64, 11, 2), "terms for each column");
-    assert!(!by_rows(63, 60, 3) && by_rows(24, 64, 3) && !by_rows(23, 64, 3), "rows for a copy");
+    assert!(by_rows(32, 60, 3) && !by_rows(31, 60, 3), "rows for a copy");
+    assert!(by_rows(16, 64, 5) && !by_rows(15, 64, 5) && !by_rows(31, 64, 6), "of long columns");
     assert!(by_rows(64, 256, 12) && !by_rows(64, 255, 12), "more columns need longer ones");
     assert!(!by_rows(64, 300, 13) && !by_rows(64, 300, 16), "tiles with hardly an empty lane");
     assert!(by_rows(64, 300, 17) && by_rows(64, 300, 20), "tiles of two vectors with many");
