@@ -65,8 +65,8 @@ def test_matmul_writes_what_it_would_return(
     assert_array_equal(out, expected)
 
 
-EXTENTS = (1, 2, 3, 4, 8, 10, 12, 13, 17, 20, 24, 33, 64, 65, 130, 300)
-TERMS = (1, 2, 8, 12, 30, 64, 100, 256, 300, 513, 1025, 4096, 9000, 40_000)
+EXTENTS = (1, 2, 3, 4, 8, 10, 12, 13, 16, 17, 20, 24, 33, 64, 65, 130, 300)
+TERMS = (1, 2, 8, 12, 30, 64, 100, 256, 300, 513, 600, 1025, 4096, 9000, 40_000)
 """On both sides of where products are computed in another way, and k is cut."""
 
 PAIRS = {
@@ -102,6 +102,8 @@ def test_long_and_short_sums_go_from_anywhere_to_anywhere(
     c = product(threads=1)
     assert_within(c, definitions.linear(a, b.T, bias, None), linear_bound(a, b.T, bias, None))
     assert_array_equal(product(threads=3), c)
+    if not is_layer:
+        assert_array_equal(tw.matmul(a, b), tw.matmul(a, b, np.full((m, n), np.nan, dtype)))
 
 
 @pytest.mark.parametrize("layout", WRITABLE_LAYOUTS)

@@ -158,7 +158,7 @@ fn piece<T: Real>(
         return tiles(kernel, plan, operands, (&columns, terms, begin), &mut bands);
     }
     let rows = piece.row..piece.row + piece.c.nrows();
-    for pass in passes(plan, terms) {
+    for pass in passes(plan.depth, terms) {
         if checkpoint.reached() {
             break;
         }
@@ -177,8 +177,8 @@ fn piece<T: Real>(
 }
 
 /// Where passes over these terms begin and end: a product without terms is one that stores zeros and the epilogue.
-fn passes(plan: &Plan, terms: Range<usize>) -> impl Iterator<Item = Range<usize>> {
-    let (depth, Range { start, end }) = (plan.depth, terms);
+pub(super) fn passes(depth: usize, terms: Range<usize>) -> impl Iterator<Item = Range<usize>> {
+    let Range { start, end } = terms;
     let firsts = (start..end.max(start + 1)).step_by(depth.max(1));
     firsts.map(move |first| first..end.min(first + depth))
 }
@@ -204,7 +204,7 @@ fn tiles<T: Real>(
     bands: &mut impl Bands<T>,
 ) -> Result<(), Error> {
     let n = columns.len();
-    for pass in passes(plan, terms) {
+    for pass in passes(plan.depth, terms) {
         if bands.is_over() {
             break;
         }

@@ -5,7 +5,7 @@ use threadwise_kernels::gemm::{Epilogue, Finish, Kernel, Right};
 use threadwise_runtime::with_scratch;
 
 use super::packed::PackedWeight;
-use super::pieces::{Operands, Piece, Source, cut, share};
+use super::pieces::{Operands, Piece, Source, cut, passes, share};
 use super::plan::{self, Plan};
 use super::way::{Target, Way, layout};
 use super::{Real, load};
@@ -185,9 +185,14 @@ pub(super) fn alone<T: Real>(
         return Ok(());
     }
     if Plan::is_narrow_by_rows::<T>((c.nrows(), k, n)) {
+        let depth = Plan::dots(kernel, (n, k, c.nrows()), 1).depth;
         return turned(kernel, b, |b| {
-            let finish = Finish { accumulate: false, epilogue: Some(none) };
-            kernel.dots(b, a.reversed_axes(), c.reversed_axes(), finish);
+            for terms in passes(depth, 0..k) {
+                let b = b.slice_axis(Axis(1), terms.clone().into());
+                let a = a.slice_axis(Axis(1), terms.clone().into());
+                let finish = Finish { accumulate: terms.start > 0, epilogue: None };
+                kernel.dots(b, a.reversed_axes(), c.view_mut().reversed_axes(), finish);
+            }
             Ok(())
         });
     }
@@ -197,12 +202,10 @@ pub(super) fn alone<T: Real>(
         kernel.streams(a, b, c, Finish { accumulate: false, epilogue: None });
         return Ok(());
     }
-    let depth = plan::depth(k).max(1);
-    for first in (0..k.max(1)).step_by(depth) {
-        let terms = first..k.min(first + depth);
+    for terms in passes(plan::depth(k), 0..k) {
         let a = a.slice_axis(Axis(1), terms.clone().into());
-        let b = Right::InPlace(b.slice_axis(Axis(0), terms.into()));
-        let finish = Finish { accumulate: first > 0, epilogue: None };
+        let b = Right::InPlace(b.slice_axis(Axis(0), terms.clone().into()));
+        let finish = Finish { accumulate: terms.start > 0, epilogue: None };
         kernel.multiply(a, b, c.view_mut(), finish);
     }
     Ok(())
